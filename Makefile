@@ -1,0 +1,46 @@
+# Fresh machine: any target first sets up what it needs. Everything Python goes into .venv.
+#   make convert    the shipped LeNet-5 -> build/out/lenet5-int8/
+#   make test       the test suite, simulations included (make test-long adds the long tests)
+PYTHON ?= python3
+TORCH_INDEX ?=
+export TORCH_INDEX
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+# Each test process gets one core; without this every process starts a pool of threads.
+export OMP_NUM_THREADS ?= 1
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: convert test test-long lint bench setup clean distclean
+
+convert: $(VENV)/.python-ready
+	$(RUN) -m accel.convert
+
+test: setup
+	$(RUN) -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+test-long: setup
+	$(RUN) -m pytest -n $(JOBS) -m "long or not long" $(PYTEST_ARGS)
+
+lint: $(VENV)/.python-ready
+	$(RUN) -m ruff check .
+
+bench: setup
+	$(RUN) -m benchmarks $(BENCH)
+
+setup: $(VENV)/.python-ready $(VENV)/.tools-ready
+
+$(VENV)/.python-ready: requirements.lock setup.cfg pyproject.toml scripts/setup.sh
+	bash scripts/setup.sh python $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.tools-ready: scripts/setup.sh | $(VENV)/.python-ready
+	bash scripts/setup.sh tools
+	@touch $@
+
+clean:
+	rm -rf build/out .cache .pytest_cache .ruff_cache .hypothesis
+	find accel quant sim tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) bitloom.egg-info
