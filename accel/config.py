@@ -1,0 +1,160 @@
+"""The frozen hardware configuration: one object feeds the RTL, the compiler, the driver and the simulators.
+
+Every width of the hardware is derived here and nowhere else.
+"""
+
+from dataclasses import asdict, dataclass, fields
+
+from accel.errors import FitError
+
+PRESETS = {
+    "tiny": {"rows": 4, "lanes": 4},
+    "small": {"rows": 8, "lanes": 8},
+    "medium": {"rows": 16, "lanes": 16},
+    "large": {"rows": 32, "lanes": 32},
+}
+MULTIPLIERS = ("25x18", "27x18", "18x18")
+
+
+def _is_power_of_two(value):
+    return value > 0 and value & (value - 1) == 0
+
+
+def _address_bits(depth):
+    return max(1, (depth - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """Size and options of one generated accelerator.
+
+    rows: output channels computed in parallel (even, a power of two, 4 to 64).
+    lanes: bytes of the reduction computed in parallel (a power of two, 4 to 64); also the beat width of the streams.
+    acc_bits: accumulator width, 32, or 16 where the compiler proves that it holds.
+    req_lanes: output channels requantized per cycle (a power of two that divides rows); 0 chooses by size.
+    weight_depth: words of the weight bank; one word is rows x lanes bytes.
+    act_depth: words of the activation memory; one word is `lanes` bytes.
+    line_depth: words of the line buffer, both banks together; one word is `lanes` bytes.
+    param_depth: entries of the parameter table; one entry serves one output channel.
+    pool_depth: entries of the pooling row memory; one entry holds req_lanes bytes.
+    max_layers: descriptors that the program memory holds.
+    multiplier: the multiplier of the target family: 25x18 (7 series), 27x18 (UltraScale+), 18x18 (ECP5).
+    Raises FitError for a size that cannot be built.
+    """
+
+    rows: int = 8
+    lanes: int = 8
+    acc_bits: int = 32
+    req_lanes: int = 0
+    weight_depth: int = 1024
+    act_depth: int = 512
+    line_depth: int = 256
+    param_depth: int = 512
+    pool_depth: int = 256
+    max_layers: int = 16
+    multiplier: str = "25x18"
+
+    def __post_init__(self):
+        if self.req_lanes == 0:
+            object.__setattr__(self, "req_lanes", max(1, min(self.rows, self.rows // 4)))
+        for name in ("rows", "lanes"):
+            value = getattr(self, name)
+            if not (_is_power_of_two(value) and 4 <= value <= 64):
+                raise FitError(f"configuration: {name}={value} must be a power of two from 4 to 64; choose 4, 8, 16, 32 or 64")
+        if self.acc_bits not in (16, 32):
+            raise FitError(f"configuration: acc_bits={self.acc_bits} must be 16 or 32")
+        if not (_is_power_of_two(self.req_lanes) and self.req_lanes <= self.rows):
+            raise FitError(f"configuration: req_lanes={self.req_lanes} must be a power of two up to rows={self.rows}")
+        if self.group_bytes > self.lanes:
+            raise FitError(f"configuration: req_lanes={self.req_lanes} must not exceed lanes={self.lanes}")
+        limits = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
+                  "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (1, 64)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not (_is_power_of_two(value) and low <= value <= high):
+                raise FitError(f"configuration: {name}={value} must be a power of two from {low} to {high}")
+        if self.multiplier not in MULTIPLIERS:
+            raise FitError(f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
+
+    @property
+    def word_bits(self):
+        """Bits of one activation word and of one stream beat."""
+        return 8 * self.lanes
+
+    @property
+    def weight_word_bits(self):
+        """Bits of one weight word: one byte for every row and lane."""
+        return 8 * self.rows * self.lanes
+
+    @property
+    def result_bits(self):
+        """Bits of one tile of accumulators, row 0 in the low bits."""
+        return self.rows * self.acc_bits
+
+    @property
+    def group_bytes(self):
+        """Bytes of one output group: req_lanes int8 channels or one int32 accumulator."""
+        return max(4, self.req_lanes)
+
+    @property
+    def group_count_bits(self):
+        """Bits of the count of valid bytes in a group (1 .. group_bytes)."""
+        return self.group_bytes.bit_length()
+
+    @property
+    def lane_bits(self):
+        """Bits of a byte offset inside a word."""
+        return _address_bits(self.lanes)
+
+    @property
+    def weight_addr_bits(self):
+        return _address_bits(self.weight_depth)
+
+    @property
+    def act_addr_bits(self):
+        return _address_bits(self.act_depth)
+
+    @property
+    def line_addr_bits(self):
+        """Bits of a word address in the line buffer."""
+        return _address_bits(self.line_depth)
+
+    @property
+    def line_byte_bits(self):
+        """Bits of a byte address in the line buffer."""
+        return self.line_addr_bits + self.lane_bits
+
+    @property
+    def param_group_depth(self):
+        """Depth of the parameter table: one entry serves a group of req_lanes channels."""
+        return max(2, self.param_depth // self.req_lanes)
+
+    @property
+    def param_addr_bits(self):
+        """Bits of a group address in the parameter table."""
+        return _address_bits(self.param_group_depth)
+
+    @property
+    def pool_addr_bits(self):
+        return _address_bits(self.pool_depth)
+
+    @property
+    def layer_bits(self):
+        return _address_bits(max(2, self.max_layers))
+
+    @property
+    def dsp_estimate(self):
+        """Multipliers by construction: two int8 MACs each where the port is 25 bits wide or more, four per requantize lane."""
+        macs_per_multiplier = 1 if self.multiplier == "18x18" else 2
+        return self.rows * self.lanes // macs_per_multiplier + 4 * self.req_lanes
+
+    def to_dict(self):
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values):
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise FitError(f"configuration: unknown option {unknown[0]}; known options are {', '.join(sorted(known))}")
+        return cls(**values)

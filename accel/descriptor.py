@@ -1,0 +1,212 @@
+"""The layer descriptor and the host address map: one table read by compiler, RTL, driver and documentation.
+
+A descriptor is DESCRIPTOR_WORDS 32-bit words; a field never crosses a word. Counts named `*_minus1` hold the count less
+one, so that no loop of the hardware can be empty. `limit(config)` is the largest value that a configuration accepts: the
+scheduler refuses a descriptor with a larger value, the compiler checks the same limit.
+
+Loop nest of one layer (`conv`; `dense` is one pixel with kh = 1 whose words come straight from the activation memory):
+
+    feeder:  write prefill_words words of pad_value from line address 0          (side pads and top pad rows of the ring)
+             skip top_rows slots (they hold pad_value already)
+             for each of data_rows:  wait for a free slot; p = slot_base + data_offset
+                 for each of row_elements:  write element_bytes bytes of the source at p; p += element_bytes + element_gap
+             for each of bottom_rows: the same with pad_value instead of source bytes
+             drop what is left of the in_words source words
+             slot_base += slot_step per row, back to 0 after ring_slots rows
+    window:  for oy in OH:   wait until need_rows rows of this window are filled
+                 for ox in OW:
+                     for t in tiles:  for kh in KH:  for k in kwords:
+                         x = `lanes` bytes of the line buffer from byte
+                             ((line + kh * line_kh_step) mod line_ring_words) * lanes + ox * pixel_step + k * lanes
+                         w = weight word  weight_base + weight_row + (t * KH + kh) * kwords + k
+                         acc[row] += dot(x, w[row]) + WORD_OFFSET
+                 line = (line + line_row_step) mod line_ring_words; weight_row = (weight_row + weight_row_step) mod weight_ring_words
+                 release row_step slots to the feeder
+    output:  tile -> groups of req_lanes channels (raw: one channel) -> requantize -> max pool -> packed bytes -> words from out_base
+
+Column strip (first layers with few channels): the ring interleaves its rows pixel by pixel ([x][slot][ic]), so a whole
+KW x slots x IC window is contiguous: kh = 1, slot_step = IC, element_bytes = IC, element_gap = (slots - 1) * IC,
+line_row_step = 0, and weights are stored once per rotation of the ring (weight_row_step, weight_ring_words).
+"""
+
+from dataclasses import dataclass
+from typing import Callable
+
+from accel.config import HardwareConfig
+from accel.errors import FitError
+
+MAGIC = 0xB1
+OP_CONV = 1
+OP_DENSE = 2
+DESCRIPTOR_STRIDE = 32  # host words from one descriptor to the next
+
+# Host regions, address bits 23:20.
+REGION_REGISTERS, REGION_DESCRIPTORS, REGION_PARAMETERS, REGION_COUNTERS, REGION_WEIGHTS = range(5)
+REGION_SHIFT = 20
+# Registers (region 0).
+REG_CONTROL = 0  # write: bit 0 enable, bit 1 abort (soft reset, clears an error); read: bit 0 enable
+REG_STATUS = 1  # read: bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:16 layer of the error
+REG_LAYERS = 2  # number of layers less one
+REG_IMAGES = 3  # read: images finished since reset
+REG_IDENTITY = 4  # read: rows in bits 7:0, lanes in bits 15:8, req_lanes in bits 23:16, acc_bits in bits 31:24
+CONTROL_ENABLE, CONTROL_ABORT = 1, 2
+
+# Error codes (REG_STATUS bits 15:8). FIELD_ERROR + n: word n of the descriptor holds a value over its limit.
+ERROR_NONE = 0
+ERROR_STARVED = 1  # the window needs rows that the feeder will never deliver
+ERROR_OUTPUT_RANGE = 2  # the output would leave the activation memory
+ERROR_POOL = 3  # the layer ended without its last pooled word
+ERROR_FIELD = 32
+ERROR_TEXT = {
+    ERROR_NONE: "no error",
+    ERROR_STARVED: "the window waits for rows that the feeder does not deliver (need_rows, data_rows, top_rows, bottom_rows, oh)",
+    ERROR_OUTPUT_RANGE: "the output does not fit the activation memory behind out_base",
+    ERROR_POOL: "the layer ended before the last pooled word (pool_* fields against oh, ow)",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One descriptor field: position, meaning and largest accepted value."""
+
+    name: str
+    word: int
+    low: int
+    bits: int
+    doc: str
+    limit: Callable[[HardwareConfig], int]
+
+    @property
+    def high(self):
+        """Bit above the field inside the whole descriptor, for MyHDL slices [high:base]."""
+        return self.base + self.bits
+
+    @property
+    def base(self):
+        """Lowest bit of the field inside the whole descriptor."""
+        return 32 * self.word + self.low
+
+
+def _full(bits):
+    return lambda config: 2**bits - 1
+
+
+def _line_bytes(config):
+    return config.line_depth * config.lanes - 1
+
+
+_TABLE = (
+    # word 0
+    ("magic", 8, "constant 0xB1", lambda config: MAGIC),
+    ("op", 2, "1 convolution through the line buffer, 2 dense straight from the activation memory", lambda config: OP_DENSE),
+    ("from_stream", 1, "the source is s_axis (conv only), else the activation memory", _full(1)),
+    ("to_stream", 1, "the output goes to m_axis, else to the activation memory", _full(1)),
+    ("raw", 1, "output is the int32 accumulator, one channel a group", _full(1)),
+    ("round_away", 1, "first rounding is half away from zero, else half up", _full(1)),
+    ("pool_enable", 1, "max pool behind the requantizer", _full(1)),
+    ("last_count", 7, "valid bytes in the last group of a pixel", lambda config: config.group_bytes),
+    ("pad_value", 8, "input zero point, written as padding", _full(8)),
+    # word 1
+    ("in_base", 16, "activation memory word where the input starts", lambda config: config.act_depth - 1),
+    ("in_words", 16, "words of the source that this layer consumes", _full(16)),
+    # word 2
+    ("prefill_words", 16, "line buffer words set to pad_value at layer start", lambda config: config.line_depth),
+    ("ring_slots_minus1", 8, "row slots of the ring - 1", _full(8)),
+    ("top_rows", 8, "padding rows above the data (prefilled)", _full(8)),
+    # word 3
+    ("data_rows_minus1", 16, "source rows written into the ring - 1", _full(16)),
+    ("bottom_rows", 8, "padding rows below the data", _full(8)),
+    ("need_rows", 8, "rows that one window covers", _full(8)),
+    # word 4
+    ("row_elements_minus1", 16, "elements of a row - 1", _full(16)),
+    ("element_bytes_minus1", 16, "contiguous bytes of an element - 1", _full(16)),
+    # word 5
+    ("element_gap", 16, "line buffer bytes skipped behind each element", _line_bytes),
+    ("slot_step", 16, "line buffer bytes from one row slot to the next", _full(16)),
+    # word 6
+    ("data_offset", 16, "line buffer bytes from the start of a slot to its data", _line_bytes),
+    ("row_step", 8, "ring slots released after each output row (the vertical stride)", _full(8)),
+    ("kh_minus1", 8, "kernel rows fetched one by one - 1", _full(8)),
+    # word 7
+    ("oh_minus1", 16, "output rows before pooling - 1", _full(16)),
+    ("ow_minus1", 16, "output columns before pooling - 1", _full(16)),
+    # word 8
+    ("tiles_minus1", 16, "output channel tiles of `rows` channels - 1", _full(16)),
+    ("kwords_minus1", 16, "words of one kernel row - 1", _full(16)),
+    # word 9
+    ("pixel_step", 16, "line buffer bytes from one window to the next", _line_bytes),
+    ("line_kh_step", 16, "line buffer words from one kernel row to the next", lambda config: config.line_depth),
+    # word 10
+    ("line_row_step", 16, "line buffer words from one output row to the next", lambda config: config.line_depth),
+    ("line_ring_words", 16, "line buffer words of the ring", lambda config: config.line_depth),
+    # word 11
+    ("weight_base", 16, "first weight word", lambda config: config.weight_depth - 1),
+    ("weight_row_step", 16, "weight words from one output row to the next", lambda config: config.weight_depth - 1),
+    # word 12
+    ("weight_ring_words", 16, "weight words after which weight_row_step wraps; more than weight_row_step",
+     lambda config: min(config.weight_depth, 2**16 - 1)),
+    ("param_base", 16, "first group of the parameter table", lambda config: config.param_group_depth - 1),
+    # word 13
+    ("groups_minus1", 8, "groups of a full tile - 1", lambda config: config.rows - 1),
+    ("last_groups_minus1", 8, "groups of the last tile of a pixel - 1", lambda config: config.rows - 1),
+    ("zero_point", 8, "output zero point, two's complement", _full(8)),
+    ("qmin", 8, "smallest output, two's complement", _full(8)),
+    # word 14
+    ("qmax", 8, "largest output, two's complement", _full(8)),
+    ("pool_kh_minus1", 4, "pooling rows (and vertical stride) - 1", _full(4)),
+    ("pool_kw_minus1", 4, "pooling columns (and horizontal stride) - 1", _full(4)),
+    ("pool_pad_top", 4, "pooling padding rows above", _full(4)),
+    ("pool_pad_left", 4, "pooling padding columns on the left", _full(4)),
+    # word 15
+    ("pool_oh_minus1", 16, "rows after pooling - 1", _full(16)),
+    ("pool_ow_minus1", 16, "columns after pooling - 1", _full(16)),
+    # word 16
+    ("out_base", 16, "activation memory word where the output starts", lambda config: config.act_depth - 1),
+)
+
+
+def _place(table):
+    fields, word, low = {}, 0, 0
+    for name, bits, doc, limit in table:
+        if low + bits > 32:
+            word, low = word + 1, 0
+        fields[name] = Field(name, word, low, bits, doc, limit)
+        low += bits
+    return fields
+
+
+FIELDS = _place(_TABLE)
+DESCRIPTOR_WORDS = 1 + max(field.word for field in FIELDS.values())
+DESCRIPTOR_BITS = 32 * DESCRIPTOR_WORDS
+
+
+def pack_descriptor(values, config):
+    """Pack {field: int} (all fields but magic; signed 8-bit fields may be negative) into DESCRIPTOR_WORDS uint32 ints.
+
+    Raises FitError naming the field whose value is over the limit of `config`.
+    """
+    values = dict(values, magic=MAGIC)
+    missing = sorted(set(FIELDS) - set(values))
+    unknown = sorted(set(values) - set(FIELDS))
+    if missing or unknown:
+        raise FitError(f"descriptor: missing fields {missing}, unknown fields {unknown}")
+    words = [0] * DESCRIPTOR_WORDS
+    for name, field in FIELDS.items():
+        value = int(values[name])
+        if value < 0 and field.bits == 8 and value >= -128:
+            value &= 0xFF
+        limit = min(field.limit(config), 2**field.bits - 1)
+        if not 0 <= value <= limit:
+            raise FitError(f"descriptor: {name}={values[name]} is outside 0..{limit} ({field.doc}) for this configuration")
+        words[field.word] |= value << field.low
+    return words
+
+
+def unpack_descriptor(words):
+    """The inverse of pack_descriptor: {field: unsigned int}."""
+    return {name: (int(words[field.word]) >> field.low) & (2**field.bits - 1) for name, field in FIELDS.items()}
+
+
+def host_address(region, offset):
+    """24-bit host word address of `offset` in `region`."""
+    return region << REGION_SHIFT | offset
