@@ -1,0 +1,94 @@
+"""Small checks of values that a stranger may hand over. Each returns the clean value or raises a one-sentence error."""
+
+import math
+import operator
+import re
+
+import numpy as np
+
+from accel.errors import ModelError, RangeError
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+
+def integer(value, what, low, high):
+    """`value` as int within low..high; bool, float and text are refused."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise ModelError(f"{what} must be an integer in {low}..{high}, not {shorten(value)}") from None
+    if not low <= number <= high:
+        raise ModelError(f"{what} must lie in {low}..{high}, not {shorten(number)}")
+    return number
+
+
+def integers(values, what, count, low, high):
+    """A tuple of exactly `count` integers within low..high."""
+    if not isinstance(values, (tuple, list)) or len(values) != count:
+        raise ModelError(f"{what} must be {count} integers, not {shorten(values)}")
+    return tuple(integer(value, what, low, high) for value in values)
+
+
+def real(value, what):
+    """`value` as a finite float."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ModelError(f"{what} must be a number, not {shorten(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise RangeError(f"{what} must be finite, not {shorten(value)}")
+    return number
+
+
+def name(value, what):
+    """`value` as a name that is safe in a file name and in a report."""
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ModelError(f"{what} must be letters, digits, '_', '.' or '-', at most 64 and not starting with a digit,"
+                         f" not {shorten(value)}")
+    return value
+
+
+def integer_array(values, what, shape, low, high):
+    """A read-only int64 array of exactly `shape`, every element within low..high."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise ModelError(f"{what} must hold integers, not {array.dtype}")
+    if array.shape != tuple(shape):
+        raise ModelError(f"{what} must have shape {tuple(shape)}, not {array.shape}")
+    if array.size and (int(array.min()) < low or int(array.max()) > high):
+        worst = int(array.max()) if int(array.max()) > high else int(array.min())
+        raise RangeError(f"{what} must lie in {low}..{high}, not {worst}")
+    return frozen(array.astype(np.int64))
+
+
+def real_array(values, what, shape):
+    """A read-only float64 array of exactly `shape`, every element positive and finite."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise ModelError(f"{what} must hold numbers, not {array.dtype}")
+    if array.shape != tuple(shape):
+        raise ModelError(f"{what} must have shape {tuple(shape)}, not {array.shape}")
+    array = array.astype(np.float64)
+    if not np.all(np.isfinite(array) & (array > 0)):
+        bad = array[~(np.isfinite(array) & (array > 0))]
+        raise RangeError(f"{what} must be positive and finite, not {float(bad.ravel()[0])!r}")
+    return frozen(array)
+
+
+def frozen(array):
+    """The same array, contiguous and write-protected."""
+    array = np.ascontiguousarray(array)
+    array.setflags(write=False)
+    return array
+
+
+def shorten(value, limit=60):
+    """repr of a value, cut for use in a message: hostile input must not flood the terminal."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        return f"a {value.bit_length()}-bit integer"
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit - 3] + "..."

@@ -1,0 +1,376 @@
+"""The integer graph: what quant exports, the reference executes and the compiler lowers. No floats are needed to run it.
+
+Every class is frozen and checks itself, so a graph that exists is well-formed. Tensors are NHWC. Arrays are int64 and
+read-only. `notes` holds plain JSON values (SNR, range coverage ...) and never changes what is executed.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from accel import checks
+from accel.errors import BitloomError, ModelError, RangeError
+from accel.fixedpoint import INT32_MAX, INT32_MIN, WEIGHT_BITS, check_multiplier, inverse_scale, qrange
+
+RAW_BITS = 32
+TENSOR_BITS = (8, 4, 2, RAW_BITS)
+INPUT_NAME = "input"
+MAX_SIDE = 65535
+MAX_ELEMENTS = 2**26
+MAX_LAYERS = 1024
+ENCODINGS = ("uint8", "float")
+
+
+def _set(instance, **values):
+    for key, value in values.items():
+        object.__setattr__(instance, key, value)
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape, storage and meaning of one tensor: real = scale * (q - zero_point).
+
+    bits 32 is a tensor of raw accumulators; its zero_point is 0. A dense vector has height = width = 1.
+    """
+
+    height: int
+    width: int
+    channels: int
+    bits: int
+    scale: float
+    zero_point: int
+
+    def __post_init__(self):
+        for side in ("height", "width", "channels"):
+            _set(self, **{side: checks.integer(getattr(self, side), side, 1, MAX_SIDE)})
+        if self.elements > MAX_ELEMENTS:
+            raise ModelError(f"shape {self.shape} has {self.elements} elements, at most {MAX_ELEMENTS} are allowed")
+        if type(self.bits) is not int or self.bits not in TENSOR_BITS:
+            raise ModelError(f"activation bits must be one of {', '.join(map(str, TENSOR_BITS))}, not "
+                             f"{checks.shorten(self.bits)}")
+        scale = checks.real(self.scale, "scale")
+        if self.bits == RAW_BITS:
+            if scale <= 0:
+                raise RangeError(f"scale {scale!r} must be positive")
+            low, high = 0, 0
+        else:
+            inverse_scale(scale)
+            low, high = qrange(self.bits)
+        _set(self, scale=scale, zero_point=checks.integer(self.zero_point, "zero_point", low, high))
+
+    @property
+    def shape(self):
+        return self.height, self.width, self.channels
+
+    @property
+    def elements(self):
+        return self.height * self.width * self.channels
+
+    @property
+    def qrange(self):
+        """(qmin, qmax) of a stored element."""
+        return qrange(self.bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize:
+    """How int32 accumulators become stored integers; one multiplier and shift per output channel.
+
+    qmin and qmax carry ReLU, ReLU6 and clamp. The zero point is the output tensor's. See `fixedpoint.requantize`.
+    """
+
+    rule: str
+    multiplier: np.ndarray
+    shift: np.ndarray
+    qmin: int
+    qmax: int
+
+    def __post_init__(self):
+        shape = np.shape(self.multiplier)
+        if len(shape) != 1:
+            raise ModelError(f"multiplier must hold one value per output channel, not shape {shape}")
+        multiplier = checks.integer_array(self.multiplier, "multiplier", shape, 0, 2**31 - 1)
+        shift = checks.integer_array(self.shift, "shift", shape, -31, 62)
+        check_multiplier(multiplier, shift, self.rule)
+        qmin = checks.integer(self.qmin, "qmin", -128, 127)
+        qmax = checks.integer(self.qmax, "qmax", qmin, 127)
+        _set(self, multiplier=multiplier, shift=shift, qmin=qmin, qmax=qmax)
+
+
+def _check_layer(layer):
+    """The checks that all layers share: names, types, notes."""
+    checks.name(layer.name, "layer name")
+    checks.name(layer.input_name, f"{layer.name}: input name")
+    if layer.name == INPUT_NAME:
+        raise ModelError(f"layer name {INPUT_NAME!r} is taken by the graph's input; rename the layer")
+    for side in ("input", "output"):
+        if not isinstance(getattr(layer, side), TensorType):
+            raise ModelError(f"{layer.name}: {side} must be a TensorType")
+    if layer.input.bits == RAW_BITS:
+        raise ModelError(f"{layer.name}: raw int32 input is not allowed; requantize the layer before")
+    if not isinstance(layer.notes, dict):
+        raise ModelError(f"{layer.name}: notes must be a dict")
+
+
+def _check_shape(layer, expected):
+    if layer.output.shape != expected:
+        raise ModelError(f"{layer.name}: output shape must be {expected} for input {layer.input.shape}, "
+                         f"not {layer.output.shape}")
+
+
+def _check_weighted(layer, shape):
+    """Weights, scales, bias and requantization of a layer with weights."""
+    if type(layer.weight_bits) is not int or layer.weight_bits not in WEIGHT_BITS:
+        raise ModelError(f"weight bits must be one of {', '.join(map(str, WEIGHT_BITS))}, not "
+                         f"{checks.shorten(layer.weight_bits)}")
+    channels = shape[0]
+    weights = checks.integer_array(layer.weights, "weights", shape, *qrange(layer.weight_bits))
+    if layer.weight_bits == 1 and np.any(weights == 0):
+        raise RangeError("1-bit weights must be -1 or +1, not 0")
+    _set(layer, weights=weights,
+         weight_scale=checks.real_array(layer.weight_scale, "weight_scale", (channels,)),
+         bias=checks.integer_array(layer.bias, "bias", (channels,), INT32_MIN, INT32_MAX))
+    if layer.requantize is None:
+        if layer.output.bits != RAW_BITS:
+            raise ModelError(f"output of {layer.output.bits} bits needs a requantization; only raw int32 goes without")
+        return
+    if not isinstance(layer.requantize, Requantize):
+        raise ModelError("requantize must be a Requantize or None")
+    if layer.output.bits == RAW_BITS:
+        raise ModelError("raw int32 output must not have a requantization")
+    if layer.requantize.multiplier.shape != (channels,):
+        raise ModelError(f"multiplier must have shape {(channels,)}, not {layer.requantize.multiplier.shape}")
+    low, high = layer.output.qrange
+    if layer.requantize.qmin < low or layer.requantize.qmax > high:
+        raise RangeError(f"qmin..qmax {layer.requantize.qmin}..{layer.requantize.qmax} must lie in {low}..{high} "
+                         f"for {layer.output.bits}-bit output")
+
+
+class _Checked:
+    """Runs the checks of a layer and puts its name in front of every message."""
+
+    def __post_init__(self):
+        _check_layer(self)
+        try:
+            self._check()
+        except BitloomError as error:
+            text = str(error)
+            raise type(error)(text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}") from None
+
+
+def _window_count(layer, side, size, kernel, stride, before, after):
+    """Windows along one side; raises where the kernel is larger than the padded input."""
+    padded = size + before + after
+    if kernel > padded:
+        raise ModelError(f"kernel {side} {kernel} must not exceed the padded input's {padded}")
+    return (padded - kernel) // stride + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Conv2D(_Checked):
+    """acc = sum over (kh, kw, ic) of (x - zero point) * w, + bias; pads insert the input's zero point.
+
+    weights: [OC, KH, KW, IC]; stride (sh, sw); pads (top, bottom, left, right). requantize None puts out raw int32.
+    """
+
+    name: str
+    input_name: str
+    input: TensorType
+    output: TensorType
+    weights: np.ndarray
+    weight_bits: int
+    weight_scale: np.ndarray
+    bias: np.ndarray
+    stride: tuple
+    pads: tuple
+    requantize: Requantize | None
+    notes: dict = field(default_factory=dict)
+    op = "conv2d"
+
+    def _check(self):
+        shape = np.shape(self.weights)
+        if len(shape) != 4 or 0 in shape:
+            raise ModelError(f"weights must have the shape [OC, KH, KW, IC], not {shape}")
+        if shape[3] != self.input.channels:
+            raise ModelError(f"weights have {shape[3]} input channels but the input tensor has {self.input.channels}")
+        if max(shape) > MAX_SIDE or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
+            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are allowed")
+        _set(self, stride=checks.integers(self.stride, "stride", 2, 1, MAX_SIDE),
+             pads=checks.integers(self.pads, "pads", 4, 0, MAX_SIDE))
+        top, bottom, left, right = self.pads
+        height = _window_count(self, "height", self.input.height, shape[1], self.stride[0], top, bottom)
+        width = _window_count(self, "width", self.input.width, shape[2], self.stride[1], left, right)
+        _check_shape(self, (height, width, shape[0]))
+        _check_weighted(self, shape)
+
+    @property
+    def kernel(self):
+        return self.weights.shape[1:3]
+
+    @property
+    def macs(self):
+        """Multiply-accumulates of one image, those on padding included."""
+        return self.output.height * self.output.width * self.weights.size
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(_Checked):
+    """acc = sum of (x - zero point) * w over the whole input in NHWC order, + bias. weights: [OC, H*W*C]."""
+
+    name: str
+    input_name: str
+    input: TensorType
+    output: TensorType
+    weights: np.ndarray
+    weight_bits: int
+    weight_scale: np.ndarray
+    bias: np.ndarray
+    requantize: Requantize | None
+    notes: dict = field(default_factory=dict)
+    op = "dense"
+
+    def _check(self):
+        shape = np.shape(self.weights)
+        if len(shape) != 2 or 0 in shape:
+            raise ModelError(f"weights must have the shape [OC, IC], not {shape}")
+        if shape[1] != self.input.elements:
+            raise ModelError(f"weights have {shape[1]} inputs but the input tensor {self.input.shape} has "
+                             f"{self.input.elements} elements")
+        if shape[0] * shape[1] > MAX_ELEMENTS:
+            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are allowed")
+        _check_shape(self, (1, 1, shape[0]))
+        _check_weighted(self, shape)
+
+    @property
+    def macs(self):
+        return self.weights.size
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(_Checked):
+    """Maximum of the stored integers under a window; pads are the type's smallest value.
+
+    A model that rounds its output size up is written with larger bottom and right pads.
+    """
+
+    name: str
+    input_name: str
+    input: TensorType
+    output: TensorType
+    kernel: tuple
+    stride: tuple
+    pads: tuple
+    notes: dict = field(default_factory=dict)
+    op = "maxpool"
+    macs = 0
+
+    def _check(self):
+        _set(self, kernel=checks.integers(self.kernel, "kernel", 2, 1, MAX_SIDE),
+             stride=checks.integers(self.stride, "stride", 2, 1, MAX_SIDE),
+             pads=checks.integers(self.pads, "pads", 4, 0, MAX_SIDE))
+        top, bottom, left, right = self.pads
+        for side, size, pads in (("height", self.kernel[0], (top, bottom)), ("width", self.kernel[1], (left, right))):
+            if max(pads) >= size:
+                raise ModelError(f"pads {self.pads} must be smaller than the kernel {side} {size}, so that every "
+                                 "window holds an element")
+        height = _window_count(self, "height", self.input.height, self.kernel[0], self.stride[0], top, bottom)
+        width = _window_count(self, "width", self.input.width, self.kernel[1], self.stride[1], left, right)
+        _check_shape(self, (height, width, self.input.channels))
+        for item in ("bits", "scale", "zero_point"):
+            if getattr(self.input, item) != getattr(self.output, item):
+                raise ModelError(f"output {item} must equal the input's {getattr(self.input, item)}, "
+                                 f"not {getattr(self.output, item)}; a max pool does not rescale")
+
+
+LAYER_CLASSES = {cls.op: cls for cls in (Conv2D, Dense, MaxPool)}
+
+
+@dataclass(frozen=True)
+class InputEncoding:
+    """What the first tensor is.
+
+    uint8: a raw image u; q = u - 128. mean and std (per channel, of u / 255) are already folded into the input's scale
+    and zero point and into the first layer; they are kept for information.
+    float: q = quantize(x) of the normalized float32 image x = (u / 255 - mean) / std.
+    """
+
+    kind: str = "uint8"
+    mean: tuple = (0.0,)
+    std: tuple = (1.0,)
+
+    def __post_init__(self):
+        if self.kind not in ENCODINGS:
+            raise ModelError(f"input encoding must be one of {', '.join(ENCODINGS)}, not {checks.shorten(self.kind)}")
+        for key in ("mean", "std"):
+            values = getattr(self, key)
+            if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= MAX_SIDE:
+                raise ModelError(f"input {key} must be one number per channel, not {checks.shorten(values)}")
+            _set(self, **{key: tuple(checks.real(value, f"input {key}") for value in values)})
+        if min(self.std) <= 0:
+            raise RangeError(f"input std {min(self.std)!r} must be positive")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A chain of layers. The input tensor's name is 'input'; each layer names the tensor that it reads."""
+
+    name: str
+    input: TensorType
+    encoding: InputEncoding
+    layers: tuple
+    class_names: tuple = ()
+    notes: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        checks.name(self.name, "graph name")
+        if not isinstance(self.input, TensorType) or not isinstance(self.encoding, InputEncoding):
+            raise ModelError(f"{self.name}: input must be a TensorType and encoding an InputEncoding")
+        _set(self, layers=tuple(self.layers), class_names=tuple(self.class_names))
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise ModelError(f"{self.name}: a graph needs 1..{MAX_LAYERS} layers, not {len(self.layers)}")
+        if not all(isinstance(item, str) and len(item) <= 200 for item in self.class_names):
+            raise ModelError(f"{self.name}: class names must be texts of at most 200 characters")
+        if self.class_names and len(self.class_names) != self.output.elements:
+            raise ModelError(f"{self.name}: {len(self.class_names)} class names do not fit "
+                             f"{self.output.elements} outputs")
+        for key in ("mean", "std"):
+            count = len(getattr(self.encoding, key))
+            if count not in (1, self.input.channels):
+                raise ModelError(f"{self.name}: input {key} has {count} values for {self.input.channels} channels")
+        if self.input.bits == RAW_BITS or (self.encoding.kind == "uint8" and self.input.bits != 8):
+            raise ModelError(f"{self.name}: a {self.encoding.kind} input cannot have {self.input.bits} bits")
+        self._check_chain()
+
+    def _check_chain(self):
+        name, tensor, seen = INPUT_NAME, self.input, {INPUT_NAME}
+        for layer in self.layers:
+            if not isinstance(layer, tuple(LAYER_CLASSES.values())):
+                raise ModelError(f"{self.name}: {checks.shorten(layer)} is not a layer")
+            if layer.name in seen:
+                raise ModelError(f"{layer.name}: the name is used twice; rename one layer")
+            if layer.input_name != name:
+                raise ModelError(f"{layer.name}: reads {layer.input_name!r} but the layer before is {name!r}; "
+                                 "only chains are supported")
+            if layer.input != tensor:
+                raise ModelError(f"{layer.name}: input {layer.input} differs from the output of {name!r}, {tensor}")
+            seen.add(layer.name)
+            name, tensor = layer.name, layer.output
+
+    @property
+    def output(self):
+        """TensorType of the last layer's output."""
+        return self.layers[-1].output
+
+    @property
+    def macs(self):
+        """Multiply-accumulates of one image."""
+        return sum(layer.macs for layer in self.layers)
+
+    def with_layers(self, layers):
+        """The same graph with other layers."""
+        return replace(self, layers=tuple(layers))
+
+
+def layer_fields(layer):
+    """Names of the fields of a layer, in order."""
+    return tuple(item.name for item in fields(layer))
