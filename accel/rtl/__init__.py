@@ -1,0 +1,1 @@
+"""The hardware blocks in MyHDL, one block a file."""
