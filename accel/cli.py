@@ -1,0 +1,121 @@
+"""What all commands share: error to exit code, progress bars, tables, JSON.
+
+Exit codes: 0 done, 1 ran but a comparison failed, 2 bad usage or bad input. Results go to stdout, everything else to
+stderr, so that `--json` prints exactly one JSON object on stdout.
+"""
+
+import functools
+import json
+import os
+import sys
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from accel.errors import BitloomError
+
+EXIT_OK, EXIT_MISMATCH, EXIT_USAGE = 0, 1, 2
+EXIT_INTERRUPTED = 130
+
+
+def handle_errors(function):
+    """Decorator of a command body: a BitloomError becomes `error: ...` on stderr and exit code 2."""
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except BitloomError as error:
+            fail(str(error))
+    return wrapper
+
+
+def fail(message):
+    """Print one error line and leave with exit code 2."""
+    click.echo(f"error: {message}", err=True)
+    raise SystemExit(EXIT_USAGE)
+
+
+def run_cli(command, program=None):
+    """Run a click command as the main program: `if __name__ == "__main__": run_cli(main, "python -m accel.convert")`.
+
+    Bad usage, BitloomError -> 2; interruption -> 130; a reader that closed the pipe -> 0. The command's return value
+    (an int) is the exit code, None is 0.
+    """
+    try:
+        code = command.main(prog_name=program, standalone_mode=False)
+    except BitloomError as error:
+        click.echo(f"error: {error}", err=True)
+        code = EXIT_USAGE
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("error: interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_OK
+    sys.exit(code if isinstance(code, int) else EXIT_OK)
+
+
+def json_option(function):
+    """The `--json` option, as the argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")(function)
+
+
+def progress(enabled=True):
+    """A rich progress bar on stderr, use as a context manager; shown only on a terminal."""
+    console = Console(stderr=True)
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                    console=console, transient=True, disable=not (enabled and console.is_terminal))
+
+
+def print_json(values):
+    """Print one JSON object on stdout; NaN and infinity are refused, numpy numbers become plain ones."""
+    click.echo(json.dumps(values, default=_plain, allow_nan=False))
+
+
+def _plain(value):
+    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
+        return value.item()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def print_table(title, columns, rows):
+    """Print a table on stdout. A cell that is a number is right-aligned with its column."""
+    rows = [[cell(value) for value in row] for row in rows]
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = all(row[index][:1] in "-0123456789" for row in rows if row[index])
+        table.add_column(column, justify="right" if numeric and rows else "left")
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, markup=False, highlight=False).print(table)
+
+
+def cell(value):
+    """Text of one table cell: thousands separated, floats with four significant digits."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def report(values, as_json, title):
+    """Print a dict of figures: one JSON object, or a table of two columns."""
+    if as_json:
+        print_json(values)
+    else:
+        print_table(title, ("figure", "value"), [(key.replace("_", " "), value) for key, value in values.items()])

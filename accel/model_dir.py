@@ -1,0 +1,166 @@
+"""Model directories: `model.json` and one bit-packed binary per layer with weights. `docs/formats.md` describes them.
+
+A directory may come from a stranger: nothing in it is executed, file names are plain, every size is checked before it
+is used, every file has a CRC-32. A layer's file holds the packed weights, each kernel position padded to whole bytes,
+then the bias as little-endian int32.
+"""
+
+import os
+import re
+import stat
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from accel import checks, model_json
+from accel.atomic import atomic_directory
+from accel.errors import BitloomError, ModelError
+from accel.fixedpoint import WEIGHT_BITS, pack, packed_bytes, unpack
+from accel.ir import INPUT_NAME, MAX_ELEMENTS, Graph
+
+MODEL_FILE = "model.json"
+MAX_MODEL_JSON_BYTES = 2**26
+ZOO = Path(__file__).resolve().parent.parent / "quant" / "zoo"
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
+_CRC_KEY = '  "crc32": "'
+_GRAPH_KEYS = ("format", "format_version", "name", "input", "encoding", "class_names", "notes", "layers", "crc32")
+
+
+def zoo_names():
+    """Names of the models that ship with Bitloom."""
+    return sorted(path.parent.name for path in ZOO.glob(f"*/{MODEL_FILE}"))
+
+
+def resolve(name):
+    """Folder of a model: an existing directory, else a model of the zoo. Raises ModelError where there is neither."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if checks.NAME.fullmatch(str(name)) and (ZOO / str(name) / MODEL_FILE).is_file():
+        return ZOO / str(name)
+    shipped = ", ".join(zoo_names()) or "none"
+    raise ModelError(f"model {str(name)!r}: is neither a model directory nor a model that ships (these ship: {shipped})")
+
+
+def save(graph, path):
+    """Write `graph` to the directory `path`, complete or not at all; equal graphs give equal bytes.
+
+    An existing model directory is replaced. Raises OutputError where it cannot be written.
+    """
+    files, binaries = {}, {}
+    for index, layer in enumerate(graph.layers):
+        if layer.op == "maxpool":
+            continue
+        data = pack(layer.weights, layer.weight_bits).tobytes() + layer.bias.astype("<i4").tobytes()
+        file_name = f"{index:02d}_{layer.name}.bin"
+        files[layer.name] = {"file": file_name, "bytes": len(data), "crc32": f"{zlib.crc32(data):08x}"}
+        binaries[file_name] = data
+    body = model_json.dump(model_json.graph_to_dict(graph, files)).removesuffix("\n}") + ",\n"
+    text = f'{body}{_CRC_KEY}{zlib.crc32(body.encode()):08x}"\n}}\n'
+    with atomic_directory(path, marker=MODEL_FILE) as folder:
+        for file_name, data in binaries.items():
+            (folder / file_name).write_bytes(data)
+        (folder / MODEL_FILE).write_bytes(text.encode())
+
+
+def load(name):
+    """The Graph of a model directory, or of a model of the zoo by its name.
+
+    Raises ModelError or RangeError, one sentence that names the directory and what is wrong.
+    """
+    folder = resolve(name)
+    try:
+        return _load(folder)
+    except BitloomError as error:
+        raise type(error)(f"{folder}: {error}") from None
+
+
+def _load(folder):
+    data = _read(folder / MODEL_FILE, None, MAX_MODEL_JSON_BYTES)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ModelError(f"{MODEL_FILE}: is not UTF-8 text") from None
+    values = model_json.parse(text)
+    model_json.check_format(values)
+    _check_own_crc(text)
+    _, _, graph_name, tensor, encoding, class_names, notes, layers, _ = model_json.take(values, _GRAPH_KEYS, MODEL_FILE)
+    if not isinstance(class_names, list) or not isinstance(notes, dict):
+        raise ModelError(f"{MODEL_FILE}: class_names must be a list and notes an object")
+    reader = _WeightReader(folder)
+    graph_input = tensor = model_json.tensor_from_dict(tensor, INPUT_NAME)
+    built = []
+    for index, layer in enumerate(model_json.layer_list(layers)):
+        built.append(model_json.layer_from_dict(layer, index, tensor, reader.read))
+        tensor = built[-1].output
+    reader.check_strangers()
+    return Graph(graph_name, graph_input, model_json.encoding_from_dict(encoding), tuple(built), tuple(class_names), notes)
+
+
+def _check_own_crc(text):
+    """model.json ends with the CRC-32 of all text before that entry."""
+    body, key, tail = text.rpartition(_CRC_KEY)
+    expected = f'{zlib.crc32(body.encode()):08x}"\n}}\n'
+    if not key or tail != expected:
+        raise ModelError(f"{MODEL_FILE}: its CRC-32 does not match; the file is damaged or was edited, export it again")
+
+
+class _WeightReader:
+    """Reads the binaries of one directory and remembers which were named."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.used = set()
+
+    def read(self, name, entry, shape):
+        """(weights, bias) of the layer `name`; all sizes are checked before memory is taken."""
+        bits, file_name = entry["weight_bits"], entry["file"]
+        if type(bits) is not int or bits not in WEIGHT_BITS:
+            raise ModelError(f"{name}: weight_bits must be one of {', '.join(map(str, WEIGHT_BITS))}, not "
+                             f"{checks.shorten(bits)}")
+        if not isinstance(file_name, str) or not _FILE_NAME.fullmatch(file_name):
+            raise ModelError(f"{name}: file name {checks.shorten(file_name)} must be a plain name without folders")
+        if file_name in self.used:
+            raise ModelError(f"{name}: file name {checks.shorten(file_name)} is used twice")
+        self.used.add(file_name)
+        elements = int(np.prod(shape, dtype=object))
+        if elements > MAX_ELEMENTS:
+            raise ModelError(f"{name}: weights of shape {shape} are too large, at most {MAX_ELEMENTS} are allowed")
+        inner = packed_bytes(shape[-1], bits)
+        weight_bytes = elements // shape[-1] * inner
+        expected = weight_bytes + 4 * shape[0]
+        checks.integer(entry["bytes"], f"{name}: bytes", expected, expected)
+        data = _read(self.folder / file_name, expected, expected)
+        crc = f"{zlib.crc32(data):08x}"
+        if crc != entry["crc32"]:
+            raise ModelError(f"{file_name}: CRC-32 is {crc}, not {checks.shorten(entry['crc32'])} as {MODEL_FILE} says; "
+                             "the file is damaged, copy or export it again")
+        packed = np.frombuffer(data, dtype=np.uint8, count=weight_bytes).reshape(*shape[:-1], inner)
+        bias = np.frombuffer(data, dtype="<i4", offset=weight_bytes)
+        return unpack(packed, bits, shape[-1]), bias.astype(np.int64)
+
+    def check_strangers(self):
+        """A binary that nobody names is a sign of a mixed-up directory."""
+        extra = sorted({path.name for path in self.folder.glob("*.bin")} - self.used)
+        if extra:
+            raise ModelError(f"{checks.shorten(extra[0])}: is not named in {MODEL_FILE}; remove the file")
+
+
+def _read(path, size, limit):
+    """Bytes of a regular file of exactly `size` (if given), at most `limit`; the size is checked before reading."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as stream:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelError(f"{path.name}: is not a regular file")
+            if size is not None and status.st_size != size:
+                raise ModelError(f"{path.name}: has {status.st_size} bytes, not {size}; the file is truncated or damaged")
+            if status.st_size > limit:
+                raise ModelError(f"{path.name}: has {status.st_size} bytes, at most {limit} are allowed")
+            return stream.read(limit)
+    except FileNotFoundError:
+        raise ModelError(f"{path.name}: is missing") from None
+    except OSError as error:
+        raise ModelError(f"{path.name}: cannot be read ({error.strerror})") from None
