@@ -1,0 +1,221 @@
+"""Bus models for valid/ready streams: Source, Sink and Monitor, with seeded stalls.
+
+A stream is a group of ports with a common prefix: `s_valid`, `s_ready` and one port a field (`s_data`, `s_last`).
+AXI names work too: Source(dut, "s_axis", fields=("tdata", "tlast"), valid="tvalid", ready="tready").
+An item is an int for a stream with one field, else a tuple with one int a field. `ready=None` is a valid-only stream.
+
+    source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
+    sink = Sink(dut, "m", pauses=stalls.sink_pauses(rng))
+    source.send(*values)
+    sink.expect(*values)
+    transfer(dut, source, sink)          # runs until all is through, then checks that nothing is left
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import repeat
+
+
+def pauses(rng, probability, burst=1):
+    """Endless True (pause) / False; pauses last `burst` cycles on average and make up `probability` of all cycles."""
+    if probability <= 0:
+        yield from repeat(False)
+    paused = rng.random() < probability
+    start = min(1.0, probability / (burst * (1 - probability)))
+    while True:
+        yield paused
+        paused = rng.random() >= 1 / burst if paused else rng.random() < start
+
+
+@dataclass(frozen=True)
+class Stalls:
+    """How often each side of a bench pauses."""
+
+    name: str
+    source: float = 0.0
+    sink: float = 0.0
+    burst: int = 1
+
+    def source_pauses(self, rng):
+        return pauses(rng, self.source, self.burst)
+
+    def sink_pauses(self, rng):
+        return pauses(rng, self.sink, self.burst)
+
+    def __str__(self):
+        return self.name
+
+
+STALLS = {stalls.name: stalls for stalls in (
+    Stalls("none"),
+    Stalls("source", source=0.5),
+    Stalls("sink", sink=0.5),
+    Stalls("both", source=0.3, sink=0.4),
+    Stalls("bursts", source=0.4, sink=0.5, burst=6),
+)}
+
+
+class _Stream:
+    """The ports of one stream and the transfers seen on it."""
+
+    def __init__(self, dut, prefix, fields=("data",), valid="valid", ready="ready"):
+        self.dut = dut
+        self.name = prefix
+        self.fields = tuple(f"{prefix}_{field}" for field in fields)
+        self.valid = f"{prefix}_{valid}"
+        self.ready = f"{prefix}_{ready}" if ready else None
+        missing = {*self.fields, self.valid, self.ready or self.valid} - set(dut.ports)
+        if missing:
+            raise ValueError(f"stream {prefix}: the block has no port {', '.join(sorted(missing))}")
+        self.cycles = []  # clock cycle of each transfer
+
+    def drive(self):
+        """Poke what this model drives in the coming cycle."""
+
+    def sample(self):
+        """Look at the settled values just before the clock edge."""
+
+    def finish(self):
+        """Check that nothing is left over."""
+
+    @property
+    def done(self):
+        return True
+
+    def _item(self):
+        values = tuple(self.dut.peek(name) for name in self.fields)
+        return values[0] if len(values) == 1 else values
+
+    def _transfers(self):
+        return bool(self.dut.peek(self.valid)) and (self.ready is None or bool(self.dut.peek(self.ready)))
+
+
+class Source(_Stream):
+    """Drives a stream. An offered item stays until it is taken; while nothing is offered the fields carry garbage."""
+
+    def __init__(self, dut, prefix, *, rng=None, pauses=None, **names):
+        super().__init__(dut, prefix, **names)
+        self.rng = rng
+        self.pauses = pauses or repeat(False)
+        self.queue = deque()
+        self.offering = False
+        dut.poke(self.valid, 0)
+
+    def send(self, *items):
+        """Append items to what is still to be sent."""
+        self.queue.extend(items)
+
+    def drive(self):
+        paused = next(self.pauses)
+        if not self.offering:
+            self.offering = bool(self.queue) and not paused
+            self.dut.poke(self.valid, self.offering)
+            if self.offering:
+                item = self.queue[0]
+                for name, value in zip(self.fields, item if len(self.fields) > 1 else (item,), strict=True):
+                    self.dut.poke(name, value)
+            elif self.rng:
+                for name in self.fields:
+                    port = self.dut.ports[name]
+                    self.dut.poke(name, self.rng.randint(port.low, port.high))
+
+    def sample(self):
+        if self.offering and self._transfers():
+            self.cycles.append(self.dut.cycle)
+            self.queue.popleft()
+            self.offering = False
+
+    @property
+    def done(self):
+        return not self.queue
+
+    def finish(self):
+        if self.queue:
+            raise AssertionError(f"{self.name}: {len(self.queue)} items were never taken")
+
+
+class Monitor(_Stream):
+    """Watches a stream without driving it: records transfers, compares them, checks that a stalled item is stable."""
+
+    def __init__(self, dut, prefix, **names):
+        super().__init__(dut, prefix, **names)
+        self.received = []
+        self.expected = None
+        self._held = None
+
+    def expect(self, *items):
+        """Append items that must arrive, in this order."""
+        self.expected = [*(self.expected or []), *items]
+
+    def sample(self):
+        valid = bool(self.dut.peek(self.valid))
+        item = self._item() if valid else None
+        if self._held is not None and item != self._held:
+            got = "valid fell" if not valid else f"got {item}"
+            raise AssertionError(f"{self.name}: cycle {self.dut.cycle}: stalled item {self._held} must stay, {got}")
+        moves = valid and self._transfers()
+        self._held = item if valid and not moves and self.ready else None
+        if moves:
+            self._check(len(self.received), item)
+            self.received.append(item)
+            self.cycles.append(self.dut.cycle)
+
+    def _check(self, index, item):
+        if self.expected is None:
+            return
+        if index >= len(self.expected):
+            raise AssertionError(f"{self.name}: cycle {self.dut.cycle}: item {index} = {item} was not expected")
+        if item != self.expected[index]:
+            raise AssertionError(
+                f"{self.name}: cycle {self.dut.cycle}: item {index}: expected {self.expected[index]}, got {item}")
+
+    @property
+    def done(self):
+        return self.expected is None or len(self.received) >= len(self.expected)
+
+    def finish(self):
+        if self._held is not None:
+            raise AssertionError(f"{self.name}: item {self._held} is still offered at the end")
+        if not self.done:
+            raise AssertionError(f"{self.name}: only {len(self.received)} of {len(self.expected)} items arrived")
+
+
+class Sink(Monitor):
+    """A Monitor that also drives ready."""
+
+    def __init__(self, dut, prefix, *, pauses=None, **names):
+        super().__init__(dut, prefix, **names)
+        self.pauses = pauses or repeat(False)
+        if self.ready is None:
+            raise ValueError(f"sink {prefix}: a stream without ready takes a Monitor")
+
+    def drive(self):
+        self.dut.poke(self.ready, not next(self.pauses))
+
+
+def run_until(dut, models, done, limit=20000):
+    """Run clock cycles with these bus models until done() is true; AssertionError after `limit` cycles."""
+    for _ in range(limit):
+        if done():
+            return
+        run_cycles(dut, models, 1)
+    states = ", ".join(f"{model.name} {len(model.cycles)} transfers" for model in models)
+    raise AssertionError(f"not done after {limit} cycles ({states})")
+
+
+def run_cycles(dut, models, cycles):
+    """Run a number of clock cycles with these bus models."""
+    for _ in range(cycles):
+        for model in models:
+            model.drive()
+        for model in models:
+            model.sample()
+        dut.step()
+
+
+def transfer(dut, *models, limit=20000, quiet=8):
+    """Run until every model is done and `quiet` cycles more (nothing may follow), then check that all queues are empty."""
+    run_until(dut, models, lambda: all(model.done for model in models), limit)
+    run_cycles(dut, models, quiet)
+    for model in models:
+        model.finish()

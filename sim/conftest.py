@@ -1,0 +1,21 @@
+"""Options and fixtures of the simulation tests."""
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, default=1, help="seed of random vectors and stalls (default 1)")
+
+
+@pytest.fixture
+def seed(request):
+    """The seed of this run; printed with every failing test."""
+    return request.config.getoption("--seed")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and "seed" in getattr(item, "fixturenames", ()):
+        report.sections.append(("seed", f"--seed {item.config.getoption('--seed')}"))

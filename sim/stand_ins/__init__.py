@@ -1,0 +1,1 @@
+"""Small blocks that only the tests of the simulation itself use."""
