@@ -20,8 +20,9 @@ def _reason(error):
 def atomic_directory(path, marker=None):
     """Yield a temporary directory that becomes `path` when the block ends without an exception.
 
-    An existing empty directory is replaced. A non-empty one is replaced only where it holds the file `marker`, which
-    shows that it is an earlier output; else OutputError. Raises OutputError where the directory cannot be written.
+    An existing empty directory is replaced. A non-empty one is replaced only where it holds the file
+    `marker`, which shows that it is an earlier output; else OutputError. Raises OutputError where the
+    directory cannot be written.
     """
     path = Path(path).absolute()
     _check_replaceable(path, marker)
@@ -29,14 +30,16 @@ def atomic_directory(path, marker=None):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({_reason(error)}); choose another output folder") from None
+        raise OutputError(f"{path}: cannot write here ({_reason(error)}); choose another output "
+                          "folder") from None
     try:
         temporary.chmod(0o777 & ~_umask())
         try:
             yield temporary
             _exchange(temporary, path)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({_reason(error)}); check space and permissions") from error
+            raise OutputError(f"{path}: cannot be written ({_reason(error)}); check space and "
+                              "permissions") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -46,10 +49,12 @@ def _check_replaceable(path, marker):
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise OutputError(f"{path}: exists and is not a folder; choose another output folder")
         if path.is_dir() and any(path.iterdir()) and not (marker and (path / marker).is_file()):
-            raise OutputError(f"{path}: exists and holds no {marker or 'earlier output'}, so it is not replaced; "
+            raise OutputError(f"{path}: exists and holds no {marker or 'earlier output'}, so it is not "
+                              "replaced; "
                               "remove it or choose another output folder")
     except OSError as error:
-        raise OutputError(f"{path}: cannot be read ({_reason(error)}); choose another output folder") from None
+        raise OutputError(f"{path}: cannot be read ({_reason(error)}); choose another output "
+                          "folder") from None
 
 
 def _exchange(temporary, path):
@@ -83,7 +88,8 @@ def write_file(path, data):
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({_reason(error)}); choose another output file") from None
+        raise OutputError(f"{path}: cannot be written ({_reason(error)}); choose another output "
+                          "file") from None
 
 
 def _umask():

@@ -1,4 +1,4 @@
-"""Small checks of values that a stranger may hand over. Each returns the clean value or raises a one-sentence error."""
+"""Checks of values that a stranger may hand over: each returns the clean value or raises one sentence."""
 
 import math
 import operator
@@ -47,7 +47,8 @@ def real(value, what):
 def name(value, what):
     """`value` as a name that is safe in a file name and in a report."""
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ModelError(f"{what} must be letters, digits, '_', '.' or '-', at most 64 and not starting with a digit,"
+        raise ModelError(f"{what} must be letters, digits, '_', '.' or '-', at most 64 and not starting "
+                         "with a digit,"
                          f" not {shorten(value)}")
     return value
 

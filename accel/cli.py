@@ -1,7 +1,7 @@
 """What all commands share: error to exit code, progress bars, tables, JSON.
 
-Exit codes: 0 done, 1 ran but a comparison failed, 2 bad usage or bad input. Results go to stdout, everything else to
-stderr, so that `--json` prints exactly one JSON object on stdout.
+Exit codes: 0 done, 1 ran but a comparison failed, 2 bad usage or bad input. Results go to stdout, everything
+else to stderr, so that `--json` prints exactly one JSON object on stdout.
 """
 
 import functools
@@ -38,10 +38,10 @@ def fail(message):
 
 
 def run_cli(command, program=None):
-    """Run a click command as the main program: `if __name__ == "__main__": run_cli(main, "python -m accel.convert")`.
+    """Run a click command as the main program, as in `run_cli(main, "python -m accel.convert")`.
 
-    Bad usage, BitloomError -> 2; interruption -> 130; a reader that closed the pipe -> 0. The command's return value
-    (an int) is the exit code, None is 0.
+    Bad usage, BitloomError -> 2; interruption -> 130; a reader that closed the pipe -> 0. The command's
+    return value (an int) is the exit code, None is 0.
     """
     try:
         code = command.main(prog_name=program, standalone_mode=False)
@@ -64,14 +64,15 @@ def run_cli(command, program=None):
 
 def json_option(function):
     """The `--json` option, as the argument `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")(function)
+    text = "Print one JSON object instead of the table."
+    return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
 def progress(enabled=True):
     """A rich progress bar on stderr, use as a context manager; shown only on a terminal."""
     console = Console(stderr=True)
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                    console=console, transient=True, disable=not (enabled and console.is_terminal))
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console, transient=True, disable=not (enabled and console.is_terminal))
 
 
 def print_json(values):
@@ -118,4 +119,5 @@ def report(values, as_json, title):
     if as_json:
         print_json(values)
     else:
-        print_table(title, ("figure", "value"), [(key.replace("_", " "), value) for key, value in values.items()])
+        rows = [(key.replace("_", " "), value) for key, value in values.items()]
+        print_table(title, ("figure", "value"), rows)

@@ -1,7 +1,8 @@
 """The errors that a user may cause.
 
 Every message is one sentence that names the object, the rule, the actual value and the remedy, for example
-``conv2: OC=65 needs 5 output tiles of 16 but the weight bank holds 4; raise weight_depth to 640 or lower rows``.
+``conv2: OC=65 needs 5 output tiles of 16 but the weight bank holds 4; raise weight_depth to
+640 or lower rows``.
 A command catches `BitloomError` in one place (`accel.cli`), prints it after ``error:`` and exits with code 2.
 """
 

@@ -1,7 +1,7 @@
 """The arithmetic of Bitloom: ranges, rounding, requantization, packing. Numpy int64, exact to the bit.
 
-Compiler, hardware and every other reference are compared with this file. `docs/numerics.md` explains the rules;
-nothing here depends on a graph or on a hardware size.
+Compiler, hardware and every other reference are compared with this file. `docs/numerics.md` explains the
+rules; nothing here depends on a graph or on a hardware size.
 """
 
 import math
@@ -67,7 +67,7 @@ def quantize(x, scale, zero_point, bits):
     qmin, qmax = qrange(bits)
     with np.errstate(over="ignore", invalid="ignore"):
         steps = np.rint(x * inverse_scale(scale))
-    # Clipping first keeps the sum exact: beyond 2^16 every value saturates for all zero points of up to 8 bits.
+    # Clipped to four times the range, where every value saturates, so that the cast to int64 is exact.
     limit = float(2 ** (bits + 2))
     steps = np.clip(np.where(np.isnan(steps), np.float32(0), steps), -limit, limit)
     return saturate(steps.astype(np.int64) + np.asarray(zero_point, dtype=np.int64), qmin, qmax)
@@ -90,10 +90,12 @@ def check_multiplier(multiplier, shift, rule):
     if rule not in RULES:
         raise ModelError(f"rounding rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
     low, high = SHIFT_RANGE[rule]
-    for name, values, minimum, maximum in (("multiplier", multiplier, 0, MULTIPLIER_MAX), ("shift", shift, low, high)):
+    limits = ("multiplier", multiplier, 0, MULTIPLIER_MAX), ("shift", shift, low, high)
+    for name, values, minimum, maximum in limits:
         bad = (values < minimum) | (values > maximum)
         if np.any(bad):
-            raise RangeError(f"{name} {int(values[bad].ravel()[0])} must lie in {minimum}..{maximum} for rule {rule}")
+            raise RangeError(f"{name} {int(values[bad].ravel()[0])} must lie in {minimum}..{maximum} for "
+                             f"rule {rule}")
 
 
 def requantize(acc, multiplier, shift, *, rule, zero_point, qmin, qmax):
@@ -103,7 +105,8 @@ def requantize(acc, multiplier, shift, *, rule, zero_point, qmin, qmax):
     half_away: R = acc * m / 2^s, rounded once to nearest, ties away from zero.
     gemmlowp:  shift is an exponent e; x = acc << max(e, 0); t = (x * m + 2^30) >> 31;
                R = t / 2^max(-e, 0), rounded to nearest, ties away from zero.
-    No int64 overflows: |acc| <= 2^31 and m < 2^31 give a product below 2^62, the rounding term is at most 2^61.
+    No int64 overflows: |acc| <= 2^31 and m < 2^31 give a product below 2^62, the rounding term
+    is at most 2^61.
     Raises RangeError where acc, or acc << e, leaves int32.
     """
     acc = np.asarray(acc, dtype=np.int64)
@@ -126,11 +129,12 @@ def requantize(acc, multiplier, shift, *, rule, zero_point, qmin, qmax):
 def _check_int32(values, name):
     if values.size and (values.min() < INT32_MIN or values.max() > INT32_MAX):
         worst = int(values.max()) if values.max() > INT32_MAX else int(values.min())
-        raise RangeError(f"{name} {worst} does not fit int32; use smaller weights, a smaller bias or fewer input channels")
+        raise RangeError(f"{name} {worst} does not fit int32; use smaller weights, a smaller bias or fewer "
+                         "input channels")
 
 
 def quantize_multiplier(real, rule):
-    """Split a real multiplier into (m, shift) for a rule, as TensorFlow Lite does: frexp, round half away, carry.
+    """Split a real multiplier into (m, shift) as TensorFlow Lite does: frexp, round half away, carry.
 
     half_up and half_away: real is about m / 2^shift; gemmlowp: real is about m * 2^(shift - 31).
     Too small a value is rounded to the smallest step (half rules) or becomes m = 0 (gemmlowp).
@@ -171,7 +175,7 @@ def average(total, count):
 
 
 def packed_bytes(count, bits):
-    """Bytes that `count` values of `bits` bits take when packed: whole bytes, 4 values of 6 bits in 3 bytes."""
+    """Bytes that `count` packed values of `bits` bits take: whole bytes, 4 values of 6 bits in 3 bytes."""
     return (count * bits + 7) // 8
 
 
@@ -183,8 +187,8 @@ def _check_pack_bits(bits):
 def pack(values, bits):
     """Pack the last axis of `values` into little-endian bytes: uint8[..., packed_bytes(count, bits)].
 
-    Lower channels sit in lower bits, the bits behind the last channel are 0; one-bit values are -1 and +1, bit 1
-    means +1. Raises RangeError for a value that `bits` bits cannot hold.
+    Lower channels sit in lower bits, the bits behind the last channel are 0; one-bit values are -1 and +1,
+    bit 1 means +1. Raises RangeError for a value that `bits` bits cannot hold.
     """
     _check_pack_bits(bits)
     values = np.asarray(values, dtype=np.int64)

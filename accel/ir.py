@@ -1,7 +1,8 @@
-"""The integer graph: what quant exports, the reference executes and the compiler lowers. No floats are needed to run it.
+"""The integer graph: what quant exports, the reference executes and the compiler lowers.
 
-Every class is frozen and checks itself, so a graph that exists is well-formed. Tensors are NHWC. Arrays are int64 and
-read-only. `notes` holds plain JSON values (SNR, range coverage ...) and never changes what is executed.
+No floats are needed to run it. Every class is frozen and checks itself, so a graph that exists is
+well-formed. Tensors are NHWC. Arrays are int64 and read-only. `notes` holds plain JSON values (SNR, range
+coverage ...) and never changes what is executed.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -44,7 +45,8 @@ class TensorType:
         for side in ("height", "width", "channels"):
             _set(self, **{side: checks.integer(getattr(self, side), side, 1, MAX_SIDE)})
         if self.elements > MAX_ELEMENTS:
-            raise ModelError(f"shape {self.shape} has {self.elements} elements, at most {MAX_ELEMENTS} are allowed")
+            raise ModelError(f"shape {self.shape} has {self.elements} elements, at most {MAX_ELEMENTS} are "
+                             "allowed")
         if type(self.bits) is not int or self.bits not in TENSOR_BITS:
             raise ModelError(f"activation bits must be one of {', '.join(map(str, TENSOR_BITS))}, not "
                              f"{checks.shorten(self.bits)}")
@@ -76,7 +78,8 @@ class TensorType:
 class Requantize:
     """How int32 accumulators become stored integers; one multiplier and shift per output channel.
 
-    qmin and qmax carry ReLU, ReLU6 and clamp. The zero point is the output tensor's. See `fixedpoint.requantize`.
+    qmin and qmax carry ReLU, ReLU6 and clamp. The zero point is the output tensor's. See
+    `fixedpoint.requantize`.
     """
 
     rule: str
@@ -132,7 +135,8 @@ def _check_weighted(layer, shape):
          bias=checks.integer_array(layer.bias, "bias", (channels,), INT32_MIN, INT32_MAX))
     if layer.requantize is None:
         if layer.output.bits != RAW_BITS:
-            raise ModelError(f"output of {layer.output.bits} bits needs a requantization; only raw int32 goes without")
+            raise ModelError(f"output of {layer.output.bits} bits needs a requantization; only raw int32 "
+                             "goes without")
         return
     if not isinstance(layer.requantize, Requantize):
         raise ModelError("requantize must be a Requantize or None")
@@ -142,7 +146,8 @@ def _check_weighted(layer, shape):
         raise ModelError(f"multiplier must have shape {(channels,)}, not {layer.requantize.multiplier.shape}")
     low, high = layer.output.qrange
     if layer.requantize.qmin < low or layer.requantize.qmax > high:
-        raise RangeError(f"qmin..qmax {layer.requantize.qmin}..{layer.requantize.qmax} must lie in {low}..{high} "
+        raise RangeError(f"qmin..qmax {layer.requantize.qmin}..{layer.requantize.qmax} must lie in "
+                         f"{low}..{high} "
                          f"for {layer.output.bits}-bit output")
 
 
@@ -170,7 +175,8 @@ def _window_count(layer, side, size, kernel, stride, before, after):
 class Conv2D(_Checked):
     """acc = sum over (kh, kw, ic) of (x - zero point) * w, + bias; pads insert the input's zero point.
 
-    weights: [OC, KH, KW, IC]; stride (sh, sw); pads (top, bottom, left, right). requantize None puts out raw int32.
+    weights: [OC, KH, KW, IC]; stride (sh, sw); pads (top, bottom, left, right). requantize None puts out raw
+    int32.
     """
 
     name: str
@@ -192,9 +198,11 @@ class Conv2D(_Checked):
         if len(shape) != 4 or 0 in shape:
             raise ModelError(f"weights must have the shape [OC, KH, KW, IC], not {shape}")
         if shape[3] != self.input.channels:
-            raise ModelError(f"weights have {shape[3]} input channels but the input tensor has {self.input.channels}")
+            raise ModelError(f"weights have {shape[3]} input channels but the input tensor has "
+                             f"{self.input.channels}")
         if max(shape) > MAX_SIDE or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
-            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are allowed")
+            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are "
+                             "allowed")
         _set(self, stride=checks.integers(self.stride, "stride", 2, 1, MAX_SIDE),
              pads=checks.integers(self.pads, "pads", 4, 0, MAX_SIDE))
         top, bottom, left, right = self.pads
@@ -237,7 +245,8 @@ class Dense(_Checked):
             raise ModelError(f"weights have {shape[1]} inputs but the input tensor {self.input.shape} has "
                              f"{self.input.elements} elements")
         if shape[0] * shape[1] > MAX_ELEMENTS:
-            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are allowed")
+            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are "
+                             "allowed")
         _check_shape(self, (1, 1, shape[0]))
         _check_weighted(self, shape)
 
@@ -269,9 +278,11 @@ class MaxPool(_Checked):
              stride=checks.integers(self.stride, "stride", 2, 1, MAX_SIDE),
              pads=checks.integers(self.pads, "pads", 4, 0, MAX_SIDE))
         top, bottom, left, right = self.pads
-        for side, size, pads in (("height", self.kernel[0], (top, bottom)), ("width", self.kernel[1], (left, right))):
+        sides = ("height", self.kernel[0], (top, bottom)), ("width", self.kernel[1], (left, right))
+        for side, size, pads in sides:
             if max(pads) >= size:
-                raise ModelError(f"pads {self.pads} must be smaller than the kernel {side} {size}, so that every "
+                raise ModelError(f"pads {self.pads} must be smaller than the kernel {side} {size}, so that "
+                                 "every "
                                  "window holds an element")
         height = _window_count(self, "height", self.input.height, self.kernel[0], self.stride[0], top, bottom)
         width = _window_count(self, "width", self.input.width, self.kernel[1], self.stride[1], left, right)
@@ -289,8 +300,8 @@ LAYER_CLASSES = {cls.op: cls for cls in (Conv2D, Dense, MaxPool)}
 class InputEncoding:
     """What the first tensor is.
 
-    uint8: a raw image u; q = u - 128. mean and std (per channel, of u / 255) are already folded into the input's scale
-    and zero point and into the first layer; they are kept for information.
+    uint8: a raw image u; q = u - 128. mean and std (per channel, of u / 255) are already folded into the
+    input's scale and zero point and into the first layer; they are kept for information.
     float: q = quantize(x) of the normalized float32 image x = (u / 255 - mean) / std.
     """
 
@@ -300,7 +311,8 @@ class InputEncoding:
 
     def __post_init__(self):
         if self.kind not in ENCODINGS:
-            raise ModelError(f"input encoding must be one of {', '.join(ENCODINGS)}, not {checks.shorten(self.kind)}")
+            raise ModelError(f"input encoding must be one of {', '.join(ENCODINGS)}, not "
+                             f"{checks.shorten(self.kind)}")
         for key in ("mean", "std"):
             values = getattr(self, key)
             if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= MAX_SIDE:
@@ -336,7 +348,8 @@ class Graph:
         for key in ("mean", "std"):
             count = len(getattr(self.encoding, key))
             if count not in (1, self.input.channels):
-                raise ModelError(f"{self.name}: input {key} has {count} values for {self.input.channels} channels")
+                raise ModelError(f"{self.name}: input {key} has {count} values for {self.input.channels} "
+                                 "channels")
         if self.input.bits == RAW_BITS or (self.encoding.kind == "uint8" and self.input.bits != 8):
             raise ModelError(f"{self.name}: a {self.encoding.kind} input cannot have {self.input.bits} bits")
         self._check_chain()
@@ -349,10 +362,12 @@ class Graph:
             if layer.name in seen:
                 raise ModelError(f"{layer.name}: the name is used twice; rename one layer")
             if layer.input_name != name:
-                raise ModelError(f"{layer.name}: reads {layer.input_name!r} but the layer before is {name!r}; "
+                raise ModelError(f"{layer.name}: reads {layer.input_name!r} but the layer before is "
+                                 f"{name!r}; "
                                  "only chains are supported")
             if layer.input != tensor:
-                raise ModelError(f"{layer.name}: input {layer.input} differs from the output of {name!r}, {tensor}")
+                raise ModelError(f"{layer.name}: input {layer.input} differs from the output of {name!r}, "
+                                 f"{tensor}")
             seen.add(layer.name)
             name, tensor = layer.name, layer.output
 

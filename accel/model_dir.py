@@ -1,8 +1,9 @@
-"""Model directories: `model.json` and one bit-packed binary per layer with weights. `docs/formats.md` describes them.
+"""Model directories: `model.json` and one bit-packed binary per layer with weights. `docs/formats.md`
+describes them.
 
-A directory may come from a stranger: nothing in it is executed, file names are plain, every size is checked before it
-is used, every file has a CRC-32. A layer's file holds the packed weights, each kernel position padded to whole bytes,
-then the bias as little-endian int32.
+A directory may come from a stranger: nothing in it is executed, file names are plain, every size is checked
+before it is used, every file has a CRC-32. A layer's file holds the packed weights, each kernel position
+padded to whole bytes, then the bias as little-endian int32.
 """
 
 import os
@@ -24,7 +25,8 @@ MAX_MODEL_JSON_BYTES = 2**26
 ZOO = Path(__file__).resolve().parent.parent / "quant" / "zoo"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
 _CRC_KEY = '  "crc32": "'
-_GRAPH_KEYS = ("format", "format_version", "name", "input", "encoding", "class_names", "notes", "layers", "crc32")
+_GRAPH_KEYS = ("name", "input", "encoding", "class_names", "notes", "layers")
+_ALL_KEYS = ("format", "format_version", *_GRAPH_KEYS, "crc32")
 
 
 def zoo_names():
@@ -33,14 +35,15 @@ def zoo_names():
 
 
 def resolve(name):
-    """Folder of a model: an existing directory, else a model of the zoo. Raises ModelError where there is neither."""
+    """Folder of a model: an existing directory, else a model of the zoo; ModelError where neither exists."""
     path = Path(name)
     if path.is_dir():
         return path
     if checks.NAME.fullmatch(str(name)) and (ZOO / str(name) / MODEL_FILE).is_file():
         return ZOO / str(name)
     shipped = ", ".join(zoo_names()) or "none"
-    raise ModelError(f"model {str(name)!r}: is neither a model directory nor a model that ships (these ship: {shipped})")
+    raise ModelError(f"model {str(name)!r}: is neither a model directory nor a model that ships (these "
+                     f"ship: {shipped})")
 
 
 def save(graph, path):
@@ -85,7 +88,8 @@ def _load(folder):
     values = model_json.parse(text)
     model_json.check_format(values)
     _check_own_crc(text)
-    _, _, graph_name, tensor, encoding, class_names, notes, layers, _ = model_json.take(values, _GRAPH_KEYS, MODEL_FILE)
+    _, _, graph_name, tensor, encoding, class_names, notes, layers, _ = model_json.take(values, _ALL_KEYS,
+                                                                                         MODEL_FILE)
     if not isinstance(class_names, list) or not isinstance(notes, dict):
         raise ModelError(f"{MODEL_FILE}: class_names must be a list and notes an object")
     reader = _WeightReader(folder)
@@ -95,7 +99,8 @@ def _load(folder):
         built.append(model_json.layer_from_dict(layer, index, tensor, reader.read))
         tensor = built[-1].output
     reader.check_strangers()
-    return Graph(graph_name, graph_input, model_json.encoding_from_dict(encoding), tuple(built), tuple(class_names), notes)
+    return Graph(graph_name, graph_input, model_json.encoding_from_dict(encoding), tuple(built),
+                 tuple(class_names), notes)
 
 
 def _check_own_crc(text):
@@ -103,7 +108,8 @@ def _check_own_crc(text):
     body, key, tail = text.rpartition(_CRC_KEY)
     expected = f'{zlib.crc32(body.encode()):08x}"\n}}\n'
     if not key or tail != expected:
-        raise ModelError(f"{MODEL_FILE}: its CRC-32 does not match; the file is damaged or was edited, export it again")
+        raise ModelError(f"{MODEL_FILE}: its CRC-32 does not match; the file is damaged or was edited, "
+                         "export it again")
 
 
 class _WeightReader:
@@ -120,13 +126,15 @@ class _WeightReader:
             raise ModelError(f"{name}: weight_bits must be one of {', '.join(map(str, WEIGHT_BITS))}, not "
                              f"{checks.shorten(bits)}")
         if not isinstance(file_name, str) or not _FILE_NAME.fullmatch(file_name):
-            raise ModelError(f"{name}: file name {checks.shorten(file_name)} must be a plain name without folders")
+            raise ModelError(f"{name}: file name {checks.shorten(file_name)} must be a plain name without "
+                             "folders")
         if file_name in self.used:
             raise ModelError(f"{name}: file name {checks.shorten(file_name)} is used twice")
         self.used.add(file_name)
         elements = int(np.prod(shape, dtype=object))
         if elements > MAX_ELEMENTS:
-            raise ModelError(f"{name}: weights of shape {shape} are too large, at most {MAX_ELEMENTS} are allowed")
+            raise ModelError(f"{name}: weights of shape {shape} are too large, at most {MAX_ELEMENTS} are "
+                             "allowed")
         inner = packed_bytes(shape[-1], bits)
         weight_bytes = elements // shape[-1] * inner
         expected = weight_bytes + 4 * shape[0]
@@ -134,7 +142,8 @@ class _WeightReader:
         data = _read(self.folder / file_name, expected, expected)
         crc = f"{zlib.crc32(data):08x}"
         if crc != entry["crc32"]:
-            raise ModelError(f"{file_name}: CRC-32 is {crc}, not {checks.shorten(entry['crc32'])} as {MODEL_FILE} says; "
+            raise ModelError(f"{file_name}: CRC-32 is {crc}, not {checks.shorten(entry['crc32'])} as "
+                             f"{MODEL_FILE} says; "
                              "the file is damaged, copy or export it again")
         packed = np.frombuffer(data, dtype=np.uint8, count=weight_bytes).reshape(*shape[:-1], inner)
         bias = np.frombuffer(data, dtype="<i4", offset=weight_bytes)
@@ -148,7 +157,7 @@ class _WeightReader:
 
 
 def _read(path, size, limit):
-    """Bytes of a regular file of exactly `size` (if given), at most `limit`; the size is checked before reading."""
+    """Bytes of a regular file of exactly `size` (if given), at most `limit`, checked before reading."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as stream:
@@ -156,7 +165,8 @@ def _read(path, size, limit):
             if not stat.S_ISREG(status.st_mode):
                 raise ModelError(f"{path.name}: is not a regular file")
             if size is not None and status.st_size != size:
-                raise ModelError(f"{path.name}: has {status.st_size} bytes, not {size}; the file is truncated or damaged")
+                raise ModelError(f"{path.name}: has {status.st_size} bytes, not {size}; the file is "
+                                 "truncated or damaged")
             if status.st_size > limit:
                 raise ModelError(f"{path.name}: has {status.st_size} bytes, at most {limit} are allowed")
             return stream.read(limit)

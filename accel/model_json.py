@@ -31,7 +31,8 @@ def graph_to_dict(graph, files):
         "format_version": FORMAT_VERSION,
         "name": graph.name,
         "input": _tensor_to_dict(graph.input),
-        "encoding": {"kind": graph.encoding.kind, "mean": list(graph.encoding.mean), "std": list(graph.encoding.std)},
+        "encoding": {"kind": graph.encoding.kind, "mean": list(graph.encoding.mean),
+                     "std": list(graph.encoding.std)},
         "class_names": list(graph.class_names),
         "notes": plain_notes(graph.notes, graph.name),
         "layers": [_layer_to_dict(layer, files.get(layer.name, {})) for layer in graph.layers],
@@ -43,11 +44,14 @@ def _tensor_to_dict(tensor):
 
 
 def _layer_to_dict(layer, file_entry):
-    values = {"op": layer.op, "name": layer.name, "input": layer.input_name, "output": _tensor_to_dict(layer.output)}
+    values = {"op": layer.op, "name": layer.name, "input": layer.input_name,
+              "output": _tensor_to_dict(layer.output)}
     if layer.op != "dense":
-        values.update(kernel=[int(side) for side in layer.kernel], stride=list(layer.stride), pads=list(layer.pads))
+        values.update(kernel=[int(side) for side in layer.kernel], stride=list(layer.stride),
+                      pads=list(layer.pads))
     if layer.op != "maxpool":
-        values.update(weight_bits=layer.weight_bits, weight_scale=layer.weight_scale.tolist(), requantize=None)
+        values.update(weight_bits=layer.weight_bits, weight_scale=layer.weight_scale.tolist(),
+                      requantize=None)
         if layer.requantize is not None:
             rule = layer.requantize
             values["requantize"] = {"rule": rule.rule, "multiplier": rule.multiplier.tolist(),
@@ -78,7 +82,7 @@ def take(values, keys, what):
 
 
 def check_format(values):
-    """Raise ModelError unless the top-level object says that it is a model of the version that is read here."""
+    """Raise ModelError unless the top-level object is a model of the version that is read here."""
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ModelError(f"model.json: is not a {FORMAT} file; its key 'format' must say so")
     version = values.get("format_version")
@@ -108,7 +112,8 @@ def layer_list(values):
 def layer_from_dict(values, index, tensor, read_weights):
     """One layer; `tensor` is its input's type.
 
-    read_weights(what, file entry, weights shape, weight_bits) returns (weights, bias) of a layer that has them.
+    read_weights(what, file entry, weights shape, weight_bits) returns (weights, bias) of a layer that has
+    them.
     """
     what = f"layers[{index}]"
     op = values.get("op") if isinstance(values, dict) else None
@@ -149,14 +154,16 @@ def _requantize(values, channels, name):
     if values is None:
         return None
     rule, multiplier, shift, qmin, qmax = take(values, _REQUANTIZE_KEYS, f"{name}: requantize")
-    multiplier, shift = (
-        np.array([checks.integer(item, f"{name}: {key}", low, high) for item in _list(items, channels, f"{name}: {key}")])
-        for key, items, low, high in (("multiplier", multiplier, 0, 2**31 - 1), ("shift", shift, -31, 62)))
-    return Requantize(rule, multiplier, shift, qmin, qmax)
+    multiplier = _integer_list(multiplier, channels, f"{name}: multiplier", 0, 2**31 - 1)
+    return Requantize(rule, multiplier, _integer_list(shift, channels, f"{name}: shift", -31, 62), qmin, qmax)
+
+
+def _integer_list(values, count, what, low, high):
+    return np.array([checks.integer(item, what, low, high) for item in _list(values, count, what)])
 
 
 def dump(value, indent=0):
-    """Deterministic JSON text: objects and lists of objects over lines, lists of numbers and texts on one line."""
+    """Deterministic JSON text: objects over several lines, lists of numbers and of texts on one line."""
     pad = "  " * (indent + 1)
     if isinstance(value, dict) and value:
         items = [f"{pad}{json.dumps(key)}: {dump(item, indent + 1)}" for key, item in value.items()]

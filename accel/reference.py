@@ -1,7 +1,7 @@
 """Executes an integer graph exactly: the oracle that compiler, hardware and simulators are compared with.
 
-Numpy only. Products are summed by float64 matrix products where the actual weights prove that every partial sum stays
-below 2^53, so that each of them is exact; else by int64.
+Numpy only. Products are summed by float64 matrix products where the actual weights prove that every partial
+sum stays below 2^53, so that each of them is exact; else by int64.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def accumulator_bounds(layer):
 
 
 def check_accumulators(layer):
-    """Raise RangeError unless every possible accumulator of the layer fits int32 (and, shifted up, the gemmlowp rule)."""
+    """Raise RangeError unless every possible accumulator fits int32, for gemmlowp also when shifted up."""
     low, high = accumulator_bounds(layer)
     requantize = layer.requantize
     if requantize is not None and requantize.rule == "gemmlowp":
@@ -38,14 +38,16 @@ def check_accumulators(layer):
     if bad.size:
         channel = int(bad[0])
         raise RangeError(f"{layer.name}: the accumulator of channel {channel} may reach {int(low[channel])}.."
-                         f"{int(high[channel])}, outside int32; use smaller weights, a smaller bias or fewer inputs")
+                         f"{int(high[channel])}, outside int32; use smaller weights, a smaller bias or "
+                         "fewer inputs")
 
 
 def run(graph, q):
-    """Execute `graph` on integers q [N, H, W, C]; returns {layer name: int64 [N, H, W, C]}, raw accumulators included.
+    """Execute `graph` on integers q [N, H, W, C]; returns {layer name: int64 [N, H, W, C]}, raw accumulators
+    included.
 
-    Raises ModelError for a wrong shape or type, RangeError for a value outside the input type or an accumulator
-    outside int32.
+    Raises ModelError for a wrong shape or type, RangeError for a value outside the input type or an
+    accumulator outside int32.
     """
     q = _check_input(graph, q)
     outputs, tensor = {}, q
@@ -76,7 +78,8 @@ def _check_input(graph, q):
     if q.dtype.kind not in "iu":
         raise ModelError(f"{graph.name}: input must be integers, not {q.dtype}")
     if q.ndim != 4 or q.shape[1:] != graph.input.shape:
-        raise ModelError(f"{graph.name}: input must have shape (N, {', '.join(map(str, graph.input.shape))}), "
+        raise ModelError(f"{graph.name}: input must have shape (N, "
+                         f"{', '.join(map(str, graph.input.shape))}), "
                          f"not {q.shape}")
     low, high = graph.input.qrange
     if q.size and (int(q.min()) < low or int(q.max()) > high):
@@ -112,8 +115,8 @@ def _weighted(layer, q):
     if layer.requantize is None:
         return acc
     rule = layer.requantize
-    return fixedpoint.requantize(acc, rule.multiplier, rule.shift, rule=rule.rule, qmin=rule.qmin, qmax=rule.qmax,
-                                 zero_point=layer.output.zero_point)
+    return fixedpoint.requantize(acc, rule.multiplier, rule.shift, rule=rule.rule, qmin=rule.qmin,
+                                 qmax=rule.qmax, zero_point=layer.output.zero_point)
 
 
 def _dot(columns, weights):
@@ -127,21 +130,23 @@ def _dot(columns, weights):
 def encode_input(graph, images):
     """Images [N, H, W, C] -> the graph's input integers.
 
-    Encoding uint8 takes raw uint8 images: q = u - 128. Encoding float takes normalized float32 images, or uint8
-    images, which are normalized here as (u / 255 - mean) / std in float32.
+    Encoding uint8 takes raw uint8 images: q = u - 128. Encoding float takes normalized float32 images, or
+    uint8 images, which are normalized here as (u / 255 - mean) / std in float32.
     """
     images = np.asarray(images)
     if images.ndim == 3 and graph.input.channels == 1:
         images = images[..., None]
     if images.ndim != 4 or images.shape[1:] != graph.input.shape:
-        raise ModelError(f"{graph.name}: images must have shape (N, {', '.join(map(str, graph.input.shape))}), "
+        raise ModelError(f"{graph.name}: images must have shape (N, "
+                         f"{', '.join(map(str, graph.input.shape))}), "
                          f"not {images.shape}")
     if graph.encoding.kind == "uint8":
         if images.dtype != np.uint8:
-            raise ModelError(f"{graph.name}: images must be uint8, not {images.dtype}; the input encoding is uint8")
+            raise ModelError(f"{graph.name}: images must be uint8, not {images.dtype}; the input encoding "
+                             "is uint8")
         return images.astype(np.int64) - 128
     if images.dtype == np.uint8:
-        mean, std = (np.asarray(values, dtype=np.float32) for values in (graph.encoding.mean, graph.encoding.std))
+        mean, std = (np.array(part, dtype=np.float32) for part in (graph.encoding.mean, graph.encoding.std))
         images = (images.astype(np.float32) / np.float32(255) - mean) / std
     if images.dtype.kind != "f":
         raise ModelError(f"{graph.name}: images must be float32 or uint8, not {images.dtype}")
