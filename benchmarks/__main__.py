@@ -1,0 +1,78 @@
+"""`python -m benchmarks`: run measurements, keep their results, fill the README's table."""
+
+import importlib
+import time
+from pathlib import Path
+
+import click
+
+from accel.atomic import write_file
+from accel.cli import EXIT_MISMATCH, EXIT_OK, handle_errors, print_json, progress, run_cli
+from benchmarks import report
+
+# In the order of the README's table: name -> what it measures.
+BENCHMARKS = {
+    "accuracy": "FP32 and int8 accuracy on the 10,000 MNIST test images",
+    "equality": "PyTorch quantized reference = integer reference; plain fake-quant beside it",
+    "verilog": "converted Verilog = reference: all layers on 100 images, logits on 10,000",
+    "cycles": "cycles per image, alone and back to back; cost model against measured cycles, per layer",
+    "utilization": "3x3 convolution 64->64 on a 16x16 array",
+    "speed": "images per second of the Verilator engine at 16x16",
+    "array": "xc7 synthesis of the 8x8 int8 array alone",
+    "xc7": "xc7 synthesis of the whole 8x8 accelerator, longest logic path",
+    "ecp5": "place and route of the 8x8 accelerator on an ECP5 85k",
+}
+
+EPILOG = """\b
+Examples:
+  python -m benchmarks                     all of them (an hour)
+  python -m benchmarks cycles utilization  two of them
+  python -m benchmarks --quick             small counts, to see that they run
+  python -m benchmarks --save xc7          keep the figures and put them into README.md"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("names", nargs=-1, type=click.Choice(tuple(BENCHMARKS)), metavar="[NAME]...")
+@click.option("--list", "show_list", is_flag=True, help="Name the benchmarks and stop.")
+@click.option("--quick", is_flag=True, help="Small counts: shows that it runs, gives no figure to quote.")
+@click.option("--data-dir", type=click.Path(), help="Folder of the data sets (mnist/ in it).")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/out/benchmarks"),
+              show_default=True, help="Folder for results, netlists and logs.")
+@click.option("--save", is_flag=True, help="Keep the results in benchmarks/results, fill the README's table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@handle_errors
+def main(names, show_list, quick, data_dir, out, save, as_json):
+    """Measure accuracy, equality, cycles, size and speed. NAME chooses benchmarks; none means all.
+
+    Each writes OUT/NAME.json; the table goes to stdout, progress to stderr. With --json the object holds the
+    keys `results` (name, rows, details, met) and `met`. The exit code is 1 when a required figure is missed.
+    """
+    if show_list:
+        for name, text in BENCHMARKS.items():
+            click.echo(f"{name:12} {text}")
+        return EXIT_OK
+    if save and quick:
+        raise click.UsageError("--save keeps figures to quote; --quick gives none: use one of them")
+    results = []
+    for name in names or BENCHMARKS:
+        started = time.monotonic()
+        click.echo(f"{name}: {BENCHMARKS[name]}", err=True)
+        with progress() as bar:
+            result = importlib.import_module(f"benchmarks.{name}").measure(bar, Path(out), quick, data_dir)
+        click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
+        report.save(result, out)
+        if save:
+            report.save(result, report.RESULTS)
+        results.append(result)
+    if save:
+        table = report.markdown(report.load_all(BENCHMARKS))
+        write_file(report.README, report.fill(report.README.read_text(), table))
+    if as_json:
+        print_json({"results": [result.to_dict() for result in results], "met": all(r.met for r in results)})
+    else:
+        click.echo(report.markdown(results))
+    return EXIT_OK if all(result.met for result in results) else EXIT_MISMATCH
+
+
+if __name__ == "__main__":
+    run_cli(main, "python -m benchmarks")

@@ -1,0 +1,71 @@
+"""What a benchmark returns, and how it is written: JSON, a markdown table, the README's table."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from accel.atomic import write_file
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: asked for, measured, and whether it holds (None: nothing asked)."""
+
+    what: str
+    must: str
+    aim: str
+    measured: str
+    met: bool | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Rows for people and details for programs."""
+
+    name: str
+    rows: tuple[Row, ...]
+    details: dict = field(default_factory=dict)
+
+    @property
+    def met(self):
+        return all(row.met is not False for row in self.rows)
+
+    def to_dict(self):
+        return asdict(self) | {"met": self.met}
+
+
+def markdown(results):
+    lines = ["| | must | aim | measured | holds |", "|---|---|---|---|---|"]
+    for row in (row for result in results for row in result.rows):
+        holds = {True: "yes", False: "**no**", None: ""}[row.met]
+        lines.append(f"| {row.what} | {row.must} | {row.aim} | {row.measured} | {holds} |")
+    return "\n".join(lines)
+
+
+def save(result, folder):
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / f"{result.name}.json", json.dumps(result.to_dict(), indent=1) + "\n")
+
+
+def load_all(names, folder=RESULTS):
+    """The stored results in the order of names; what was never measured is left out."""
+    results = []
+    for name in names:
+        path = Path(folder) / f"{name}.json"
+        if path.exists():
+            stored = json.loads(path.read_text())
+            rows = tuple(Row(**row) for row in stored["rows"])
+            results.append(Result(stored["name"], rows, stored["details"]))
+    return results
+
+
+def fill(page, table):
+    """The page with everything between the two markers replaced by the table."""
+    before, rest = page.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"

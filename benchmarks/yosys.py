@@ -1,0 +1,63 @@
+"""Yosys, the synthesis tool of the benchmarks: netlists for Xilinx 7 series and ECP5, longest fabric path."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from accel.errors import TargetError
+from benchmarks.netlist import Netlist
+
+# Cells at which a path of registers starts or ends; ltp walks through whatever is not deleted.
+REGISTERS = "t:FD* t:LD* t:RAMB* t:DSP48E1 t:SRL*"
+
+
+def find_yosys():
+    program = shutil.which("yosys")
+    if program is None:
+        raise TargetError("yosys: the synthesis tool is not installed; run: sudo apt-get install yosys")
+    return program
+
+
+def run(script, log):
+    """Run a Yosys script; its output goes to the file `log`. Raises TargetError with the last lines."""
+    log = Path(log)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as stream:
+        done = subprocess.run([find_yosys(), "-p", script], stdout=stream, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise TargetError(f"yosys stopped with code {done.returncode}; the end of {log}:\n"
+                          + "\n".join(log.read_text().splitlines()[-5:]))
+    return log.read_text()
+
+
+def _read(files):
+    return "read_verilog " + " ".join(str(Path(file).resolve()) for file in files)
+
+
+def ports(files, top, folder):
+    """{port: (direction, bits)} of the top module."""
+    out = Path(folder) / f"{top}.ports.json"
+    run(f"{_read(files)}; hierarchy -top {top}; proc; write_json {out}", out.with_suffix(".log"))
+    module = json.loads(out.read_text())["modules"][top]
+    return {name: (port["direction"], len(port["bits"])) for name, port in module["ports"].items()}
+
+
+def synthesize_xc7(files, top, folder):
+    """Flatten and map to Xilinx 7 series; returns (Netlist, ltp's path length through LUTs and carry)."""
+    out = Path(folder) / f"{top}.xc7.json"
+    text = run(
+        f"{_read(files)}; synth_xilinx -family xc7 -top {top} -flatten -noiopad -json {out}; "
+        f"delete {REGISTERS}; tee -a {out.with_suffix('.ltp')} ltp -noff",
+        out.with_suffix(".log"),
+    )
+    found = re.findall(r"Longest topological path in \S+ \(length=(\d+)\)", text)
+    return Netlist(out), int(found[-1]) if found else 0
+
+
+def synthesize_ecp5(files, top, folder):
+    """Flatten and map to ECP5; returns the netlist file for nextpnr."""
+    out = Path(folder) / f"{top}.ecp5.json"
+    run(f"{_read(files)}; synth_ecp5 -top {top} -json {out}", out.with_suffix(".log"))
+    return out

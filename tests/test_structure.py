@@ -1,0 +1,134 @@
+"""The repository's own rules: import directions, file lengths, commands that the documentation names."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("accel", "quant", "sim", "tests", "benchmarks")
+MAX_LINES = 400
+
+# package prefix -> module prefixes that nothing in it imports
+FORBIDDEN = {
+    "accel": ("quant", "sim", "tests", "benchmarks", "torch"),
+    "accel.rtl": ("accel.compile", "accel.convert", "accel.hdl", "accel.host", "accel.reference", "accel.ir"),
+    # The PyTorch reference states the arithmetic on its own, or its equality would prove nothing.
+    "quant": ("accel.fixedpoint", "accel.rtl", "sim", "tests", "benchmarks"),
+    "sim": ("torch", "tests", "benchmarks"),
+    "benchmarks": ("torch", "tests"),
+}
+
+# module and subcommands whose --help carries an example
+COMMANDS = (
+    ("accel.convert",),
+    ("quant",),
+    ("quant", "ptq"),
+    ("quant", "evaluate"),
+    ("sim",),
+    ("sim", "run"),
+    ("benchmarks",),
+)
+
+
+def python_files():
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path):
+    """Full names of what a file imports; `from a import b` gives both a and a.b."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    package = list(path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def is_inside(module, prefix):
+    return module == prefix or module.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_imports_go_one_way(package):
+    broken = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in python_files()
+        if is_inside(module_name(path), package)
+        for module in imported_modules(path)
+        if any(is_inside(module, prefix) for prefix in FORBIDDEN[package])
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_the_import_reader_sees_every_form(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    file = tmp_path / "quant" / "deep" / "module.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("import torch.nn as nn\nfrom accel import fixedpoint\nfrom .. import models\n")
+    assert {"torch.nn", "accel", "accel.fixedpoint", "quant", "quant.models"} == set(imported_modules(file))
+
+
+def test_no_python_file_is_too_long():
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in python_files()}
+    assert not {str(path): count for path, count in lengths.items() if count > MAX_LINES}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_shows_an_example(command):
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\bexamples?\b", done.stdout, re.IGNORECASE), done.stdout
+    assert f"python -m {command[0]}" in done.stdout
+
+
+def documented_commands(pattern):
+    """(file, match) of every command in the code spans and blocks of README.md and docs/."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        code = re.findall(r"^```.*?\n(.*?)^```|`([^`\n]+)`", page.read_text(encoding="utf-8"), re.S | re.M)
+        for block in code:
+            for match in re.findall(pattern, "\n".join(block), re.M):
+                yield page.name, match
+
+
+def test_documented_make_targets_exist():
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = set(documented_commands(r"^\s*\$?\s*make ([a-z][a-z-]*)"))
+    assert {name for _, name in named} >= {"convert", "test"}
+    assert not [f"{page}: make {name}" for page, name in named if name not in targets]
+
+
+def test_documented_modules_exist():
+    named = set(documented_commands(r"python3? -m ([a-z_.]+)"))
+    local = [(page, name) for page, name in named if name.split(".")[0] in PACKAGES]
+    assert {name for _, name in local} >= {"accel.convert", "quant", "sim"}
+    missing = [
+        f"{page}: python -m {name}"
+        for page, name in local
+        for path in [ROOT.joinpath(*name.split("."))]
+        if not (path.with_suffix(".py").exists() or (path / "__main__.py").exists())
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_documentation_links_lead_somewhere():
+    broken = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.name}: {target}")
+    assert not broken, "\n".join(broken)
