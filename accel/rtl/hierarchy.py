@@ -107,6 +107,15 @@ def memory(mem, *, style=None, preset=""):
                 value._val = word
 
 
+def unused(signal, high=None, low=0):
+    """Say that bits high-1 .. low of a Signal (all of it without `high`) are left unread on purpose.
+
+    The converted Verilog then has no unused-signal warning for them; the simulation does nothing.
+    """
+    if _conversion is not None:
+        _conversion.note_unused(signal, len(signal) if high is None else high, low)
+
+
 def read_hex_words(path, depth, bits):
     """Words of a $readmemh file: hexadecimal, comments and blank lines allowed, no addresses."""
     words = []
@@ -121,4 +130,4 @@ def read_hex_words(path, depth, bits):
     return words
 
 
-__all__ = ["block", "memory", "module", "read_hex_words", "set_conversion"]
+__all__ = ["block", "memory", "module", "read_hex_words", "set_conversion", "unused"]

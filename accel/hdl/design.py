@@ -1,0 +1,224 @@
+"""Conversion of a whole design: a module per block kind and parameter set, each in its own file."""
+
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import accel
+from accel.hdl.elaborate import Elaboration, clean_myhdl
+from accel.hdl.errors import ConversionError
+from accel.hdl.naming import describe, parameter_suffix, unique
+from accel.hdl.ports import PortType
+from accel.hdl.translate import INSTANCE_WRITERS, WRITERS, translate
+from accel.rtl import hierarchy
+
+COMMENT_WIDTH = 108
+
+
+@dataclass
+class ConvertedModule:
+    """One module of the converted text.
+
+    kind: the block function's name. parameters: name -> value. ports: list of Port.
+    instances: (instance name, module) in order. memories: {memory: (style, preset file)}.
+    unused: ports of the block that this module lacks.
+    """
+
+    kind: str
+    parameters: dict
+    ports: list
+    instances: list
+    memories: dict
+    unused: list
+    token: str
+    body: str
+    driven: list = field(repr=False, default_factory=list)
+    source: object = field(repr=False, default=None)
+    name: str = ""
+    text: str = ""
+
+
+@dataclass
+class ConvertedDesign:
+    """Result of convert_design: modules (children before parents, the top last), files in compile order."""
+
+    top: str
+    hdl: str
+    modules: list
+    files: list
+    memory_files: list
+
+    @property
+    def ports(self):
+        return self.modules[-1].ports
+
+    @property
+    def line_count(self):
+        return sum(module.text.count("\n") for module in self.modules)
+
+
+def convert_design(top_instance_factory, hdl="verilog", out_dir=".", name=None):
+    """Convert the module instance that the factory makes, with all modules below it.
+
+    top_instance_factory: a function without arguments that calls one @module function on Signals.
+    hdl: "verilog" or "vhdl" (VHDL-2008). out_dir: an existing folder. name: the top module's name.
+    Writes a file per module and returns a ConvertedDesign. The same design gives the same bytes.
+    """
+    if hdl not in WRITERS:
+        raise ConversionError(f"hdl={hdl!r} is unknown; choose verilog or vhdl")
+    with clean_myhdl():
+        conversion = _Conversion(hdl)
+        top = conversion.top(top_instance_factory)
+    modules = conversion.finish(top, name)
+    out_dir = Path(out_dir)
+    files = []
+    for file_name, text in WRITERS[hdl].extra_files().items():
+        (out_dir / file_name).write_text(text)
+        files.append(out_dir / file_name)
+    for module in modules:
+        path = out_dir / f"{module.name}{WRITERS[hdl].EXTENSION}"
+        path.write_text(module.text)
+        files.append(path)
+    return ConvertedDesign(top.name, hdl, modules, files, sorted(conversion.memory_files))
+
+
+class _Conversion:
+    """Converts each (module, port types, parameters) once; modules of equal text are one module."""
+
+    def __init__(self, hdl):
+        self.hdl = hdl
+        self.done = {}  # request -> (ConvertedModule, memory files)
+        self.by_text = {}
+        self.memory_files = set()
+
+    def top(self, factory):
+        collector = _Collector()
+        previous = hierarchy.set_conversion(collector)
+        try:
+            factory()
+        finally:
+            hierarchy.set_conversion(previous)
+        if len(collector.requests) != 1:
+            raise ConversionError(f"the top instance factory made {len(collector.requests)} modules; it must "
+                                  "call exactly one function that is decorated with @module")
+        return self.convert(*collector.requests[0], is_top=True)[0]
+
+    def convert(self, module, port_types, parameters, *, is_top=False):
+        """The converted module and the preset file of each of its memories."""
+        _check_parameters(module, parameters)
+        key = (module, port_types, tuple(sorted(parameters.items())), is_top)
+        if key in self.done:
+            return self.done[key]
+        elaboration = Elaboration(module, port_types, parameters, INSTANCE_WRITERS)
+        for stub in elaboration.stubs:
+            types = tuple(PortType.of(stub.ports[name], f"{module.func.__name__} {stub.name}, port {name}")
+                          if name in stub.ports else None for name in stub.module.port_names)
+            stub.child, stub.child_files = self.convert(stub.module, types, stub.parameters)
+        token = f"bitloomtoken{len(self.by_text)}x"
+        driven, body, memories = translate(elaboration, self.hdl, token, is_top=is_top)
+        ports = [port for port, _ in driven]
+        names = {port.name for port in ports}
+        converted = ConvertedModule(
+            module.func.__name__.strip("_"), _all_parameters(module, parameters), ports,
+            [(stub.name, stub.child) for stub in elaboration.stubs], memories,
+            [name for name in elaboration.ports if name not in names], token, body, driven, module)
+        files = {name: preset for name, (_, preset) in memories.items() if preset}
+        self.memory_files.update(files.values())
+        shape = (converted.kind, tuple(driven), body,
+                 tuple((name, style, bool(preset)) for name, (style, preset) in memories.items()))
+        self.done[key] = (self.by_text.setdefault(shape, converted), files)
+        return self.done[key]
+
+    def finish(self, top, name):
+        """Final names and texts, children before parents."""
+        modules = []
+
+        def visit(module):
+            for _, child in module.instances:
+                visit(child)
+            if module not in modules:
+                modules.append(module)
+
+        visit(top)
+        _assign_names(modules, top, name or top.kind)
+        names = {module.token: module.name for module in modules}
+        writer = WRITERS[self.hdl]
+        for module in modules:
+            comment = _comment(module, writer.COMMENT)
+            text = writer.assemble(comment, module.token, module.driven, module.memories, module.body)
+            module.text = re.sub(r"bitloomtoken\d+x", lambda m: names[m[0]], text)
+        return modules
+
+
+class _Collector:
+    """Notes which module the top instance factory calls."""
+
+    def __init__(self):
+        self.requests = []
+
+    def instantiate(self, module, ports, parameters):
+        types = tuple(None if s is None else PortType.of(s, f"{module.func.__name__}: port {n}")
+                      for n, s in zip(module.port_names, ports, strict=True))
+        self.requests.append((module, types, parameters))
+
+    def note_memory(self, *_):
+        raise ConversionError("memory() was called outside a module")
+
+    def note_unused(self, *_):
+        raise ConversionError("unused() was called outside a module")
+
+
+def _check_parameters(module, parameters):
+    for name, value in parameters.items():
+        try:
+            hash(value)
+        except TypeError:
+            raise ConversionError(f"{module.func.__name__}: parameter {name} is a {type(value).__name__}; "
+                                  "use None, int, bool, str, tuple or a frozen dataclass") from None
+
+
+def _all_parameters(module, given):
+    """Given values and defaults, in the order of the signature."""
+    signature = inspect.signature(module.func).parameters
+    return {name: given.get(name, signature[name].default) for name in module.parameter_names}
+
+
+def _assign_names(modules, top, top_name):
+    taken = {top_name.lower()}
+    groups = {}
+    for module in modules:
+        suffix = parameter_suffix(list(module.parameters), module.parameters)
+        groups.setdefault(f"{module.kind}_{suffix}" if suffix else module.kind, []).append(module)
+    for base, group in groups.items():
+        for module in group:
+            module.name = top_name if module is top else unique(base + _width_suffix(module, group), taken)
+
+
+def _width_suffix(module, group):
+    """Widths of the first ports that tell modules of one name apart."""
+    others = [other for other in group if other is not module]
+    widths = {port.name: port.width for port in module.ports}
+    suffix = ""
+    for name, width in widths.items():
+        if any({port.name: port.width for port in other.ports}.get(name) != width for other in others):
+            suffix += f"_{name}{width}"
+            others = [other for other in others
+                      if {port.name: port.width for port in other.ports}.get(name) == width]
+    return suffix
+
+
+def _comment(module, mark):
+    """Header: what made it, parameters, the block's docstring."""
+    lines = [f"Bitloom {accel.__version__}: {module.source.func.__module__}.{module.source.func.__name__}"]
+    if module.parameters:
+        text = "; ".join(f"{name}: {describe(v)}" if "=" in describe(v) else f"{name}={describe(v)}"
+                         for name, v in module.parameters.items())
+        lines += textwrap.wrap(f"parameters: {text}", COMMENT_WIDTH, subsequent_indent="    ")
+    if module.unused:
+        lines += textwrap.wrap(f"not needed here: {', '.join(module.unused)}", COMMENT_WIDTH)
+    doc = inspect.getdoc(module.source.func)
+    if doc:
+        lines += ["", *doc.splitlines()]
+    return "\n".join(f"{mark} {line}".rstrip() for line in lines) + "\n"

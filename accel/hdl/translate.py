@@ -1,0 +1,139 @@
+"""One elaborated module through MyHDL's converter: ports, directions and the text of the body."""
+
+import re
+import tempfile
+import warnings
+from pathlib import Path
+
+from myhdl._extractHierarchy import _getMemInfo, _isMem
+from myhdl.conversion import _toVerilog, _toVHDL
+from myhdl.conversion._misc import _kind
+
+from accel.hdl import verilog, vhdl
+from accel.hdl.errors import ConversionError
+from accel.hdl.naming import check_name, is_reserved, unique
+from accel.hdl.ports import Port, PortType, is_shadow, mark_read
+
+WRITERS = {"verilog": verilog, "vhdl": vhdl}
+INSTANCE_WRITERS = {name: writer.write_instance for name, writer in WRITERS.items()}
+
+
+def translate(elaboration, hdl, token, *, is_top):
+    """Convert one module whose children are converted already.
+
+    Returns (ports with what drives them, body text, memories {name: (style, preset file)}).
+    """
+    for stub in elaboration.stubs:
+        stub.drive_outputs()
+    block = elaboration.block
+    block.keep_unused_ports = is_top
+    filters = _Filter(elaboration, hdl)
+    writer = WRITERS[hdl]
+    original = filters.install()
+    tool = writer.converter()
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tool.name, tool.directory = token, folder
+            tool(block)
+            text = (Path(folder) / f"{token}{writer.EXTENSION}").read_text()
+    except ConversionError:
+        raise
+    except Exception as error:
+        raise ConversionError(f"{elaboration.where}: {error}") from error
+    finally:
+        filters.remove(original)
+        tool._cleanup([], [])
+    body = writer.finish_body(writer.split_module(text), filters.memories, filters.unused)
+    if re.search(r"\bNone\b", body):
+        raise ConversionError(f"{elaboration.where}: a Signal in the text has no name; hold it in a variable "
+                              "of the module function")
+    body = re.sub(r"[ \t]+$", "", re.sub(r"\n\s*\n+", "\n\n", body), flags=re.M).strip("\n")
+    return filters.ports, body, filters.memories
+
+
+class _Filter:
+    """Runs between MyHDL's analysis and its writing: marks, checks and puts everything in a fixed order."""
+
+    def __init__(self, elaboration, hdl):
+        self.elaboration = elaboration
+        self.hdl = hdl
+        self.ports = []
+        self.memories = {}
+        self.unused = []
+
+    def install(self):
+        cls = self.converter_class()
+        original = cls._convert_filter
+        cls._convert_filter = lambda _tool, _hierarchy, *analysed: self.run(*analysed)
+        return original
+
+    def remove(self, original):
+        self.converter_class()._convert_filter = original
+
+    def converter_class(self):
+        return _toVerilog._ToVerilogConvertor if self.hdl == "verilog" else _toVHDL._ToVHDLConvertor
+
+    def run(self, interface, signals, memories, trees):
+        port_ids = {id(s) for s in self.elaboration.ports.values()}
+        for signal, _, _ in self.elaboration.unused:
+            mark_read(signal)
+        for stub in self.elaboration.stubs:
+            stub.read_inputs(lambda signal: id(signal) in port_ids)
+        interface._inferInterface()  # again: instances may have read more ports by now
+        for name, signal in interface.argdict.items():
+            kind = PortType.of(signal, f"{self.elaboration.where}: port {name}")
+            direction = "out" if signal._driven else "in"
+            port = Port(name, direction, kind.bits, kind.signed, kind.kind in ("bool", "reset"))
+            self.ports.append((port, signal._driven))
+        self.check_signals(signals, port_ids)
+        self.name_slices(memories)
+        self.order_processes(trees)
+        self.find_memories()
+        self.unused = [(signal._name, len(signal), high, low) for signal, high, low in self.elaboration.unused]
+
+    def check_signals(self, signals, port_ids):
+        where = self.elaboration.where
+        for signal in signals:
+            if not signal._used or id(signal) in port_ids or is_shadow(signal):
+                continue
+            check_name(signal._name, where)
+            if not signal._driven and signal._read and signal._min is not None and signal._min < 0:
+                raise ConversionError(f"{where}: the signed Signal {signal._name} is read but never driven; "
+                                      "use a Python int instead, MyHDL would make it unsigned")
+            if signal._driven and not signal._read and "unused" not in signal._name:
+                signal._name += "_unused"
+
+    def name_slices(self, memories):
+        """Slices of array elements follow the element's name, which MyHDL settles last."""
+        for memory in memories:
+            if memory._used:
+                for element in memory.mem:
+                    for part in element._slicesigs:
+                        part._setName("Verilog" if self.hdl == "verilog" else "VHDL")
+
+    def order_processes(self, trees):
+        """MyHDL keeps these in sets: sort them, so that the same input gives the same bytes."""
+        taken = set()
+        for tree in trees:
+            if not hasattr(tree, "kind"):
+                continue
+            name = tree.name.strip("_")
+            tree.name = unique(f"{name}_process" if is_reserved(name) else name, taken)
+            for name in getattr(tree, "vardict", {}):
+                check_name(name, f"{self.elaboration.where}, process {tree.name}")
+            if tree.kind in (_kind.ALWAYS_COMB, _kind.SIMPLE_ALWAYS_COMB):
+                tree.senslist = sorted(tree.senslist, key=_natural)
+            if tree.kind == _kind.ALWAYS_SEQ:
+                tree.sigregs = sorted(tree.sigregs, key=_natural)
+
+    def find_memories(self):
+        for mem, style, preset in self.elaboration.memories:
+            if not _isMem(mem) or _getMemInfo(mem).name is None:
+                raise ConversionError(f"{self.elaboration.where}: memory() was given a list that no process "
+                                      "uses; pass the list that the processes index")
+            self.memories[_getMemInfo(mem).name] = (style, preset)
+
+
+def _natural(signal):
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", signal._name)]

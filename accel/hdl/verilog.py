@@ -1,0 +1,96 @@
+"""Verilog text: instances, module headers, memory attributes, tidying of what MyHDL prints."""
+
+import re
+
+from myhdl.conversion import _toVerilog
+
+from accel.hdl.errors import ConversionError
+
+EXTENSION = ".v"
+COMMENT = "//"
+LANGUAGE = "Verilog"
+
+
+def converter():
+    """MyHDL's converter with the options of this project."""
+    tool = _toVerilog.toVerilog
+    tool.no_myhdl_header, tool.no_testbench, tool.timescale = True, True, "1ns/1ps"
+    tool.initial_values, tool.header = False, ""
+    return tool
+
+
+def write_instance(stub):
+    """Text of an instance; the module name is the child's token until all names are known."""
+    files = ", ".join(f'.{name.upper()}_FILE("{file}")' for name, file in stub.child_files.items())
+    lines = []
+    for port, signal, constant in stub.connections():
+        actual = literal(constant, port) if constant is not None else signal._name
+        lines.append(f"    .{port.name}({actual})")
+    head = f"{stub.child.token} #({files}) {stub.name}" if files else f"{stub.child.token} {stub.name}"
+    return "\n" + head + " (\n" + ",\n".join(lines) + "\n);\n"
+
+
+def literal(value, port):
+    if port.is_bool:
+        return f"1'b{value}"
+    if port.signed:
+        return f"-{port.width}'sd{-value}" if value < 0 else f"{port.width}'sd{value}"
+    return f"{port.width}'d{value}"
+
+
+def split_module(text):
+    """The body of MyHDL's module: what stands between the port declarations and endmodule."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("module "))
+    start = next(i for i in range(start, len(lines)) if lines[i].startswith(");")) + 1
+    while not lines[start].strip():
+        start += 1
+    while lines[start].strip():  # the port declarations, up to a blank line
+        start += 1
+    end = max(i for i, line in enumerate(lines) if line.startswith("endmodule"))
+    return "\n".join(lines[start:end])
+
+
+def finish_body(body, memories, unused):
+    """Tidy slices and sensitivity lists; add memory attributes and contents, and wires that take unused bits."""
+    body = re.sub(r"\[(\d+)-1:(\d+)\]", lambda m: f"[{int(m[1]) - 1}:{m[2]}]", body)
+    body = re.sub(r"\[0:(\d+)-1\]", lambda m: f"[0:{int(m[1]) - 1}]", body)
+    body = re.sub(r"always @\((?!posedge|negedge)[^)]*\)", "always @*", body)
+    for name, (style, preset) in memories.items():
+        declaration = re.search(rf"^reg .*\b{name} \[0:\d+\];$", body, re.MULTILINE)
+        if declaration is None:
+            raise ConversionError(f"memory {name}: only a list of Signals that a clocked process writes can "
+                                  "have a style or a preset")
+        text = declaration[0]
+        if style:
+            text = f'(* ram_style = "{style}" *)\n{text}'
+        if preset:
+            text += f"\ninitial $readmemh({name.upper()}_FILE, {name});"
+        body = body.replace(declaration[0], text)
+    wires = {}
+    for name, width, high, low in unused:
+        bits = name if width == high - low else f"{name}[{high - 1}:{low}]"
+        wires.setdefault(name, []).append(bits)
+    for name, parts in wires.items():
+        body += f"\nwire {name}_unused = &{{1'b0, {', '.join(parts)}}};\n"
+    return body
+
+
+def assemble(comment, token, ports, memories, body):
+    """One module as text."""
+    files = [f'parameter {name.upper()}_FILE = "{file}"' for name, (_, file) in memories.items() if file]
+    head = f"module {token}"
+    if files:
+        head += " #(\n    " + ",\n    ".join(files) + "\n)"
+    lines = []
+    for port, driven in ports:
+        kind = "output reg" if driven == "reg" else "output wire" if port.direction == "out" else "input wire"
+        signed = " signed" if port.signed else ""
+        width = "" if port.is_bool else f" [{port.width - 1}:0]"
+        lines.append(f"    {kind}{signed}{width} {port.name}")
+    head += " (\n" + ",\n".join(lines) + "\n);"
+    return f"{comment}\n`timescale 1ns/1ps\n\n{head}\n\n{body}\n\nendmodule\n"
+
+
+def extra_files():
+    return {}

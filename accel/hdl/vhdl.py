@@ -1,0 +1,120 @@
+"""VHDL-2008 text: instances, entity headers, memory attributes, tidying of what MyHDL prints."""
+
+import re
+
+import myhdl
+from myhdl.conversion import _toVHDL
+from myhdl.conversion._toVHDLPackage import _package
+
+from accel.hdl.errors import ConversionError
+
+EXTENSION = ".vhd"
+COMMENT = "--"
+LANGUAGE = "VHDL"
+PACKAGE_NAME = f"pck_myhdl_{_toVHDL._shortversion}"
+
+READ_MEMORY = """\
+impure function read_{name}(file_name: string) return t_array_{name} is
+    file source: text open read_mode is file_name;
+    variable row: line;
+    variable word: std_logic_vector({bits}-1 downto 0);
+    variable result: t_array_{name} := (others => (others => '0'));
+begin
+    for i in result'range loop
+        exit when endfile(source);
+        readline(source, row);
+        hread(row, word);
+        result(i) := {kind}(word);
+    end loop;
+    return result;
+end function;
+"""
+
+
+def converter():
+    """MyHDL's converter with the options of this project."""
+    tool = _toVHDL.toVHDL
+    tool.no_myhdl_header, tool.no_myhdl_package = True, True
+    tool.initial_values, tool.header = False, ""
+    return tool
+
+
+def write_instance(stub):
+    """Text of an instance; the entity name is the child's token until all names are known."""
+    files = ", ".join(f'{name}_file => "{file}"' for name, file in stub.child_files.items())
+    lines = []
+    for port, signal, constant in stub.connections():
+        if constant is not None:
+            actual = literal(constant, port)
+        else:
+            actual = signal._name
+            if hasattr(signal, "_left") and signal._right is not None and _is_signed(signal._sig):
+                actual = f"unsigned({actual})"  # a slice of a signed vector is unsigned in MyHDL only
+        lines.append(f"        {port.name} => {actual}")
+    text = f"\n{stub.name}: entity work.{stub.child.token}\n"
+    if files:
+        text += f"    generic map ({files})\n"
+    return text + "    port map (\n" + ",\n".join(lines) + "\n    );\n"
+
+
+def _is_signed(signal):
+    return signal._min is not None and signal._min < 0
+
+
+def literal(value, port):
+    if port.is_bool:
+        return f"'{value}'"
+    return '"' + format(value & ((1 << port.width) - 1), f"0{port.width}b") + '"'
+
+
+def split_module(text):
+    """MyHDL's architecture: declarations and statements between `architecture ... is` and the end."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("architecture "))
+    end = max(i for i, line in enumerate(lines) if line.startswith("end architecture"))
+    return "\n".join(lines[start + 1:end])
+
+
+def finish_body(body, memories, _unused):
+    """Tidy ranges; add attributes and first contents of memories."""
+    body = re.sub(r"\((\d+)-1 downto (\d+)\)", lambda m: f"({int(m[1]) - 1} downto {m[2]})", body)
+    body = re.sub(r"array\(0 to (\d+)-1\)", lambda m: f"array(0 to {int(m[1]) - 1})", body)
+    attribute_declared = False
+    for name, (style, preset) in memories.items():
+        declaration = f"signal {name}: t_array_{name};"
+        kind = re.search(rf"type t_array_{name} is array\(0 to \d+\) of (\w+) ?\((\d+) downto 0\);", body)
+        if kind is None or declaration not in body:
+            raise ConversionError(f"memory {name}: only a list of intbv Signals that a clocked process "
+                                  "writes can have a style or a preset")
+        text = declaration
+        if preset:
+            function = READ_MEMORY.format(name=name, bits=int(kind[2]) + 1, kind=kind[1])
+            text = f"{function}signal {name}: t_array_{name} := read_{name}({name}_file);"
+        if style:
+            if not attribute_declared:
+                text += "\nattribute ram_style: string;"
+                attribute_declared = True
+            text += f'\nattribute ram_style of {name}: signal is "{style}";'
+        body = body.replace(declaration, text)
+    return body
+
+
+def assemble(comment, token, ports, memories, body):
+    """One entity with its architecture as text."""
+    files = [f'        {name}_file: string := "{preset}"' for name, (_, preset) in memories.items() if preset]
+    generic = "    generic (\n" + ";\n".join(files) + "\n    );\n" if files else ""
+    lines = []
+    for port, _ in ports:
+        kind = "signed" if port.signed else "unsigned"
+        kind = "std_logic" if port.is_bool else f"{kind}({port.width - 1} downto 0)"
+        lines.append(f"        {port.name}: {port.direction} {kind}")
+    return (f"{comment}\nlibrary ieee;\nuse ieee.std_logic_1164.all;\nuse ieee.numeric_std.all;\n"
+            f"use std.textio.all;\nuse work.{PACKAGE_NAME}.all;\n\nentity {token} is\n{generic}    port (\n"
+            + ";\n".join(lines) + f"\n    );\nend entity {token};\n\narchitecture rtl of {token} is\n\n"
+            + body + "\n\nend architecture rtl;\n")
+
+
+def extra_files():
+    """Support files by name: MyHDL's package of conversion functions."""
+    header = f"-- Conversion functions of MyHDL {myhdl.__version__}.\n"
+    return {f"{PACKAGE_NAME}.vhd": header + _package.strip() + "\n"}
