@@ -1,0 +1,27 @@
+"""Light augmentation of image batches: small random shifts, rotations, scales and shears."""
+
+import math
+
+import torch
+from torch.nn import functional
+
+
+def random_affine(images, generator, *, shift=2.0, degrees=10.0, scale=0.1, shear=0.1):
+    """Warp each image by its own random affine map, bilinear, zeros outside.
+
+    images: float [N, C, H, W]. shift in pixels, degrees of rotation, scale and shear as fractions: each is
+    the largest
+    absolute value of a uniform distribution. generator: torch.Generator. Returns float [N, C, H, W].
+    """
+    count, _, height, width = images.shape
+
+    def uniform(limit):
+        return (torch.rand(count, generator=generator) * 2 - 1) * limit
+
+    angle = uniform(math.radians(degrees))
+    zoom_x, zoom_y, slant = 1 + uniform(scale), 1 + uniform(scale), uniform(shear)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    theta = torch.stack([torch.stack([cos * zoom_x, -sin * zoom_y + slant, uniform(2 * shift / width)], 1),
+                         torch.stack([sin * zoom_x, cos * zoom_y, uniform(2 * shift / height)], 1)], 1)
+    grid = functional.affine_grid(theta, images.shape, align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)

@@ -1,0 +1,136 @@
+"""Data sets as plain arrays, without torch: MNIST, Fashion-MNIST and the shipped digits; nothing is
+downloaded.
+
+A data set is looked for in the folder given, else in $BITLOOM_DATA, then in ../shared/data beside the
+repository
+(development), then in the user's cache folder. Within a folder both `mnist/FILE` and `FILE` are accepted,
+each with or
+without `.gz`. The content is checked against the known MD5 sums after decompression.
+"""
+
+import gzip
+import hashlib
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from accel.errors import DataError
+from quant.images import read_images
+
+ZOO = Path(__file__).resolve().parent / "zoo"
+REPOSITORY = Path(__file__).resolve().parent.parent
+MAX_FILE_BYTES = 64 << 20
+
+_NAMES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+          "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
+_COUNTS = {"train": 60000, "test": 10000}
+_MD5 = {
+    "mnist": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "fashion_mnist": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+}
+_SOURCES = {
+    "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "fashion_mnist": "https://github.com/zalandoresearch/fashion-mnist/tree/master/data/fashion",
+}
+CLASS_NAMES = {
+    "mnist": tuple("0123456789"),
+    "digits": tuple("0123456789"),
+    "fashion_mnist": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
+                      "bag", "boot"),
+}
+NAMES = ("mnist", "fashion_mnist", "digits")
+
+
+def cache_folder():
+    """The user's cache folder for data sets, as a Path (it need not exist)."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "bitloom"
+
+
+def search_folders(data_dir=None):
+    """Folders in which a data set is looked for, in order. A folder given explicitly is the only one."""
+    if data_dir is not None:
+        return [Path(data_dir)]
+    folders = [Path(os.environ["BITLOOM_DATA"])] if os.environ.get("BITLOOM_DATA") else []
+    return [*folders, REPOSITORY.parent / "shared" / "data", cache_folder()]
+
+
+def load(name, data_dir=None, split="test"):
+    """Load a data set: (images uint8 [N, H, W, C], labels int64 [N]).
+
+    name: 'mnist', 'fashion_mnist', or 'digits' (the shipped MNIST test digits; they have one split only).
+    Raises DataError when the name is unknown, a file is missing (says what to fetch and where to put it) or
+    damaged.
+    """
+    if name == "digits":
+        images, labels = read_images(ZOO / "digits" / "digits.npz")
+        return images, labels
+    if name not in _MD5:
+        raise DataError(f"data set '{name}' is unknown; choose one of {', '.join(NAMES)}")
+    if split not in _NAMES:
+        raise DataError(f"data set {name}: split '{split}' is unknown; choose train or test")
+    image_name, label_name = _NAMES[split]
+    count = _COUNTS[split]
+    images = _read_idx(_find(name, image_name, data_dir), (count, 28, 28), _MD5[name][image_name])
+    labels = _read_idx(_find(name, label_name, data_dir), (count,), _MD5[name][label_name])
+    return images[..., None], labels.astype(np.int64)
+
+
+def load_images(file_or_name, data_dir=None):
+    """Images of a data set's test split or of a .npy, .npz or .png file: (images [N, H, W, C], labels int64
+    [N] or None).
+
+    Images are uint8, or float32 where a file holds floats. Raises DataError for anything that cannot be read.
+    """
+    if str(file_or_name) in NAMES:
+        return load(str(file_or_name), data_dir)
+    path = Path(file_or_name)
+    if not path.exists():
+        raise DataError(f"images '{file_or_name}': neither a file nor a data set ({', '.join(NAMES)}); give "
+                        "a .npy, .npz or .png file")
+    return read_images(path)
+
+
+def _find(name, file_name, data_dir):
+    folders = search_folders(data_dir)
+    for folder in folders:
+        for place in (folder / name, folder):
+            for candidate in (place / f"{file_name}.gz", place / file_name):
+                if candidate.is_file():
+                    return candidate
+    searched = ", ".join(str(folder) for folder in folders)
+    raise DataError(f"data set {name}: {file_name}.gz not found (searched {searched}); fetch it from "
+                    f"{_SOURCES[name]} "
+                    f"and put it into {folders[0] / name} or name its folder with --data-dir or "
+                    "$BITLOOM_DATA")
+
+
+def _read_idx(path, shape, md5):
+    """The uint8 array of an IDX file after checking size, header and MD5 of its content."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from error
+    header = b"\0\0\x08" + bytes([len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+    expected = len(header) + int(np.prod(shape))
+    if len(content) != expected or not content.startswith(header):
+        raise DataError(f"{path}: is not the expected IDX file of shape {shape} ({len(content)} bytes, "
+                        f"expected {expected}); fetch it again")
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != md5:
+        raise DataError(f"{path}: content has MD5 {digest}, expected {md5}; the file is damaged, fetch it "
+                        "again")
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

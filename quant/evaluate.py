@@ -1,0 +1,26 @@
+"""Accuracy of the integer reference; without torch."""
+
+from accel import reference
+from accel.errors import DataError
+
+BATCH = 256
+
+
+def accuracy(graph, images, labels, advance=lambda count: None):
+    """Share of images whose class by the integer reference is their label.
+
+    images: [N, H, W, C] as the graph's input encoding takes them; labels: int64 [N]. advance(count) is
+    called per batch.
+    Raises DataError without labels, ModelError where the images do not fit.
+    """
+    if labels is None:
+        raise DataError("the images have no labels; give an .npz file with arrays `images` and `labels`")
+    if not len(images):
+        raise DataError("there are no images to evaluate; raise --count")
+    correct = 0
+    for start in range(0, len(images), BATCH):
+        part = images[start:start + BATCH]
+        classes = reference.classify(graph, reference.encode_input(graph, part))
+        correct += int((classes == labels[start:start + BATCH]).sum())
+        advance(len(part))
+    return correct / len(images)

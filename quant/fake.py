@@ -1,0 +1,101 @@
+"""The plain float network with torch's own fake_quantize operators, in float32.
+
+It rounds differently from the integer contract: the sum and the scale are float32, the bias is not an
+integer and ties go
+to even. So its integers may differ by one step where the exact value lies next to a rounding tie;
+`quant.compare` counts
+these differences and says how near to a tie they were.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from quant.floatnet import has_weights
+
+
+class FakeQuantLayer(nn.Module):
+    """One layer: float32 [N, C, H, W] on the input's grid -> float32 on the output's grid (raw outputs stay
+    plain floats)."""
+
+    def __init__(self, layer, original=None):
+        super().__init__()
+        self.op, self.output = layer.op, layer.output
+        self.stride, self.pads = getattr(layer, "stride", None), getattr(layer, "pads", None)
+        if layer.op == "maxpool":
+            self.kernel = layer.kernel
+            return
+        self.limits = layer.output.qrange
+        if layer.requantize is not None:
+            self.limits = (layer.requantize.qmin, layer.requantize.qmax)
+        scale = torch.tensor(layer.weight_scale)
+        weight = torch.tensor(layer.weights) * scale.reshape(-1, *(1,) * (layer.weights.ndim - 1))
+        bias = torch.tensor(layer.bias) * scale * layer.input.scale
+        if layer.op == "conv2d":
+            weight = weight.permute(0, 3, 1, 2)
+        if original is not None:
+            weight, bias = original.weight, original.bias
+        largest = 2 ** (layer.weight_bits - 1) - 1
+        zero_points = torch.zeros(len(scale), dtype=torch.int32)
+        self.register_buffer("bias", bias.float())
+        self.register_buffer("weight", torch.fake_quantize_per_channel_affine(
+            weight.float().contiguous(), scale.float(), zero_points, 0, -largest - 1, largest))
+
+    def forward(self, x):
+        if self.op == "dense":
+            flat = x.permute(0, 2, 3, 1).flatten(1)
+            return self._quantize(functional.linear(flat, self.weight, self.bias)[..., None, None])
+        top, bottom, left, right = self.pads
+        if self.op == "maxpool":
+            x = functional.pad(x, (left, right, top, bottom), value=-torch.inf)
+            return functional.max_pool2d(x, self.kernel, self.stride)
+        x = functional.pad(x, (left, right, top, bottom))
+        return self._quantize(functional.conv2d(x, self.weight, self.bias, self.stride))
+
+    def _quantize(self, y):
+        if self.output.bits == 32:
+            return y
+        scale, zero_point = self.output.scale, self.output.zero_point
+        return torch.fake_quantize_per_tensor_affine(y, scale, zero_point, *self.limits)
+
+
+class FakeQuantNetwork(nn.Module):
+    """The fake-quantized network of an integer graph.
+
+    network: the FloatNetwork that the graph was made from, whose float weights and biases are then used
+    (same layers);
+    without it the graph's dequantized ones are.
+    """
+
+    def __init__(self, graph, network=None):
+        super().__init__()
+        self.input = graph.input
+        floats = () if network is None else network.layers
+        originals = {layer.name: layer for layer in floats if has_weights(layer)}
+        self.layers = nn.ModuleDict()
+        for layer in graph.layers:
+            self.layers[layer.name.replace(".", "_")] = FakeQuantLayer(layer, originals.get(layer.name))
+        self.types = {layer.name: (layer.input, layer.output) for layer in graph.layers}
+
+    @torch.no_grad()
+    def step(self, name, q):
+        """Integers that layer `name` puts out for integers q [N, H, W, C]: int64 [N, H, W, C], raw sums
+        rounded."""
+        source, target = self.types[name]
+        x = self._dequantize(q, source)
+        y = self.layers[name.replace(".", "_")](x).permute(0, 2, 3, 1).double()
+        return (torch.round(y / target.scale).long() + target.zero_point).numpy()
+
+    @torch.no_grad()
+    def forward(self, q):
+        """Float outputs [N, H, W, C] of the whole network for input integers q [N, H, W, C]."""
+        x = self._dequantize(q, self.input)
+        for module in self.layers.values():
+            x = module(x)
+        return x.permute(0, 2, 3, 1)
+
+    @staticmethod
+    def _dequantize(q, tensor):
+        values = torch.as_tensor(np.asarray(q)).long().permute(0, 3, 1, 2)
+        return (values - tensor.zero_point).float() * np.float32(tensor.scale).item()

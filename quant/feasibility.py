@@ -1,0 +1,52 @@
+"""How well the integers represent the float network: signal-to-noise ratio and range coverage of every
+layer."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from accel import reference
+
+SNR_LIMIT_DB = 200.0
+
+
+class FeasibilityCheck:
+    """Accumulates, per layer, signal power, error power and the share of float values inside the
+    representable range."""
+
+    def __init__(self, prepared, graph):
+        self.prepared, self.graph = prepared, graph
+        self.sums = {layer.name: np.zeros(4) for layer in graph.layers}
+
+    def add(self, images):
+        """Compare float and integer network on images (uint8, or float32 for a float input) [N, H, W, C]."""
+        floats = self.prepared.network.run(self.prepared.input_values(images))
+        integers = reference.run(self.graph, reference.encode_input(self.graph, images))
+        for layer in self.graph.layers:
+            wanted = floats[layer.name].permute(0, 2, 3, 1).numpy()
+            tensor = layer.output
+            actual = (integers[layer.name] - tensor.zero_point) * tensor.scale
+            qmin, qmax = tensor.qrange
+            low, high = (tensor.scale * (bound - tensor.zero_point) for bound in (qmin - 0.5, qmax + 0.5))
+            inside = np.count_nonzero((wanted >= low) & (wanted <= high))
+            noise = np.sum((wanted - actual) ** 2)
+            self.sums[layer.name] += (np.sum(wanted ** 2), noise, inside, wanted.size)
+
+    def figures(self):
+        """{layer: {'snr_db', 'range_coverage'}}; the ratio is limited to +-200 dB so that it stays a
+        number."""
+        return {name: {"snr_db": round(_decibel(signal, noise), 2),
+                       "range_coverage": round(float(inside / max(count, 1)), 6)}
+                for name, (signal, noise, inside, count) in self.sums.items()}
+
+
+def _decibel(signal, noise):
+    if signal == 0 or noise == 0:
+        return SNR_LIMIT_DB if noise == 0 else -SNR_LIMIT_DB
+    return float(np.clip(10 * np.log10(signal / noise), -SNR_LIMIT_DB, SNR_LIMIT_DB))
+
+
+def annotate(graph, figures, notes=None):
+    """The graph with the figures in its layers' notes and `notes` in its own."""
+    layers = tuple(replace(layer, notes={**layer.notes, **figures[layer.name]}) for layer in graph.layers)
+    return replace(graph, layers=layers, notes={**graph.notes, **(notes or {})})

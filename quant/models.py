@@ -1,0 +1,42 @@
+"""The zoo's float networks as nn.Modules, by name."""
+
+from torch import nn
+
+from accel.errors import ModelError
+
+
+class LeNet5(nn.Module):
+    """LeNet-5 with ReLU and max pooling: float [N, 1, 28, 28] in [0, 1] -> logits [N, 10]."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
+        self.relu1 = nn.ReLU()
+        self.pool1 = nn.MaxPool2d(2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        self.relu2 = nn.ReLU()
+        self.pool2 = nn.MaxPool2d(2)
+        self.flatten = nn.Flatten()
+        self.fc1 = nn.Linear(400, 120)
+        self.relu3 = nn.ReLU()
+        self.fc2 = nn.Linear(120, 84)
+        self.relu4 = nn.ReLU()
+        self.fc3 = nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = self.pool1(self.relu1(self.conv1(x)))
+        x = self.pool2(self.relu2(self.conv2(x)))
+        x = self.relu3(self.fc1(self.flatten(x)))
+        return self.fc3(self.relu4(self.fc2(x)))
+
+
+MODELS = {"lenet5": LeNet5}
+INPUT_SHAPES = {"lenet5": (28, 28, 1)}
+
+
+def build(name):
+    """A new, untrained model of the zoo. Raises ModelError for an unknown name."""
+    if name not in MODELS:
+        raise ModelError(f"model '{name}' is unknown; choose one of {', '.join(sorted(MODELS))} or give "
+                         "path/to/file.py:factory")
+    return MODELS[name]()

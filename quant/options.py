@@ -1,0 +1,45 @@
+"""Option types and checks that the commands of `python -m quant` share."""
+
+import click
+
+from quant import datasets
+
+
+class NumberList(click.ParamType):
+    """Numbers separated by commas, e.g. 0.49,0.48,0.45."""
+
+    name = "numbers"
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(self.kind(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not a list of numbers separated by commas", param, ctx)
+
+
+def data_options(default):
+    """--data and --data-dir."""
+    def decorate(function):
+        function = click.option(
+            "--data-dir", type=click.Path(), default=None,
+            help="Folder of the data set; without it $BITLOOM_DATA, ../shared/data and the user's cache are "
+                 "searched.",
+        )(function)
+        names = ", ".join(datasets.NAMES)
+        return click.option("--data", default=default, show_default=True,
+                            help=f"Data set ({names}), or an .npy, .npz or .png file.")(function)
+    return decorate
+
+
+def load_data(data, data_dir, split, count=None):
+    """(images, labels or None) of a data set's split or of a file, at most `count` of them."""
+    if data in datasets.NAMES:
+        images, labels = datasets.load(data, data_dir, split)
+    else:
+        images, labels = datasets.load_images(data, data_dir)
+    return images[:count], None if labels is None else labels[:count]

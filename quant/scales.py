@@ -1,0 +1,90 @@
+"""Scales, zero points, integers and multipliers: the formulas of docs/numerics.md, in torch, stated on their
+own.
+
+real = scale * (q - zero_point). Scales are float32 values held as Python floats. `accel.fixedpoint` is not
+used here on
+purpose: the equality of two independent statements is what the tests prove.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from accel.errors import RangeError
+
+RULES = ("half_up", "half_away", "gemmlowp")
+SMALLEST_SCALE = 2.0 ** -100
+
+
+def integer_range(bits):
+    """(qmin, qmax) of two's complement integers of `bits` bits."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+def float32(value):
+    """The nearest float32, as a Python float."""
+    return float(np.float32(value))
+
+
+def symmetric_scale(largest, bits):
+    """S = largest / (2^(b-1) - 1) in float32; a zero range gives 1. largest: max|x|, finite."""
+    if largest == 0:
+        return 1.0
+    return max(float32(largest / ((1 << (bits - 1)) - 1)), SMALLEST_SCALE)
+
+
+def affine_scale(low, high, bits):
+    """(S, zero_point) for the range low..high, widened to contain 0: S = (high - low) / (2^b - 1)."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        return 1.0, 0
+    scale = max(float32((high - low) / ((1 << bits) - 1)), SMALLEST_SCALE)
+    qmin, qmax = integer_range(bits)
+    zero_point = qmin - round(low / scale)
+    return scale, min(max(zero_point, qmin), qmax)
+
+
+def to_integers(values, scale, zero_point, qmin, qmax):
+    """q = saturate(round_half_even(x * inv_scale) + zero_point) in float32; int64 tensor of the shape of
+    `values`.
+
+    scale: number, or float64 tensor that broadcasts against `values`.
+    """
+    inverse = torch.ones((), dtype=torch.float32) / torch.as_tensor(scale, dtype=torch.float64).float()
+    rounded = torch.round(values.float() * inverse)
+    return (rounded.clamp(-(2.0 ** 31), 2.0 ** 31).long() + zero_point).clamp(qmin, qmax)
+
+
+def clamp_bounds(clamp, scale, zero_point, bits):
+    """(qmin, qmax) that carry a real clamp (low, high) on an output tensor of this scale and zero point."""
+    qmin, qmax = integer_range(bits)
+    low, high = (to_integers(torch.tensor(bound), scale, zero_point, qmin, qmax) for bound in clamp)
+    return int(low), int(high)
+
+
+def choose_multiplier(real, rule):
+    """(m, shift) that come closest to a real multiplier, m < 2^31.
+
+    half_up, half_away: real = m / 2^shift with shift in [0, 62]. gemmlowp: real = m / 2^31 * 2^shift with
+    the exponent in
+    [-31, 30]; smaller multipliers become 0. Raises RangeError for one that is too large, NaN or negative.
+    """
+    if not 0 <= real < math.inf:
+        raise RangeError(f"multiplier {real} must be a finite number of at least 0; check the scales")
+    if real == 0:
+        return 0, 0
+    fraction, exponent = math.frexp(real)
+    mantissa = math.floor(fraction * (1 << 31) + 0.5)
+    if mantissa == 1 << 31:
+        mantissa, exponent = mantissa >> 1, exponent + 1
+    if rule == "gemmlowp":
+        if exponent > 30:
+            raise RangeError(f"multiplier {real} needs exponent {exponent}, above 30; check the scales")
+        return (mantissa, exponent) if exponent >= -31 else (0, 0)
+    if exponent > 31:
+        raise RangeError(f"multiplier {real} must be below 2^31; check the scales")
+    shift = 31 - exponent
+    if shift > 62:
+        mantissa, shift = math.floor(math.ldexp(real, 62) + 0.5), 62
+    return mantissa, shift

@@ -1,0 +1,67 @@
+"""Where a float model comes from: the zoo by name, or the user's own `path/to/file.py:factory`."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+from torch import nn
+
+from accel.errors import BitloomError, DataError, ModelError
+from quant.models import INPUT_SHAPES, build
+from quant.weights import load_weights, zoo_weights
+
+
+def is_user_model(source):
+    """True for `path/to/file.py:factory`."""
+    return ".py:" in source or source.endswith(".py")
+
+
+def load_float_model(source, weights=None):
+    """(nn.Module in eval mode, its name, its input shape (H, W, C) or None) of a zoo name or
+    `file.py:factory`.
+
+    The file of a user's model is executed: it is the user's own code. weights: .npz, .pt or .pth; a zoo
+    model without them
+    takes the shipped ones. Raises ModelError or DataError.
+    """
+    if is_user_model(source):
+        module, name, shape = _user_model(source), plain_name(Path(source.split(".py")[0]).name), None
+    else:
+        module, name, shape = build(source), source, INPUT_SHAPES.get(source)
+        weights = weights or zoo_weights(source)
+    if weights is not None:
+        load_weights(module, weights)
+    return module.eval(), name, shape
+
+
+def plain_name(text):
+    """A graph name made of letters, digits, '_' and '-' only."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:60]
+    return name if name[:1].isalpha() else f"model_{name}"
+
+
+def _user_model(source):
+    path, _, factory = source.rpartition(":")
+    if not path or not factory.isidentifier():
+        raise ModelError(f"model '{source}': give path/to/file.py:factory, where factory is a function "
+                         "without arguments")
+    if not Path(path).is_file():
+        raise DataError(f"model '{source}': file {path} not found")
+    try:
+        spec = importlib.util.spec_from_file_location("bitloom_user_model", path)
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        if not hasattr(loaded, factory):
+            raise ModelError(f"model '{source}': {path} has no '{factory}'; name a function or class that "
+                             "returns the network")
+        maker = getattr(loaded, factory)
+        module = maker if isinstance(maker, nn.Module) else maker()
+    except BitloomError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise ModelError(f"model '{source}': {type(error).__name__}: {error}; check that it builds without "
+                         "arguments") from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"model '{source}': {factory} gives a {type(module).__name__}; return a "
+                         "torch.nn.Module")
+    return module

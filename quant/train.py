@@ -1,0 +1,88 @@
+"""Training of the zoo's float networks: AdamW, one-cycle cosine schedule, light augmentation, averaged
+weights."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+from torch.optim import AdamW
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from quant.augment import random_affine
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Training recipe. average: decay of the exponential moving average of the weights; seed fixes every
+    choice."""
+
+    epochs: int = 40
+    batch: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    average: float = 0.998
+    warmup: float = 0.1
+    seed: int = 1
+
+
+def to_float(images):
+    """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [0, 1]."""
+    return torch.from_numpy(images.copy()).permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+@torch.no_grad()
+def accuracy(model, images, labels, batch=1000):
+    """Share of float32 [N, C, H, W] images whose largest logit is at its label (int64 [N])."""
+    model.eval()
+    correct = 0
+    for start in range(0, len(images), batch):
+        logits = model(images[start:start + batch])
+        correct += int((logits.argmax(1) == labels[start:start + batch]).sum())
+    return correct / len(images)
+
+
+def learning_rate_at(progress, options):
+    """Learning rate at progress in [0, 1]: linear warm-up, then half a cosine down to zero."""
+    if progress < options.warmup:
+        return options.learning_rate * progress / options.warmup
+    phase = (progress - options.warmup) / (1 - options.warmup)
+    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * phase))
+
+
+def train(model, images, labels, options=None, on_epoch=None):
+    """Train in place and leave the averaged weights in the model.
+
+    images: uint8 [N, H, W, C]; labels: int64 [N], numpy. on_epoch(epoch, loss) is called after each epoch.
+    Returns the model in eval mode. The same options and machine give the same weights.
+    """
+    options = options or TrainingOptions()
+    torch.manual_seed(options.seed)
+    generator = torch.Generator().manual_seed(options.seed)
+    for module in model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    data, targets = to_float(images), torch.from_numpy(labels)
+    optimizer = AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
+    steps = math.ceil(len(data) / options.batch)
+    for epoch in range(options.epochs):
+        model.train()
+        order = torch.randperm(len(data), generator=generator)
+        total = 0.0
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at((epoch + step / steps) / options.epochs, options)
+            chosen = order[step * options.batch:(step + 1) * options.batch]
+            logits = model(random_affine(data[chosen], generator))
+            loss = functional.cross_entropy(logits, targets[chosen], label_smoothing=options.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            averaged.update_parameters(model)
+            total += loss.item() * len(chosen)
+        if on_epoch is not None:
+            on_epoch(epoch, total / len(data))
+    model.load_state_dict(averaged.module.state_dict())
+    return model.eval()
