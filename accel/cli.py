@@ -40,8 +40,8 @@ def fail(message):
 def run_cli(command, program=None):
     """Run a click command as the main program, as in `run_cli(main, "python -m accel.convert")`.
 
-    Bad usage, BitloomError -> 2; interruption -> 130; a reader that closed the pipe -> 0. The command's
-    return value (an int) is the exit code, None is 0.
+    Bad usage, BitloomError -> 2; interruption -> 130. The command's return value (an int) is the exit code,
+    None is 0.
     """
     try:
         code = command.main(prog_name=program, standalone_mode=False)
@@ -56,9 +56,6 @@ def run_cli(command, program=None):
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_OK
     sys.exit(code if isinstance(code, int) else EXIT_OK)
 
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from accel import checks
-from accel.errors import ModelError
+from accel.errors import BitloomError, ModelError
 from accel.ir import LAYER_CLASSES, MAX_LAYERS, Conv2D, Dense, InputEncoding, MaxPool, Requantize, TensorType
 
 FORMAT = "bitloom-model"
@@ -95,8 +95,8 @@ def tensor_from_dict(values, what):
     items = take(values, _TENSOR_KEYS, what)
     try:
         return TensorType(*items)
-    except ModelError as error:
-        raise ModelError(f"{what}: {error}") from None
+    except BitloomError as error:
+        raise type(error)(f"{what}: {error}") from None
 
 
 def encoding_from_dict(values):
@@ -155,7 +155,11 @@ def _requantize(values, channels, name):
         return None
     rule, multiplier, shift, qmin, qmax = take(values, _REQUANTIZE_KEYS, f"{name}: requantize")
     multiplier = _integer_list(multiplier, channels, f"{name}: multiplier", 0, 2**31 - 1)
-    return Requantize(rule, multiplier, _integer_list(shift, channels, f"{name}: shift", -31, 62), qmin, qmax)
+    shift = _integer_list(shift, channels, f"{name}: shift", -31, 62)
+    try:
+        return Requantize(rule, multiplier, shift, qmin, qmax)
+    except BitloomError as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def _integer_list(values, count, what, low, high):

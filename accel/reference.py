@@ -109,7 +109,7 @@ def _weighted(layer, q):
     shape = columns.shape[:3]
     weights = layer.weights.reshape(layer.weights.shape[0], -1)
     acc = _dot(columns.reshape(-1, weights.shape[1]) - layer.input.zero_point, weights)
-    acc = (acc + layer.bias).reshape(*shape, -1)
+    acc = (acc + layer.bias).reshape(*shape, weights.shape[0])
     if acc.size and (acc.min() < INT32_MIN or acc.max() > INT32_MAX):
         check_accumulators(layer)
     if layer.requantize is None:
