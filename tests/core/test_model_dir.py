@@ -24,7 +24,8 @@ def sample_graph():
     notes = {"snr_db": 31.25, "range": [0.5, 1], "method": "min-max"}
     object.__setattr__(last, "notes", notes)
     encoding = InputEncoding("float", (0.1, 0.2, 0.3), (1.0, 0.5, 2.0))
-    return Graph("net-1", source, encoding, (first, pool, second, last), ("a", "b", "ü", 'd"'), {"origin": "test"})
+    layers = first, pool, second, last
+    return Graph("net-1", source, encoding, layers, ("a", "b", "ü", 'd"'), {"origin": "test"})
 
 
 @pytest.fixture
