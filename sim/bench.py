@@ -1,4 +1,4 @@
-"""Block cases: ports, parameters and a drive-and-check function, written once and run on every engine and in VHDL."""
+"""Block cases: ports, parameters and a drive-and-check function, run on every engine and in VHDL."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -19,12 +19,12 @@ class BlockCase:
     """One block with one set of parameters, and how to exercise it.
 
     name: unique among all cases, readable (`fifo_w16_d4`).
-    block: the MyHDL block function. ports(): {port: Signal or None}, new Signals on each call, in the block's order.
-    run(dut, rng, stalls): drives the block with vectors from `rng` and raises AssertionError on a wrong answer. It must
-    take all randomness from `rng` and all decisions from `dut`, so that a second run is identical.
+    block: the MyHDL block function. ports(): {port: Signal or None}, new Signals on each call.
+    run(dut, rng, stalls): drives the block with vectors from `rng` and raises AssertionError.
+    It must take all randomness from `rng` and all decisions from `dut`, so that a second run is identical.
     params: keyword parameters of the block. stalls: names of the stall patterns that make sense.
-    vhdl: also replay it in VHDL under VUnit. vhdl_compare: {output: qualifier output}: compare the output only while
-    the qualifier is 1 (for data that is undefined before its first valid).
+    vhdl: also replay it in VHDL under VUnit. vhdl_compare: {output: qualifier output}: compare only
+    while the qualifier is 1 (for data that is undefined before its first valid).
     """
 
     name: str
@@ -40,14 +40,18 @@ class BlockCase:
         return self.name
 
     def random(self, seed, stalls):
-        """The random generator of a run: the same on all engines, another one for each seed, case and stall pattern."""
+        """The random generator of a run: the same on all engines, another for each seed, case and pattern."""
         return random.Random(f"{seed}/{self.name}/{stalls}")
 
 
 def across(cases, engines=ENGINES):
-    """Parametrise a test over case x stall pattern x engine: `@across(CASES)` on `def test_x(case, stalls, engine, seed)`."""
-    combinations = [pytest.param(case, STALLS[name], engine, id=f"{case}-{name}-{engine}")
-                    for case in cases for name in case.stalls for engine in engines]
+    """Parametrise `def test_x(case, stalls, engine, seed)` over case x stall pattern x engine."""
+    combinations = [
+        pytest.param(case, STALLS[name], engine, id=f"{case}-{name}-{engine}")
+        for case in cases
+        for name in case.stalls
+        for engine in engines
+    ]
     return pytest.mark.parametrize(("case", "stalls", "engine"), combinations)
 
 
@@ -58,7 +62,9 @@ def run_case(case, stalls, engine, seed):
     except Exception as error:
         if getattr(error, "while_driving", False):
             wave = WAVES / f"{case}-{stalls}-{engine}-seed{seed}.vcd"
-            error.add_note(f"case {case}, stalls {stalls}, engine {engine}, seed {seed} (repeat with --seed {seed})")
+            error.add_note(
+                f"case {case}, stalls {stalls}, engine {engine}, seed {seed} (repeat with --seed {seed})"
+            )
             error.add_note(_waveform(case, stalls, engine, seed, wave))
         raise
 

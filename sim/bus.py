@@ -1,8 +1,8 @@
 """Bus models for valid/ready streams: Source, Sink and Monitor, with seeded stalls.
 
-A stream is a group of ports with a common prefix: `s_valid`, `s_ready` and one port a field (`s_data`, `s_last`).
+A stream is a group of ports with one prefix: `s_valid`, `s_ready`, one port a field (`s_data`, `s_last`).
 AXI names work too: Source(dut, "s_axis", fields=("tdata", "tlast"), valid="tvalid", ready="tready").
-An item is an int for a stream with one field, else a tuple with one int a field. `ready=None` is a valid-only stream.
+An item is an int for a stream with one field, else a tuple with one int a field. `ready=None`: valid-only.
 
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
     sink = Sink(dut, "m", pauses=stalls.sink_pauses(rng))
@@ -17,7 +17,7 @@ from itertools import repeat
 
 
 def pauses(rng, probability, burst=1):
-    """Endless True (pause) / False; pauses last `burst` cycles on average and make up `probability` of all cycles."""
+    """Endless True (pause) / False; pauses last `burst` cycles on average, `probability` of all cycles."""
     if probability <= 0:
         yield from repeat(False)
     paused = rng.random() < probability
@@ -46,13 +46,16 @@ class Stalls:
         return self.name
 
 
-STALLS = {stalls.name: stalls for stalls in (
-    Stalls("none"),
-    Stalls("source", source=0.5),
-    Stalls("sink", sink=0.5),
-    Stalls("both", source=0.3, sink=0.4),
-    Stalls("bursts", source=0.4, sink=0.5, burst=6),
-)}
+STALLS = {
+    stalls.name: stalls
+    for stalls in (
+        Stalls("none"),
+        Stalls("source", source=0.5),
+        Stalls("sink", sink=0.5),
+        Stalls("both", source=0.3, sink=0.4),
+        Stalls("bursts", source=0.4, sink=0.5, burst=6),
+    )
+}
 
 
 class _Stream:
@@ -91,7 +94,7 @@ class _Stream:
 
 
 class Source(_Stream):
-    """Drives a stream. An offered item stays until it is taken; while nothing is offered the fields carry garbage."""
+    """Drives a stream. An offered item stays until it is taken; before that the fields carry garbage."""
 
     def __init__(self, dut, prefix, *, rng=None, pauses=None, **names):
         super().__init__(dut, prefix, **names)
@@ -135,7 +138,7 @@ class Source(_Stream):
 
 
 class Monitor(_Stream):
-    """Watches a stream without driving it: records transfers, compares them, checks that a stalled item is stable."""
+    """Watches a stream: records transfers, compares them, checks that a stalled item is stable."""
 
     def __init__(self, dut, prefix, **names):
         super().__init__(dut, prefix, **names)
@@ -152,7 +155,9 @@ class Monitor(_Stream):
         item = self._item() if valid else None
         if self._held is not None and item != self._held:
             got = "valid fell" if not valid else f"got {item}"
-            raise AssertionError(f"{self.name}: cycle {self.dut.cycle}: stalled item {self._held} must stay, {got}")
+            raise AssertionError(
+                f"{self.name}: cycle {self.dut.cycle}: stalled item {self._held} must stay, {got}"
+            )
         moves = valid and self._transfers()
         self._held = item if valid and not moves and self.ready else None
         if moves:
@@ -164,10 +169,12 @@ class Monitor(_Stream):
         if self.expected is None:
             return
         if index >= len(self.expected):
-            raise AssertionError(f"{self.name}: cycle {self.dut.cycle}: item {index} = {item} was not expected")
-        if item != self.expected[index]:
             raise AssertionError(
-                f"{self.name}: cycle {self.dut.cycle}: item {index}: expected {self.expected[index]}, got {item}")
+                f"{self.name}: cycle {self.dut.cycle}: item {index} = {item} was not expected"
+            )
+        if item != self.expected[index]:
+            where = f"{self.name}: cycle {self.dut.cycle}: item {index}"
+            raise AssertionError(f"{where}: expected {self.expected[index]}, got {item}")
 
     @property
     def done(self):
@@ -177,7 +184,9 @@ class Monitor(_Stream):
         if self._held is not None:
             raise AssertionError(f"{self.name}: item {self._held} is still offered at the end")
         if not self.done:
-            raise AssertionError(f"{self.name}: only {len(self.received)} of {len(self.expected)} items arrived")
+            raise AssertionError(
+                f"{self.name}: only {len(self.received)} of {len(self.expected)} items arrived"
+            )
 
 
 class Sink(Monitor):
@@ -214,7 +223,7 @@ def run_cycles(dut, models, cycles):
 
 
 def transfer(dut, *models, limit=20000, quiet=8):
-    """Run until every model is done and `quiet` cycles more (nothing may follow), then check that all queues are empty."""
+    """Run until every model is done and `quiet` cycles more; nothing may follow, all queues must be empty."""
     run_until(dut, models, lambda: all(model.done for model in models), limit)
     run_cycles(dut, models, quiet)
     for model in models:

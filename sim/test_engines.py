@@ -8,13 +8,13 @@ from sim.stand_ins.running_sum import running_sum, running_sum_ports
 
 
 def wrap(value, bits):
-    return (value + 2**(bits - 1)) % 2**bits - 2**(bits - 1)
+    return (value + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
 
 
 def drive(dut, rng, stalls):
     bits = dut.ports["m_data"].bits
     items = [rng.randint(-128, 127) for _ in range(80)] + [127] * 40 + [-128] * 40
-    sums = [wrap(sum(items[:count + 1]), bits) for count in range(len(items))]
+    sums = [wrap(sum(items[: count + 1]), bits) for count in range(len(items))]
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
     sink = Sink(dut, "m", pauses=stalls.sink_pauses(rng))
     source.send(*items)

@@ -1,19 +1,33 @@
-"""One way to drive a block on three engines: MyHDL, converted Verilog in Verilator, converted Verilog in Icarus.
+"""One way to drive a block on three engines: MyHDL, and its converted Verilog in Verilator and in Icarus.
 
-    with open_dut(fifo, ports(), {"depth": 4}, engine="verilator") as dut:
-        dut.reset()
-        dut.poke("s_valid", 1)
-        dut.step()
-        assert dut.peek("m_valid")
+with open_dut(fifo, ports(), {"depth": 4}, engine="verilator") as dut:
+    dut.reset()
+    dut.poke("s_valid", 1)
+    dut.step()
+    assert dut.peek("m_valid")
 """
 
-from sim.engines.dut import Dut, describe_ports
+import contextlib
+from pathlib import Path
+
+from sim.engines.dut import Dut, describe_ports, ordered_ports
 
 ENGINES = ("myhdl", "verilator", "icarus")
 __all__ = ["ENGINES", "Dut", "describe_ports", "open_dut"]
 
 
-def open_dut(block, ports, params=None, engine="myhdl", *, trace=None, power_up="zero", seed=1, clock="clk"):
+def open_dut(
+    block,
+    ports,
+    params=None,
+    engine="myhdl",
+    *,
+    trace=None,
+    power_up="zero",
+    seed=1,
+    clock="clk",
+    memory_dir=None,
+):
     """Open `block` on an engine and return its Dut.
 
     block: the MyHDL block function (decorated with `@module` or `@block`).
@@ -21,18 +35,30 @@ def open_dut(block, ports, params=None, engine="myhdl", *, trace=None, power_up=
     params: keyword-only elaboration parameters of the block.
     trace: path of a VCD file to write, or None.
     power_up: "zero", or "random" for registers and memories without a reset (Verilator only; uses `seed`).
+    memory_dir: folder of the memory images that the converted text names ($readmemh).
     """
-    params = dict(params or {})
-    if engine == "myhdl":
-        from sim.engines.myhdl_engine import MyhdlDut
-
-        return MyhdlDut(block, ports, params, clock=clock, trace=trace)
-    if engine == "icarus":
-        from sim.engines.icarus import IcarusDut
-
-        return IcarusDut(block, ports, params, clock=clock, trace=trace)
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
+    if power_up != "zero" and engine != "verilator":
+        raise ValueError(f"engine {engine} has no power_up={power_up!r}")
+    ports = ordered_ports(block, ports)
+    trace = Path(trace).resolve() if trace else None
+    if trace:
+        trace.parent.mkdir(parents=True, exist_ok=True)
+    options = {"clock": clock, "trace": trace}
     if engine == "verilator":
-        from sim.engines.verilator import VerilatorDut
+        options.update(power_up=power_up, seed=seed)
+    # Simulators load memory images from their working folder when they start.
+    with contextlib.chdir(memory_dir or "."):
+        return _engine_class(engine)(block, ports, dict(params or {}), **options)
 
-        return VerilatorDut(block, ports, params, clock=clock, trace=trace, power_up=power_up, seed=seed)
-    raise ValueError(f"engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
+
+def _engine_class(engine):
+    """Imported when asked for: an engine that is not used need not be installed."""
+    if engine == "myhdl":
+        from sim.engines.myhdl_engine import MyhdlDut as chosen
+    elif engine == "icarus":
+        from sim.engines.icarus import IcarusDut as chosen
+    else:
+        from sim.engines.verilator import VerilatorDut as chosen
+    return chosen

@@ -19,16 +19,18 @@ def content_key(*parts):
     """A short hash of strings, bytes and files (Path: the content, not the name)."""
     digest = hashlib.sha256()
     for part in parts:
-        data = part.read_bytes() if isinstance(part, Path) else part if isinstance(part, bytes) else str(part).encode()
+        if isinstance(part, Path):
+            part = part.read_bytes()
+        data = part if isinstance(part, bytes) else str(part).encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:20]
 
 
 def cached(kind, key, build):
-    """The folder cache/<kind>/<key>, made by build(empty folder) when it is not there yet.
+    """The folder cache/<kind>/<key>; build(empty folder) makes it when it is not there yet.
 
-    One process builds while others wait (file lock); the folder appears at once by a rename, so a process that is
-    killed half-way leaves nothing that looks complete.
+    One process builds while others wait (file lock). A rename makes the folder appear at once, so a process that
+    is killed half-way leaves nothing that looks complete.
     """
     final = cache_dir() / kind / key
     if final.is_dir():

@@ -1,4 +1,4 @@
-"""Convert a block to Verilog or VHDL in a fresh process, cached by the content of everything that shapes the text.
+"""Convert a block to Verilog or VHDL in a fresh process, cached by the content of all that shapes the text.
 
 MyHDL's converter keeps state between conversions, so each one gets a process of its own.
 """
@@ -14,12 +14,13 @@ from pathlib import Path
 
 import myhdl
 
+from accel.hdl.ports import PortType
 from sim.engines.cache import REPOSITORY, cached, content_key
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted block: its folder, source files in compile order, top module and {port: "input" | "output"}."""
+    """A converted block: folder, source files in compile order, top module and {port: "input" | "output"}."""
 
     folder: Path
     files: tuple
@@ -31,29 +32,6 @@ class Converted:
         return [self.folder / name for name in self.files]
 
 
-def signal_recipe(signal):
-    """What is needed to make an equal Signal in another process."""
-    if signal is None:
-        return None
-    if isinstance(signal, myhdl.ResetSignal):
-        return ("reset", bool(signal.val), int(signal.active), bool(signal.isasync))
-    if signal._type is bool:
-        return ("bool", bool(signal.val))
-    return ("intbv", int(signal.val), signal.min, signal.max)
-
-
-def signal_from_recipe(recipe):
-    """The inverse of signal_recipe."""
-    if recipe is None:
-        return None
-    kind, value, *rest = recipe
-    if kind == "reset":
-        return myhdl.ResetSignal(value, active=rest[0], isasync=rest[1])
-    if kind == "bool":
-        return myhdl.Signal(value)
-    return myhdl.Signal(myhdl.intbv(value, min=rest[0], max=rest[1]))
-
-
 def block_reference(block):
     """(module, qualified name, source file) of a block function."""
     function = getattr(block, "func", block)
@@ -62,11 +40,14 @@ def block_reference(block):
 
 def convert_block(block, ports, params, hdl="verilog"):
     """Convert `block` with these ports (Signals or None) and parameters; returns Converted."""
-    recipes = [(name, signal_recipe(signal)) for name, signal in ports.items()]
+    types = [(name, None if signal is None else PortType.of(signal, f"port {name}"))
+             for name, signal in ports.items()]
     reference = block_reference(block)
-    job = pickle.dumps({"block": reference, "ports": recipes, "params": params, "hdl": hdl})
-    key = content_key(repr((reference[:2], recipes, sorted(params.items(), key=repr), hdl, myhdl.__version__)),
-                      *_sources(reference[2]))
+    job = pickle.dumps({"block": reference, "ports": types, "params": params, "hdl": hdl})
+    key = content_key(
+        repr((reference[:2], types, sorted(params.items(), key=repr), hdl, myhdl.__version__)),
+        *_sources(reference[2]),
+    )
     folder = cached("hdl", key, lambda scratch: _run_job(job, scratch))
     manifest = json.loads((folder / "manifest.json").read_text())
     return Converted(folder, tuple(manifest["files"]), manifest["top"], manifest["directions"])
@@ -83,7 +64,10 @@ def _run_job(job, scratch):
     environment = dict(os.environ, PYTHONPATH=str(REPOSITORY), PYTHONHASHSEED="0")
     done = subprocess.run(
         [sys.executable, "-m", "sim.engines.convert_job", str(job_file), str(scratch)],
-        cwd=scratch, env=environment, capture_output=True, text=True,
+        cwd=scratch,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     job_file.unlink()
     if done.returncode:

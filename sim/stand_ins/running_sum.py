@@ -14,7 +14,7 @@ def running_sum(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, ov
     Latency 1 cycle; one item a cycle; s_ready is combinational in m_ready.
     """
     bits = len(m_data)
-    total = Signal(intbv(0, min=-2**bits, max=2**bits))
+    total = Signal(intbv(0, min=-(2**bits), max=2**bits))
     valid = Signal(bool(0))
     take = Signal(bool(0))
 
@@ -30,7 +30,7 @@ def running_sum(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, ov
         elif m_ready:
             valid.next = False
 
-    wide = Signal(intbv(0, min=-2**(bits + 1), max=2**(bits + 1)))
+    wide = Signal(intbv(0, min=-(2 ** (bits + 1)), max=2 ** (bits + 1)))
 
     @always_comb
     def add():
@@ -57,7 +57,7 @@ def running_sum(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, ov
 
 def running_sum_ports(bits=16, item_bits=8):
     """Ports of running_sum, made new on each call."""
-    half, item_half = 2**(bits - 1), 2**(item_bits - 1)
+    half, item_half = 2 ** (bits - 1), 2 ** (item_bits - 1)
     return {
         "clk": Signal(bool(0)),
         "rst": ResetSignal(0, active=1, isasync=False),

@@ -1,0 +1,273 @@
+"""The whole accelerator on an engine: load a program, stream images through, read counters and errors.
+
+with open_accelerator(config, engine="verilator") as accelerator:
+    accelerator.load(program)
+    result = accelerator.run([program.encode_input(q) for q in images])
+    output = program.decode_output(result.outputs[0])
+"""
+
+import random
+from dataclasses import dataclass
+
+from myhdl import ResetSignal, Signal, intbv
+
+from accel.descriptor import (
+    CONTROL_ABORT,
+    CONTROL_ENABLE,
+    ERROR_FIELD,
+    ERROR_TEXT,
+    REG_CONTROL,
+    REG_STATUS,
+    REGION_COUNTERS,
+    REGION_REGISTERS,
+    host_address,
+)
+from sim.bus import STALLS, Sink, Source, run_cycles
+from sim.engines import open_dut
+
+HOST_READ_CYCLES = 2  # clock edges from host_read to valid host_rdata
+STATUS_BUSY, STATUS_ERROR = 1, 2
+STATUS_INTERVAL = 4096  # clock cycles between looks at the status register during a run
+DEFAULT_IMAGE_LIMIT = 2_000_000  # clock cycles an image may take where no prediction is given
+
+
+class AcceleratorError(Exception):
+    """The accelerator stopped: error code, stuck stream, or a broken handshake."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came out of a run. Cycles are numbers of clock cycles since the engine was opened."""
+
+    outputs: list  # bytes of each image
+    first_beat: list  # cycle in which the first input beat of each image was accepted
+    last_beat: list  # cycle of the last output beat of each image
+
+    @property
+    def cycles_per_image(self):
+        """Cycles of each image, from its first input beat accepted to its last output beat, both included."""
+        return [last - first + 1 for first, last in zip(self.first_beat, self.last_beat, strict=True)]
+
+    @property
+    def total_cycles(self):
+        """Cycles from the first input beat to the last output beat of the whole run."""
+        return self.last_beat[-1] - self.first_beat[0] + 1
+
+
+def accelerator_ports(config):
+    """Ports of the top block, made new on each call."""
+
+    def vector(bits):
+        return Signal(intbv(0)[bits:])
+
+    return {
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "s_axis_tdata": vector(8 * config.lanes),
+        "s_axis_tvalid": Signal(bool(0)),
+        "s_axis_tready": Signal(bool(0)),
+        "s_axis_tlast": Signal(bool(0)),
+        "m_axis_tdata": vector(8 * config.lanes),
+        "m_axis_tkeep": vector(config.lanes),
+        "m_axis_tvalid": Signal(bool(0)),
+        "m_axis_tready": Signal(bool(0)),
+        "m_axis_tlast": Signal(bool(0)),
+        "host_addr": vector(24),
+        "host_write": Signal(bool(0)),
+        "host_wdata": vector(32),
+        "host_read": Signal(bool(0)),
+        "host_rdata": vector(32),
+    }
+
+
+def open_accelerator(config, engine="verilator", *, block=None, params=None, trace=None, memory_dir=None):
+    """Open the accelerator of a configuration on an engine; it is reset, but has no program yet.
+
+    block, params: the top block and its parameters (default: accel.rtl.top.bitloom with cfg=config).
+    memory_dir: folder of preset memory images that the block names in its parameters.
+    """
+    if block is None:
+        from accel.rtl.top import bitloom as block
+    params = {"cfg": config, **(params or {})}
+    dut = open_dut(block, accelerator_ports(config), params, engine, trace=trace, memory_dir=memory_dir)
+    if engine == "verilator":
+        from sim.batch import BatchAccelerator
+
+        accelerator = BatchAccelerator(dut, config)
+    else:
+        accelerator = Accelerator(dut, config)
+    dut.reset()
+    return accelerator
+
+
+class Accelerator:
+    """The accelerator behind a Dut, driven cycle by cycle (MyHDL and Icarus; sim.batch has the fast one)."""
+
+    def __init__(self, dut, config):
+        self.dut = dut
+        self.config = config
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def close(self):
+        self.dut.close()
+
+    # Host port
+    def write_many(self, writes):
+        """Write (address, word) pairs, one a cycle."""
+        for address, word in writes:
+            self.dut.poke("host_addr", address)
+            self.dut.poke("host_wdata", word)
+            self.dut.poke("host_write", 1)
+            self.dut.step()
+        self.dut.poke("host_write", 0)
+
+    def read_many(self, addresses):
+        """Words at these addresses."""
+        words = []
+        for address in addresses:
+            self.dut.poke("host_addr", address)
+            self.dut.poke("host_read", 1)
+            self.dut.step()
+            self.dut.poke("host_read", 0)
+            self.dut.step(HOST_READ_CYCLES - 1)
+            words.append(self.dut.peek("host_rdata"))
+        return words
+
+    def write(self, address, word):
+        self.write_many([(address, word)])
+
+    def read(self, address):
+        return self.read_many([address])[0]
+
+    # Program
+    def load(self, program):
+        """Stop what runs, load a compiled network and start it; it then waits for its first image."""
+        self.stop()
+        self.write_many(program.host_writes())
+        self.start()
+
+    def stop(self):
+        """Soft reset: drops what is in flight and clears an error."""
+        self.write(host_address(REGION_REGISTERS, REG_CONTROL), CONTROL_ABORT)
+        self.dut.step(4)
+
+    def start(self):
+        """Run the loaded (or preset) program."""
+        self.write(host_address(REGION_REGISTERS, REG_CONTROL), CONTROL_ENABLE)
+
+    def error(self):
+        """(error code, layer) of the status register; (0, 0) when all is well."""
+        status = self.read(host_address(REGION_REGISTERS, REG_STATUS))
+        return (status >> 8 & 0xFF, status >> 16 & 0xFF) if status & STATUS_ERROR else (0, 0)
+
+    def counters(self, layers):
+        """[(cycles, stall cycles)] of the first `layers` layers, for the last image."""
+        words = self.read_many(
+            [host_address(REGION_COUNTERS, 4 * layer + word) for layer in range(layers) for word in (0, 1)]
+        )
+        return list(zip(words[::2], words[1::2], strict=True))
+
+    # Images
+    def run(self, inputs, stalls=STALLS["none"], seed=1, *, isolated=True, image_limit=DEFAULT_IMAGE_LIMIT):
+        """Stream images through and collect their outputs.
+
+        inputs: bytes of each image (whole beats). isolated: an image starts when the one before has left;
+        otherwise they follow back to back. image_limit: cycles after which an image counts as stuck.
+        Raises AcceleratorError with the reason when the outputs do not come.
+        """
+        images = [self._beats(data) for data in inputs]
+        return self._run(images, stalls, seed, isolated, image_limit * max(1, len(images)))
+
+    def _beats(self, data):
+        data = bytes(data)
+        if not data or len(data) % self.config.lanes:
+            raise ValueError(
+                f"an image of {len(data)} bytes is not a whole number of {self.config.lanes}-byte beats"
+            )
+        return data
+
+    def _run(self, images, stalls, seed, isolated, limit):
+        dut, lanes = self.dut, self.config.lanes
+        rng = random.Random(f"{seed}/{stalls}")
+        source = Source(
+            dut,
+            "s_axis",
+            fields=("tdata", "tlast"),
+            valid="tvalid",
+            ready="tready",
+            rng=rng,
+            pauses=stalls.source_pauses(rng),
+        )
+        sink = Sink(
+            dut,
+            "m_axis",
+            fields=("tdata", "tkeep", "tlast"),
+            valid="tvalid",
+            ready="tready",
+            pauses=stalls.sink_pauses(rng),
+        )
+        outputs, first_beat, last_beat, current = [], [], [], bytearray()
+        waiting = list(reversed(images))
+        end = dut.cycle + limit
+        next_look = dut.cycle + STATUS_INTERVAL
+        seen = taken = 0
+        while len(outputs) < len(images):
+            if waiting and not source.queue and (not isolated or len(waiting) + len(outputs) == len(images)):
+                data = waiting.pop()
+                count = len(data) // lanes
+                source.send(
+                    *(
+                        (int.from_bytes(data[lanes * i : lanes * (i + 1)], "little"), int(i == count - 1))
+                        for i in range(count)
+                    )
+                )
+                taken, starts = len(source.cycles), True
+            run_cycles(dut, (source, sink), 1)
+            if starts and len(source.cycles) > taken:
+                first_beat.append(source.cycles[taken])
+                starts = False
+            if len(sink.received) > seen:
+                word, keep, last = sink.received[seen]
+                current += kept_bytes(word.to_bytes(lanes, "little"), keep)
+                if last:
+                    outputs.append(bytes(current))
+                    last_beat.append(sink.cycles[seen])
+                    current.clear()
+                seen += 1
+            if dut.cycle >= next_look:
+                self._raise_error()
+                next_look = dut.cycle + STATUS_INTERVAL
+            if dut.cycle >= end:
+                self._stuck(len(outputs), len(images), limit)
+        dut.poke("s_axis_tvalid", 0)
+        dut.poke("m_axis_tready", 0)
+        return Run(outputs, first_beat, last_beat)
+
+    def _raise_error(self):
+        code, layer = self.error()
+        if code:
+            raise AcceleratorError(f"layer {layer}: error code {code}: {error_text(code)}")
+
+    def _stuck(self, done, images, limit):
+        self._raise_error()
+        raise AcceleratorError(f"{done} of {images} images came out in {limit} cycles")
+
+
+def kept_bytes(beat, keep):
+    """The valid bytes of one output beat; raises AcceleratorError when keep has holes."""
+    count = keep.bit_length()
+    if keep != (1 << count) - 1 or not count:
+        raise AcceleratorError(f"m_axis_tkeep={keep:#x} does not mark leading bytes")
+    return beat[:count]
+
+
+def error_text(code):
+    """What an error code of the status register means."""
+    if code >= ERROR_FIELD:
+        return f"word {code - ERROR_FIELD} of the descriptor holds a value over its limit"
+    return ERROR_TEXT.get(code, "unknown error code")

@@ -1,0 +1,139 @@
+"""The accelerator on Verilator: host writes and batches of images run in one C loop (engines/batch.h)."""
+
+import ctypes
+
+import numpy as np
+
+from accel.descriptor import REG_STATUS, REGION_REGISTERS, host_address
+from sim.accelerator import (
+    STATUS_ERROR,
+    STATUS_INTERVAL,
+    Accelerator,
+    AcceleratorError,
+    Run,
+    kept_bytes,
+)
+
+DONE, TIMEOUT, ERROR, UNSTABLE, OVERFLOW = range(5)
+OUTPUT_BEATS = 1 << 16  # first guess of the room for an image's output
+
+
+class _Batch(ctypes.Structure):
+    """struct Batch of engines/batch.h."""
+
+    _fields_ = [
+        ("in_data", ctypes.c_void_p),
+        ("in_last", ctypes.c_void_p),
+        ("in_beats", ctypes.c_uint64),
+        ("out_data", ctypes.c_void_p),
+        ("out_keep", ctypes.c_void_p),
+        ("out_last", ctypes.c_void_p),
+        ("out_capacity", ctypes.c_uint64),
+        ("out_beats", ctypes.c_uint64),
+        ("images", ctypes.c_uint64),
+        ("images_done", ctypes.c_uint64),
+        ("first_cycle", ctypes.c_void_p),
+        ("last_cycle", ctypes.c_void_p),
+        ("cycle", ctypes.c_uint64),
+        ("max_cycles", ctypes.c_uint64),
+        ("seed", ctypes.c_uint64),
+        ("source_pause", ctypes.c_double),
+        ("sink_pause", ctypes.c_double),
+        ("burst", ctypes.c_double),
+        ("lanes", ctypes.c_uint32),
+        ("isolated", ctypes.c_uint32),
+        ("status_address", ctypes.c_uint32),
+        ("status_mask", ctypes.c_uint32),
+        ("status_interval", ctypes.c_uint32),
+    ]
+
+
+class BatchAccelerator(Accelerator):
+    """Accelerator on a VerilatorDut whose model has the accelerator's ports."""
+
+    def __init__(self, dut, config):
+        super().__init__(dut, config)
+        library = dut.library
+        library.batch_host_write.argtypes = library.batch_host_read.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_uint64,
+        ]
+        library.batch_host_write.restype = library.batch_host_read.restype = None
+        library.batch_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Batch)]
+        library.batch_run.restype = ctypes.c_int
+
+    def write_many(self, writes):
+        pairs = np.array(list(writes), dtype=np.uint32).reshape(-1, 2)
+        addresses, words = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+        self.dut.library.batch_host_write(
+            self.dut.model, addresses.ctypes.data, words.ctypes.data, len(words)
+        )
+        self.dut.cycle += len(words)
+
+    def read_many(self, addresses):
+        addresses = np.array(addresses, dtype=np.uint32)
+        words = np.zeros(len(addresses), dtype=np.uint32)
+        self.dut.library.batch_host_read(self.dut.model, addresses.ctypes.data, words.ctypes.data, len(words))
+        self.dut.cycle += 2 * len(words)
+        return words.tolist()
+
+    def _run(self, images, stalls, seed, isolated, limit):
+        lanes = self.config.lanes
+        data = np.frombuffer(b"".join(images), dtype=np.uint8)
+        ends = np.cumsum([len(image) // lanes for image in images])
+        in_last = np.zeros(len(data) // lanes, dtype=np.uint8)
+        in_last[ends - 1] = 1
+        capacity = OUTPUT_BEATS + 1024 * len(images)
+        out_data = np.zeros((capacity, lanes), dtype=np.uint8)
+        out_keep = np.zeros(capacity, dtype=np.uint64)
+        out_last = np.zeros(capacity, dtype=np.uint8)
+        first = np.zeros(len(images), dtype=np.uint64)
+        last = np.zeros(len(images), dtype=np.uint64)
+        batch = _Batch(
+            data.ctypes.data,
+            in_last.ctypes.data,
+            len(in_last),
+            out_data.ctypes.data,
+            out_keep.ctypes.data,
+            out_last.ctypes.data,
+            capacity,
+            0,
+            len(images),
+            0,
+            first.ctypes.data,
+            last.ctypes.data,
+            self.dut.cycle,
+            limit,
+            seed,
+            stalls.source,
+            stalls.sink,
+            stalls.burst,
+            lanes,
+            isolated,
+            host_address(REGION_REGISTERS, REG_STATUS),
+            STATUS_ERROR,
+            STATUS_INTERVAL,
+        )
+        outcome = self.dut.library.batch_run(self.dut.model, batch)
+        self.dut.cycle = batch.cycle
+        if outcome == UNSTABLE:
+            raise AcceleratorError(f"m_axis: cycle {batch.cycle}: a stalled beat changed or its valid fell")
+        if outcome == OVERFLOW:
+            raise AcceleratorError(f"m_axis: more than {capacity} beats came out of {len(images)} images")
+        if outcome != DONE:
+            self._stuck(batch.images_done, len(images), limit)
+        outputs, start = [], 0
+        for end in np.flatnonzero(out_last[: batch.out_beats]) + 1:
+            outputs.append(_image_bytes(out_data[start:end], out_keep[start:end]))
+            start = end
+        return Run(outputs, first.astype(int).tolist(), last.astype(int).tolist())
+
+
+def _image_bytes(beats, keep):
+    """Bytes of one image; only the last beat may be partly filled, others are checked one by one."""
+    full = np.uint64((1 << beats.shape[1]) - 1)
+    if (keep[:-1] == full).all():
+        return beats[:-1].tobytes() + kept_bytes(beats[-1].tobytes(), int(keep[-1]))
+    return b"".join(kept_bytes(beat.tobytes(), int(bits)) for beat, bits in zip(beats, keep, strict=True))
