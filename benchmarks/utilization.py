@@ -1,0 +1,28 @@
+"""How busy a 16x16 array is in a 3x3 convolution 64->64 on 16x16 pixels."""
+
+import numpy as np
+
+from accel.reference import run
+from benchmarks import workload
+from benchmarks.report import Result, Row
+
+MUST_PERCENT = 93
+
+
+def measure(progress, folder, quick, data_dir):
+    """One layer, one image; `quick` changes nothing."""
+    graph = workload.convolution(64, 64, 16)
+    inputs = workload.random_inputs(graph, 1)
+    task = progress.add_task("compile, simulate", total=1)
+    program = workload.compiled(graph, 16, 16)
+    with workload.loaded(program) as accelerator:
+        result = accelerator.run([program.encode_input(inputs[0])])
+    progress.advance(task)
+    equal = np.array_equal(program.decode_output(result.outputs[0]), run(graph, inputs)["conv"][0])
+    cycles = result.cycles_per_image[0]
+    percent = 100 * graph.macs / (cycles * 16 * 16)
+    same = "equal to" if equal else "DIFFERS from"
+    row = Row("3x3 convolution 64->64 on 16x16 pixels, 16x16 array: utilisation", ">= 93 %", "98 %",
+              f"{percent:.1f} % ({cycles:,} cycles from first input beat to last output beat, output {same} "
+              "the reference)", equal and percent >= MUST_PERCENT)
+    return Result("utilization", (row,), {"cycles": cycles, "macs": graph.macs, "percent": percent})
