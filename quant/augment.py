@@ -10,8 +10,8 @@ def random_affine(images, generator, *, shift=2.0, degrees=10.0, scale=0.1, shea
     """Warp each image by its own random affine map, bilinear, zeros outside.
 
     images: float [N, C, H, W]. shift in pixels, degrees of rotation, scale and shear as fractions: each is
-    the largest
-    absolute value of a uniform distribution. generator: torch.Generator. Returns float [N, C, H, W].
+    the largest absolute value of a uniform distribution. generator: torch.Generator. Returns float [N, C,
+    H, W].
     """
     count, _, height, width = images.shape
 

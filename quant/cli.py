@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import click
 
 from accel import model_dir
-from accel.cli import EXIT_MISMATCH, EXIT_OK, fail, json_option, print_json, print_table, progress, report
+from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table, progress, report
 from accel.errors import DataError, ModelError
 from quant import datasets, evaluate
-from quant.options import NumberList, data_options, load_data
+from quant.options import NumberList, check_output, data_options, load_data
 
 ROUNDING = ("half_up", "half_away", "gemmlowp")
 COUNT = click.IntRange(min=1)
@@ -49,8 +49,7 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
     from quant import models
     from quant import train as training
     from quant.weights import save_weights
-    if not out.endswith(".npz"):
-        fail(f"--out {out}: weights are written as .npz; end the name with .npz")
+    check_output(out)
     module = models.build(model)
     images, labels = load_data(data, data_dir, "train", count)
     test_images, test_labels = load_data(data, data_dir, "test")
@@ -78,14 +77,13 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
 @data_options("mnist")
 @click.option("--bits", type=int, default=8, show_default=True, help="Bits of weights and activations.")
 @click.option("--calibration", default="minmax", show_default=True, help="How ranges are found: minmax.")
-@click.option("--calibration-images", type=COUNT, default=1000, show_default=True, help="Taken from the "
-                                                                                        "training split.")
+@click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
+              help="Number of images, taken from the training split.")
 @click.option("--rounding", type=click.Choice(ROUNDING), default="half_up", show_default=True)
 @click.option("--input", "encoding", type=click.Choice(["uint8", "float"]), default="uint8",
-              show_default=True, help="Input of the integer network: raw bytes, or floats through the quantizer unit.")
-@click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255 that the network expects, "
-                                                                  "per channel.")
-@click.option("--std", type=NumberList(float), default="1", help="Standard deviation of u/255, per channel.")
+              show_default=True, help="Integer network's input: raw bytes, or floats to be quantized.")
+@click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
+@click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
 @click.option("--input-shape", type=NumberList(int), default=None, help="C,H,W; default: that of the images.")
 @click.option("--name", default=None, help="Name written into the model; default: the model's.")
 @click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
@@ -157,20 +155,20 @@ def evaluate_command(model, data, data_dir, count, as_json):
 @click.argument("model")
 @data_options("digits")
 @click.option("--count", type=COUNT, default=None, help="Use the first COUNT images; default: all.")
-@click.option("--float-model", default=None, help="Float model that MODEL was made from (lenet5, "
-                                                  "file.py:factory): the "
-              "fake-quantized network then uses its float weights and biases.")
+@click.option("--float-model", default=None,
+              help="Float model that MODEL was made from (lenet5, file.py:factory): the fake-quantized "
+                   "network then uses its float weights and biases.")
 @click.option("--weights", type=click.Path(), default=None, help="Weights of --float-model.")
 @json_option
 def compare(model, data, data_dir, count, float_model, weights, as_json):
     """Compare three executions of a quantized MODEL, layer by layer.
 
     The PyTorch quantized reference must equal the integer reference; the network with torch's own
-    fake_quantize operators
-    may differ by one step next to a rounding tie. Exit code 1 where an integer differs or a step is larger.
+    fake_quantize operators may differ by one step next to a rounding tie. Exit code 1 where an integer
+    differs or a step is larger.
+
     JSON keys: model, data, count, mismatches, fake_class_changes, layers (name, values, mismatches,
-    fake_one_step,
-    fake_more, tie_distance, first).
+    fake_one_step, fake_more, tie_distance, first).
 
     Example: python -m quant compare lenet5-int8 --data digits
     """

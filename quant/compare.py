@@ -16,10 +16,9 @@ class LayerCounts:
     """Counts of one layer over all images compared.
 
     mismatches: integers that differ between the two exact references. fake_one_step, fake_more: integers of
-    the fake-quantized
-    layer that differ by one step, by more, on equal inputs. tie_distance: the largest distance, in steps, of
-    a differing
-    integer's exact value from a rounding tie. first: coordinate and values of the first mismatch.
+    the fake-quantized layer that differ by one step, by more, on equal inputs. tie_distance: the largest
+    distance, in steps, of a differing integer's exact value from a rounding tie. first: coordinate and
+    values of the first mismatch.
     """
 
     name: str

@@ -2,10 +2,8 @@
 downloaded.
 
 A data set is looked for in the folder given, else in $BITLOOM_DATA, then in ../shared/data beside the
-repository
-(development), then in the user's cache folder. Within a folder both `mnist/FILE` and `FILE` are accepted,
-each with or
-without `.gz`. The content is checked against the known MD5 sums after decompression.
+repository (development), then in the user's cache folder. Within a folder both `mnist/FILE` and `FILE` are
+accepted, each with or without `.gz`. The content is checked against the known MD5 sums after decompression.
 """
 
 import gzip

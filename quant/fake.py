@@ -1,10 +1,8 @@
 """The plain float network with torch's own fake_quantize operators, in float32.
 
 It rounds differently from the integer contract: the sum and the scale are float32, the bias is not an
-integer and ties go
-to even. So its integers may differ by one step where the exact value lies next to a rounding tie;
-`quant.compare` counts
-these differences and says how near to a tie they were.
+integer and ties go to even. So its integers may differ by one step where the exact value lies next to a
+rounding tie; `quant.compare` counts these differences and says how near to a tie they were.
 """
 
 import numpy as np
@@ -64,8 +62,7 @@ class FakeQuantNetwork(nn.Module):
     """The fake-quantized network of an integer graph.
 
     network: the FloatNetwork that the graph was made from, whose float weights and biases are then used
-    (same layers);
-    without it the graph's dequantized ones are.
+    (same layers); without it the graph's dequantized ones are.
     """
 
     def __init__(self, graph, network=None):

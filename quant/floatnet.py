@@ -1,9 +1,8 @@
 """The float network between the front end and the quantizer: a chain of folded layers, in float64.
 
 Batch norm, dropout and flatten are gone; ReLU and clamps are the `clamp` of the layer before them. Feature
-maps are
-[N, C, H, W] tensors, vectors are [N, C, 1, 1]. Dense weights are in NHWC order of their input, as in the
-integer graph.
+maps are [N, C, H, W] tensors, vectors are [N, C, 1, 1]. Dense weights are in NHWC order of their input, as
+in the integer graph.
 """
 
 import math

@@ -47,10 +47,8 @@ def fold_input(network, mean, std):
     u - 128.
 
     mean, std: one value, or one per channel. Returns (FloatNetwork that reads r, zero_point). Padding stays
-    exact where
-    every channel's mean is within half a grey level of the zero point, or nothing is padded; else the
-    normalization
-    becomes a layer of its own in front (as it does before a max pool).
+    exact where every channel's mean is within half a grey level of the zero point, or nothing is padded;
+    else the normalization becomes a layer of its own in front (as it does before a max pool).
     """
     channels = network.input_shape[2]
     mean = torch.as_tensor(mean, dtype=torch.float64).expand(channels)

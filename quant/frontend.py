@@ -1,10 +1,8 @@
 """PyTorch front end: traces an nn.Module with torch.fx and reads it as a chain of float layers.
 
 Accepted: Conv2d, Linear, ReLU, ReLU6, Hardtanh, clamp, MaxPool2d, ZeroPad2d before a convolution, Flatten
-and views that
-flatten, Dropout, Identity, BatchNorm1d/2d (folded; a BatchNorm2d with nothing to fold into becomes a 1x1
-diagonal
-convolution). Everything else is refused by name, with what to do.
+and views that flatten, Dropout, Identity, BatchNorm1d/2d (folded; a BatchNorm2d with nothing to fold into
+becomes a 1x1 diagonal convolution). Everything else is refused by name, with what to do.
 """
 
 import copy
@@ -37,10 +35,9 @@ class _Values(fx.Interpreter):
 def read_module(module, input_shape, name="network"):
     """Read a trained module as a FloatNetwork.
 
-    module: nn.Module over float [N, C, H, W]; it is copied, never changed. input_shape: (H, W, C).
-    Raises UnsupportedError (layer, attribute or data flow not supported), RangeError (NaN or infinity in a
-    parameter),
-    ModelError (the module fails on an input of this shape). Each message names the layer.
+    module: nn.Module over float [N, C, H, W]; it is copied, never changed. input_shape: (H, W, C). Raises
+    UnsupportedError (layer, attribute or data flow not supported), RangeError (NaN or infinity in a
+    parameter), ModelError (the module fails on an input of this shape). Each message names the layer.
     """
     height, width, channels = input_shape
     if type(module) in MODULES:

@@ -17,8 +17,7 @@ def read_images(path):
     """(images [N, H, W, C], labels int64 [N] or None) of one file.
 
     .npy: an array of images. .npz: arrays `images` and, if there, `labels`. .png: one 8-bit image. Images
-    are uint8 or float32,
-    [N, H, W, C], [N, H, W] or [H, W]. Raises DataError for everything else.
+    are uint8 or float32, [N, H, W, C], [N, H, W] or [H, W]. Raises DataError for everything else.
     """
     path, labels = Path(path), None
     suffix = path.suffix.lower()

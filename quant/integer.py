@@ -1,8 +1,7 @@
 """The quantized reference in PyTorch: the integer graph as nn.Modules, exact to the bit.
 
 It states the requantization on its own, in int64, and is compared with `accel.reference` in every layer.
-Sums run in
-float64 where the weights prove every partial sum below 2^53, so they are exact; else in int64.
+Sums run in float64 where the weights prove every partial sum below 2^53, so they are exact; else in int64.
 """
 
 import torch

@@ -1,7 +1,11 @@
 """Option types and checks that the commands of `python -m quant` share."""
 
+import os
+from pathlib import Path
+
 import click
 
+from accel.errors import OutputError
 from quant import datasets
 
 
@@ -34,6 +38,16 @@ def data_options(default):
         return click.option("--data", default=default, show_default=True,
                             help=f"Data set ({names}), or an .npy, .npz or .png file.")(function)
     return decorate
+
+
+def check_output(path):
+    """Raise OutputError before a long run whose result could not be written to the .npz file `path`."""
+    path = Path(path).absolute()
+    if path.suffix != ".npz":
+        raise OutputError(f"{path}: weights are written as .npz; end the name with .npz")
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"{path}: {folder} is not a folder that can be written; choose another output file")
 
 
 def load_data(data, data_dir, split, count=None):

@@ -87,8 +87,8 @@ def quantize(prepared, ranges, options=None, class_names=()):
     included.
 
     Hidden layers get per-channel weight scales. A last layer with weights and without a clamp puts out raw
-    int32, so its
-    weights share one scale. Raises RangeError where a bias, multiplier or accumulator cannot be represented.
+    int32, so its weights share one scale. Raises RangeError where a bias, multiplier or accumulator cannot
+    be represented.
     """
     options = options or PtqOptions(encoding=prepared.encoding)
     network = prepared.network

@@ -2,8 +2,7 @@
 own.
 
 real = scale * (q - zero_point). Scales are float32 values held as Python floats. `accel.fixedpoint` is not
-used here on
-purpose: the equality of two independent statements is what the tests prove.
+used here on purpose: the equality of two independent statements is what the tests prove.
 """
 
 import math
@@ -67,8 +66,8 @@ def choose_multiplier(real, rule):
     """(m, shift) that come closest to a real multiplier, m < 2^31.
 
     half_up, half_away: real = m / 2^shift with shift in [0, 62]. gemmlowp: real = m / 2^31 * 2^shift with
-    the exponent in
-    [-31, 30]; smaller multipliers become 0. Raises RangeError for one that is too large, NaN or negative.
+    the exponent in [-31, 30]; smaller multipliers become 0. Raises RangeError for one that is too large,
+    NaN or negative.
     """
     if not 0 <= real < math.inf:
         raise RangeError(f"multiplier {real} must be a finite number of at least 0; check the scales")

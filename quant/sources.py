@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 from torch import nn
@@ -21,8 +22,7 @@ def load_float_model(source, weights=None):
     `file.py:factory`.
 
     The file of a user's model is executed: it is the user's own code. weights: .npz, .pt or .pth; a zoo
-    model without them
-    takes the shipped ones. Raises ModelError or DataError.
+    model without them takes the shipped ones. Raises ModelError or DataError.
     """
     if is_user_model(source):
         module, name, shape = _user_model(source), plain_name(Path(source.split(".py")[0]).name), None
@@ -40,6 +40,18 @@ def plain_name(text):
     return name if name[:1].isalpha() else f"model_{name}"
 
 
+def _execute(path):
+    """Import a file as a module; files beside it can be imported by it."""
+    spec = importlib.util.spec_from_file_location(f"bitloom_user_{path.stem}", path)
+    loaded = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        sys.path.remove(str(path.parent))
+    return loaded
+
+
 def _user_model(source):
     path, _, factory = source.rpartition(":")
     if not path or not factory.isidentifier():
@@ -48,9 +60,7 @@ def _user_model(source):
     if not Path(path).is_file():
         raise DataError(f"model '{source}': file {path} not found")
     try:
-        spec = importlib.util.spec_from_file_location("bitloom_user_model", path)
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
+        loaded = _execute(Path(path).absolute())
         if not hasattr(loaded, factory):
             raise ModelError(f"model '{source}': {path} has no '{factory}'; name a function or class that "
                              "returns the network")

@@ -11,8 +11,7 @@ def exact(owner, what, tensor, shape=None):
     """The tensor as float64, cast exactly from float16, bfloat16, float32 or float64, on the CPU.
 
     owner, what: names for the message. Raises UnsupportedError for another dtype, ModelError for a wrong
-    shape or a
-    tensor without data, RangeError for NaN, infinity or a value outside float32.
+    shape or a tensor without data, RangeError for NaN, infinity or a value outside float32.
     """
     if tensor.dtype not in FLOAT_TYPES:
         raise UnsupportedError(f"{owner}: {what} has dtype {tensor.dtype}; use float32, float16 or bfloat16")

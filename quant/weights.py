@@ -32,9 +32,9 @@ def save_weights(module, path):
 def load_weights(module, path):
     """Load .npz, .pt or .pth weights into the module, in place; every name and shape must fit.
 
-    float16 and bfloat16 tensors are kept as they are (the module takes their dtype). Raises DataError for an
-    unreadable file,
-    ModelError for missing, additional or wrongly shaped tensors, RangeError for NaN or infinity.
+    float16 and bfloat16 tensors are kept as they are (the module takes their dtype). Raises DataError for
+    an unreadable file, ModelError for missing, additional or wrongly shaped tensors, RangeError for NaN or
+    infinity.
     """
     path = Path(path)
     state = _read_state(path)
