@@ -197,16 +197,20 @@ def _assign_names(modules, top, top_name):
 
 
 def _width_suffix(module, group):
-    """Widths of the first ports that tell modules of one name apart."""
+    """The first ports that tell modules of one name apart: name and width, s for signed."""
+    shapes = {id(other): {port.name: _shape(port) for port in other.ports} for other in group}
     others = [other for other in group if other is not module]
-    widths = {port.name: port.width for port in module.ports}
     suffix = ""
-    for name, width in widths.items():
-        if any({port.name: port.width for port in other.ports}.get(name) != width for other in others):
-            suffix += f"_{name}{width}"
-            others = [other for other in others
-                      if {port.name: port.width for port in other.ports}.get(name) == width]
+    for name, shape in shapes[id(module)].items():
+        same = [other for other in others if shapes[id(other)].get(name) == shape]
+        if len(same) < len(others):
+            suffix += f"_{name}{shape}"
+            others = same
     return suffix
+
+
+def _shape(port):
+    return "" if port.is_bool else f"{port.width}{'s' if port.signed else ''}"
 
 
 def _comment(module, mark):

@@ -36,8 +36,7 @@ library linkage literal loop map mod nand new next nor not null of on open or ot
 parameter port postponed procedure process property protected pure range record register reject
 release rem report restrict return rol ror select sequence severity shared signal sla sll sra srl
 strong subtype then to transport type unaffected units until use variable vmode vprop vunit wait
-when while with xnor xor bit boolean integer natural positive std_logic unsigned signed string line
-text
+when while with xnor xor bit boolean integer natural positive std_logic unsigned signed
 """.split())
 
 

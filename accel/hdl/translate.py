@@ -90,7 +90,7 @@ class _Filter:
         self.name_slices(memories)
         self.order_processes(trees)
         self.find_memories()
-        self.unused = [(signal._name, len(signal), high, low) for signal, high, low in self.elaboration.unused]
+        self.unused = [(s._name, len(s), high, low) for s, high, low in self.elaboration.unused]
 
     def check_signals(self, signals, port_ids):
         where = self.elaboration.where

