@@ -9,7 +9,7 @@ from pathlib import Path
 import accel
 from accel.hdl.elaborate import Elaboration, clean_myhdl
 from accel.hdl.errors import ConversionError
-from accel.hdl.naming import describe, parameter_suffix, unique
+from accel.hdl.naming import check_name, describe, is_reserved, parameter_suffix, unique
 from accel.hdl.ports import PortType
 from accel.hdl.translate import INSTANCE_WRITERS, WRITERS, translate
 from accel.rtl import hierarchy
@@ -189,11 +189,22 @@ def _assign_names(modules, top, top_name):
     taken = {top_name.lower()}
     groups = {}
     for module in modules:
-        suffix = parameter_suffix(list(module.parameters), module.parameters)
+        suffix = parameter_suffix(list(module.parameters), _chosen(module))
         groups.setdefault(f"{module.kind}_{suffix}" if suffix else module.kind, []).append(module)
     for base, group in groups.items():
         for module in group:
-            module.name = top_name if module is top else unique(base + _width_suffix(module, group), taken)
+            name = base + _width_suffix(module, group)
+            name = top_name if module is top else unique(f"{name}_block" if is_reserved(name) else name, taken)
+            check_name(name, f"module {module.kind}")
+            module.name = name
+
+
+def _chosen(module):
+    """Parameters that differ from their defaults; a preset file is not part of the text."""
+    signature = inspect.signature(module.source.func).parameters
+    presets = {file for _, file in module.memories.values()}
+    return {name: value for name, value in module.parameters.items() if value != signature[name].default
+            and not (isinstance(value, str) and Path(value).name in presets)}
 
 
 def _width_suffix(module, group):

@@ -50,6 +50,7 @@ class Elaboration:
 
     def __init__(self, module, port_types, parameters, writers):
         self.module = module
+        self.parameters = parameters
         self.writers = writers
         self.stubs = []
         self.memories = []

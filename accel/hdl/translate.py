@@ -3,7 +3,7 @@
 import re
 import tempfile
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from myhdl._extractHierarchy import _getMemInfo, _isMem
 from myhdl.conversion import _toVerilog, _toVHDL
@@ -45,11 +45,21 @@ def translate(elaboration, hdl, token, *, is_top):
         filters.remove(original)
         tool._cleanup([], [])
     body = writer.finish_body(writer.split_module(text), filters.memories, filters.unused)
+    body = _lift_preset(body, elaboration.parameters, filters.memories)
     if re.search(r"\bNone\b", body):
         raise ConversionError(f"{elaboration.where}: a Signal in the text has no name; hold it in a variable "
                               "of the module function")
     body = re.sub(r"[ \t]+$", "", re.sub(r"\n\s*\n+", "\n\n", body), flags=re.M).strip("\n")
     return filters.ports, body, filters.memories
+
+
+def _lift_preset(body, parameters, memories):
+    """A file named in user-defined code becomes a parameter, so that blocks with other files share text."""
+    file = PurePath(parameters.get("preset") or "").name
+    if file and f'"{file}"' in body:
+        memories["preset"] = (None, file)
+        body = body.replace(f'"{file}"', "PRESET_FILE")
+    return body
 
 
 class _Filter:

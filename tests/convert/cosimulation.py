@@ -1,4 +1,4 @@
-"""Is a module in MyHDL equal to its converted text in Icarus and GHDL? Random inputs, every output and cycle."""
+"""Is a module in MyHDL equal to its converted text in Icarus and GHDL? Random inputs, every output."""
 
 import random
 import subprocess
