@@ -41,6 +41,10 @@ class Netlist:
             for port, bits in cell["connections"].items():
                 if cell["port_directions"].get(port) == "output":
                     self.drivers.update({bit: (name, port, i) for i, bit in enumerate(bits)})
+        self.names = {}
+        for name, net in sorted(self.module["netnames"].items(), key=lambda item: len(item[0]), reverse=True):
+            if not net["hide_name"]:
+                self.names.update(dict.fromkeys(net["bits"], name))
 
     def luts(self):
         return sum(LUTS_PER_CELL.get(kind, 0) * count for kind, count in self.counts.items())
@@ -66,7 +70,7 @@ class Netlist:
         for name, cell in self.cells.items():
             for port, bit, dsps in self._end_points(name, cell):
                 luts_path, dsps_path = self._arrival(bit, best)
-                end = (f"{cell['type']}.{port} ({_readable(name)})",)
+                end = (f"{cell['type']}.{port} ({self._label(cell)})",)
                 candidate = TimingPath(luts_path.luts, luts_path.dsps + dsps, luts_path.cells + end)
                 by_luts = max(by_luts, candidate, key=lambda path: path.luts)
                 candidate = TimingPath(dsps_path.luts, dsps_path.dsps + dsps, dsps_path.cells + end)
@@ -107,7 +111,7 @@ class Netlist:
             sources = [source for source in arcs if isinstance(source, int)]
             missing = [source for source in sources if source not in best]
             if not missing:
-                best[bit] = self._extend(name, cell, sources, best)
+                best[bit] = self._extend(cell, sources, best)
                 continue
             if bit in opened:
                 raise ValueError(f"combinational loop through {name}")
@@ -115,9 +119,16 @@ class Netlist:
             stack.extend(missing)
         return best[start]
 
-    def _extend(self, name, cell, sources, best):
+    def _label(self, cell):
+        """The signal that a cell drives, by the name it has in the source."""
+        outputs = [port for port, way in cell["port_directions"].items() if way == "output"]
+        bits = [bit for port in outputs for bit in cell["connections"].get(port, ())]
+        return next((self.names[bit] for bit in bits if bit in self.names), "unnamed")
+
+    def _extend(self, cell, sources, best):
         kind = cell["type"]
-        label = (f"{kind} ({_readable(name)})" if not sources else kind,)
+        shown = not sources or kind == "DSP48E1"
+        label = (f"{kind} ({self._label(cell)})" if shown else kind,)
         luts = int(kind in LUTS_PER_CELL and bool(sources))
         dsps = int(kind == "DSP48E1" and not _value(cell, "PREG"))
         if not sources:
@@ -125,11 +136,6 @@ class Netlist:
         by_luts = max((best[b][0] for b in sources), key=lambda path: path.luts)
         by_dsps = max((best[b][1] for b in sources), key=lambda path: (path.dsps, path.luts))
         return tuple(TimingPath(p.luts + luts, p.dsps + dsps, p.cells + label) for p in (by_luts, by_dsps))
-
-
-def _readable(name):
-    """The part of a cell name that still says where it came from."""
-    return name.split("$")[-1] if name.startswith("$") else name.split("_LUT")[0].split("_FD")[0]
 
 
 def _value(cell, parameter):
