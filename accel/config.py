@@ -77,6 +77,11 @@ class HardwareConfig:
             raise FitError(f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
 
     @property
+    def module_suffix(self):
+        """What distinguishes the names of converted modules."""
+        return f"{self.rows}x{self.lanes}"
+
+    @property
     def word_bits(self):
         """Bits of one activation word and of one stream beat."""
         return 8 * self.lanes

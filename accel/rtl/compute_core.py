@@ -1,0 +1,113 @@
+"""The compute core: the two engines, the weight bank and the MAC array behind them."""
+
+from myhdl import Signal, always, always_comb, always_seq, intbv
+
+from accel.descriptor import OP_DENSE
+from accel.rtl.act_reader import act_reader
+from accel.rtl.conv2d_engine import conv2d_engine
+from accel.rtl.dense_engine import dense_engine
+from accel.rtl.fields import field
+from accel.rtl.hierarchy import module
+from accel.rtl.mac_array import mac_array
+from accel.rtl.weight_bank import weight_bank
+
+
+@module
+def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_address, act_data, weight_we, weight_waddr,
+                 weight_wrow, weight_wpart, weight_wdata, layer, result, result_valid, result_ready, result_tag,
+                 issuing, starved, busy, *, config, presets=()):
+    """Runs one layer's multiply-accumulates: input words in, tiles of accumulators out.
+
+    start: one cycle, begins the layer described by the descriptor vector `layer`. s_*: the input stream, used by a layer
+    with from_stream. act_*: read port of the activation memory (registered data), used by all others. weight_*: host
+    writes of the weight bank. result, result_valid, result_ready, result_tag: finished tiles; a tile that is not taken
+    stops the whole core. issuing: a word enters the array. starved: the layer needs rows that do not come.
+    busy: words of the source are still to be taken. presets: weight images, one a row, or ().
+    Latency from the first address of a tile to its result: LINE_READ_LATENCY + mac_array_latency(config) + words - 1.
+    """
+    stall_free, dense, conv_start, dense_start, reader_start, act_fetch = [Signal(bool(0)) for _ in range(6)]
+    source_valid, source_ready, reader_valid, reader_ready = [Signal(bool(0)) for _ in range(4)]
+    source_data, operand = [Signal(intbv(0)[config.word_bits:]) for _ in range(2)]
+    reader_address, dense_address = [Signal(intbv(0)[config.act_addr_bits:]) for _ in range(2)]
+    conv_weight, dense_weight, weight_late, weight_raddr = [Signal(intbv(0)[config.weight_addr_bits:]) for _ in range(4)]
+    conv_valid, conv_first, conv_last, dense_valid, dense_first, dense_last = [Signal(bool(0)) for _ in range(6)]
+    conv_tag, dense_tag, tag_1, tag_2, tag_3 = [Signal(intbv(0)[2:]) for _ in range(5)]
+    valid_1, valid_2, valid_3, first_1, first_2, first_3, last_1, last_2, last_3 = [Signal(bool(0)) for _ in range(9)]
+    weights = Signal(intbv(0)[config.weight_word_bits:])
+    operation, from_stream = field(layer, "op"), field(layer, "from_stream")
+
+    @always_comb
+    def steer():
+        dense.next = operation == OP_DENSE
+        conv_start.next = start and operation != OP_DENSE
+        dense_start.next = start and operation == OP_DENSE
+        reader_start.next = start and operation != OP_DENSE and not from_stream
+        stall_free.next = result_ready or not result_valid
+
+    @always_comb
+    def choose_source():
+        if from_stream:
+            source_data.next = s_data
+            source_valid.next = s_valid
+        else:
+            source_data.next = act_data
+            source_valid.next = reader_valid
+        s_ready.next = source_ready and from_stream
+        reader_ready.next = source_ready and not from_stream
+
+    @always_comb
+    def choose_address():
+        if dense:
+            act_enable.next = stall_free
+            act_address.next = dense_address
+        else:
+            act_enable.next = act_fetch
+            act_address.next = reader_address
+
+    @always_comb
+    def observe():
+        issuing.next = stall_free and (conv_valid or dense_valid)
+
+    reader = act_reader(clk, rst, reader_start, field(layer, "in_base", config.act_addr_bits), field(layer, "in_words"),
+                        act_fetch, reader_address, reader_valid, reader_ready, config=config)
+    conv2d = conv2d_engine(clk, rst, conv_start, stall_free, source_data, source_valid, source_ready, dense, act_data, layer,
+                           operand, conv_weight, conv_valid, conv_first, conv_last, conv_tag, starved, busy, config=config)
+    dense_layer = dense_engine(clk, rst, dense_start, stall_free, dense_address, dense_weight, dense_valid, dense_first,
+                               dense_last, dense_tag, field(layer, "in_base", config.act_addr_bits),
+                               field(layer, "weight_base", config.weight_addr_bits), field(layer, "tiles_minus1"),
+                               field(layer, "kwords_minus1"), config=config)
+    bank = weight_bank(clk, weight_we, weight_waddr, weight_wrow, weight_wpart, weight_wdata, stall_free, weight_raddr, weights,
+                       config=config, presets=presets)
+    macs = mac_array(clk, rst, stall_free, operand, weights, valid_3, first_3, last_3, tag_3, result, result_valid, result_tag,
+                      config=config)
+
+    # The operand takes LINE_READ_LATENCY cycles from its address, the weight one: the weight's address waits for two.
+    @always_seq(clk.posedge, reset=rst)
+    def follow():
+        if stall_free:
+            valid_1.next = conv_valid or dense_valid
+            valid_2.next = valid_1
+            valid_3.next = valid_2
+
+    @always(clk.posedge)
+    def carry():
+        if stall_free:
+            if dense:
+                weight_late.next = dense_weight
+                first_1.next = dense_first
+                last_1.next = dense_last
+                tag_1.next = dense_tag
+            else:
+                weight_late.next = conv_weight
+                first_1.next = conv_first
+                last_1.next = conv_last
+                tag_1.next = conv_tag
+            weight_raddr.next = weight_late
+            first_2.next = first_1
+            last_2.next = last_1
+            tag_2.next = tag_1
+            first_3.next = first_2
+            last_3.next = last_2
+            tag_3.next = tag_2
+
+    return steer, choose_source, choose_address, observe, reader, conv2d, dense_layer, bank, macs, follow, carry

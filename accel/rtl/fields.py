@@ -1,0 +1,14 @@
+"""Descriptor fields as signals: the RTL's side of the field table."""
+
+from accel.descriptor import FIELDS
+
+
+def field(layer, name, bits=None):
+    """Slice of the descriptor vector `layer` that carries field `name`; only its low `bits` bits if given.
+
+    Whoever loads the descriptor has compared it with the field's limit, so the bits that are cut off are zero.
+    """
+    position = FIELDS[name]
+    if position.bits == 1:
+        return layer(position.base)
+    return layer(position.base + min(bits or position.bits, position.bits), position.base)

@@ -1,0 +1,75 @@
+"""The host port: one 32-bit word port in front of registers, program, parameters, weights and counters."""
+
+from myhdl import Signal, always, always_comb, always_seq, intbv
+
+from accel.descriptor import (
+    CONTROL_ABORT,
+    REG_CONTROL,
+    REG_IDENTITY,
+    REG_IMAGES,
+    REG_STATUS,
+    REGION_COUNTERS,
+    REGION_DESCRIPTORS,
+    REGION_PARAMETERS,
+    REGION_REGISTERS,
+    REGION_SHIFT,
+    REGION_WEIGHTS,
+)
+from accel.rtl.hierarchy import module
+
+HOST_READ_LATENCY = 2
+
+
+@module
+def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we, weight_we,
+              offset, wdata, soft_reset, counter_address, status, images, cycles, stalls, *, config):
+    """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
+
+    host_*: address of a 32-bit word, write with data, read; a new access in every cycle. host_rdata: the word read
+    HOST_READ_LATENCY cycles before. reg_we, program_we, param_we, weight_we with offset and wdata: the write one cycle
+    later, offset within the region. soft_reset: one cycle, the host asks for a soft reset. counter_address: layer whose
+    counters come back on cycles and stalls one cycle later. status, images: registers of the scheduler.
+    Writes to addresses that do not exist change nothing; reads of them give 0.
+    """
+    region = REGION_SHIFT
+    identity = config.acc_bits << 24 | config.req_lanes << 16 | config.lanes << 8 | config.rows
+    layer_bits = config.layer_bits
+    read_address = Signal(intbv(0)[24:])
+    reading = Signal(bool(0))
+
+    @always_seq(clk.posedge, reset=rst)
+    def decode():
+        reg_we.next = host_write and host_addr[24:region] == REGION_REGISTERS
+        program_we.next = host_write and host_addr[24:region] == REGION_DESCRIPTORS
+        param_we.next = host_write and host_addr[24:region] == REGION_PARAMETERS
+        weight_we.next = host_write and host_addr[24:region] == REGION_WEIGHTS
+        soft_reset.next = host_write and host_addr == REG_CONTROL and (host_wdata & CONTROL_ABORT) != 0
+        reading.next = host_read
+
+    @always(clk.posedge)
+    def carry():
+        offset.next = host_addr[region:]
+        wdata.next = host_wdata
+        read_address.next = host_addr
+
+    @always_comb
+    def address_counters():
+        counter_address.next = host_addr[layer_bits + 2:2]
+
+    @always(clk.posedge)
+    def read():
+        if reading:
+            host_rdata.next = 0
+            if read_address[24:region] == REGION_COUNTERS:
+                if read_address[2:] == 0:
+                    host_rdata.next = cycles
+                elif read_address[2:] == 1:
+                    host_rdata.next = stalls
+            elif read_address == REG_STATUS:
+                host_rdata.next = status
+            elif read_address == REG_IMAGES:
+                host_rdata.next = images
+            elif read_address == REG_IDENTITY:
+                host_rdata.next = identity
+
+    return decode, carry, address_counters, read

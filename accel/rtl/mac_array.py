@@ -1,0 +1,128 @@
+"""The two-dimensional MAC array: rows accumulators, lanes int8 products each, every cycle."""
+
+from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
+
+from accel.rtl.hierarchy import module
+from accel.rtl.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
+
+
+def mac_array_latency(config):
+    """Enabled cycles from an operand word to the accumulator that contains it."""
+    return MAC_PAIR_LATENCY + _tree_levels(config.lanes) + 1
+
+
+def word_offset(config):
+    """Constant that every word adds to every accumulator; the compiler folds it into the bias."""
+    return PAIR_OFFSET * (config.lanes // 2)
+
+
+def _tree_levels(lanes):
+    return (lanes // 2).bit_length() - 1
+
+
+@block
+def _adder(clk, enable, a, b, total):
+    @always(clk.posedge)
+    def add():
+        if enable:
+            total.next = a + b
+
+    return add
+
+
+@module
+def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
+    """Registered adder tree over one row's fields and the accumulator behind it.
+
+    fields: `terms` unsigned 16-bit fields, field 0 in the low bits; terms is a power of two.
+    valid, first: aligned with the sum, log2(terms) enabled cycles after their fields; first starts a new accumulation.
+    acc: the running sum modulo 2^acc_bits.
+    Widths: level k of the tree holds sums of 2^k fields in 16 + k bits, so no level overflows.
+    Latency log2(terms) + 1 enabled cycles, one word a cycle, holds while enable is low.
+    """
+    level = [fields(FIELD_BITS * (i + 1), FIELD_BITS * i) for i in range(terms)]
+    width = FIELD_BITS
+    adders = []
+    while len(level) > 1:
+        width += 1
+        sums = [Signal(intbv(0)[width:]) for _ in range(len(level) // 2)]
+        for i, total in enumerate(sums):
+            adders.append(_adder(clk, enable, level[2 * i], level[2 * i + 1], total))
+        level = sums
+    total = level[0]
+    previous, running = [Signal(modbv(0)[acc_bits:]) for _ in range(2)]
+
+    @always_comb
+    def select():
+        if first:
+            previous.next = 0
+        else:
+            previous.next = running
+
+    @always(clk.posedge)
+    def accumulate():
+        if enable and valid:
+            running.next = previous + total
+
+    @always_comb
+    def present():
+        acc.next = running
+
+    return adders, select, accumulate, present
+
+
+@module
+def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result, result_valid, result_tag, *, config):
+    """rows x lanes int8 multiply-accumulate: one word of activations against one word of weights a cycle.
+
+    x: lanes int8 activations. w: rows x lanes int8 weights, row 0 lane 0 in the low byte. s_valid: the word counts.
+    s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last word.
+    result: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config) over the tile's words,
+    modulo 2^acc_bits. result_valid, result_tag: the tile is complete; both hold while enable is low.
+    The consumer takes a result in the enabled cycle in which result_valid is high: the next tile may overwrite it.
+    Latency mac_array_latency(config) enabled cycles, one word a cycle; everything holds while enable is low.
+    """
+    rows, lanes = config.rows, config.lanes
+    terms, pair_bits = lanes // 2, 16
+    packed = config.multiplier != "18x18"
+    last_stage = mac_array_latency(config) - 1
+    valid_pipe, first_pipe, last_pipe = [Signal(intbv(0)[last_stage:]) for _ in range(3)]
+    tag_pipe = Signal(intbv(0)[2 * last_stage:])
+    sum_valid, sum_first = [Signal(bool(0)) for _ in range(2)]
+    accumulators = [Signal(intbv(0)[config.acc_bits:]) for _ in range(rows)]
+    cells, sums = [], []
+    for pair in range(rows // 2):
+        row_low, row_high = 2 * pair * 8 * lanes, (2 * pair + 1) * 8 * lanes
+        pair_sums = [Signal(intbv(0)[2 * FIELD_BITS:]) for _ in range(terms)]
+        for term, total in enumerate(pair_sums):
+            start = term * pair_bits
+            cells.append(mac_pair(clk, enable, x(start + pair_bits, start), w(row_low + start + pair_bits, row_low + start),
+                                  w(row_high + start + pair_bits, row_high + start), total, packed=packed))
+        for half in range(2):
+            parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in pair_sums]
+            fields = ConcatSignal(*reversed(parts)) if terms > 1 else parts[0]
+            sums.append(row_accumulator(clk, enable, fields, sum_valid, sum_first, accumulators[2 * pair + half],
+                                        terms=terms, acc_bits=config.acc_bits))
+    joined = ConcatSignal(*reversed(accumulators))
+
+    @always_seq(clk.posedge, reset=rst)
+    def follow():
+        if enable:
+            valid_pipe.next = concat(valid_pipe[last_stage - 1:0], s_valid)
+            last_pipe.next = concat(last_pipe[last_stage - 1:0], s_last)
+            result_valid.next = valid_pipe[last_stage - 1] and last_pipe[last_stage - 1]
+
+    @always(clk.posedge)
+    def carry():
+        if enable:
+            first_pipe.next = concat(first_pipe[last_stage - 1:0], s_first)
+            tag_pipe.next = concat(tag_pipe[2 * last_stage - 2:0], s_tag)
+            result_tag.next = tag_pipe[2 * last_stage:2 * last_stage - 2]
+
+    @always_comb
+    def present():
+        sum_valid.next = valid_pipe[last_stage - 1]
+        sum_first.next = first_pipe[last_stage - 1]
+        result.next = joined
+
+    return cells, sums, follow, carry, present
