@@ -194,7 +194,8 @@ def _assign_names(modules, top, top_name):
     for base, group in groups.items():
         for module in group:
             name = base + _width_suffix(module, group)
-            name = top_name if module is top else unique(f"{name}_block" if is_reserved(name) else name, taken)
+            name = f"{name}_block" if is_reserved(name) else name
+            name = top_name if module is top else unique(name, taken)
             check_name(name, f"module {module.kind}")
             module.name = name
 

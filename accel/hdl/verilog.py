@@ -1,6 +1,7 @@
 """Verilog text: instances, module headers, memory attributes, tidying of what MyHDL prints."""
 
 import re
+import textwrap
 
 from myhdl.conversion import _toVerilog
 
@@ -56,6 +57,7 @@ def finish_body(body, memories, unused):
     body = re.sub(r"\[(\d+)-1:(\d+)\]", lambda m: f"[{int(m[1]) - 1}:{m[2]}]", body)
     body = re.sub(r"\[0:(\d+)-1\]", lambda m: f"[0:{int(m[1]) - 1}]", body)
     body = re.sub(r"always @\((?!posedge|negedge)[^)]*\)", "always @*", body)
+    body = _join_concatenations(body)
     for name, (style, preset) in memories.items():
         declaration = re.search(rf"^reg .*\b{name} \[0:\d+\];$", body, re.MULTILINE)
         if declaration is None:
@@ -74,6 +76,27 @@ def finish_body(body, memories, unused):
     for name, parts in wires.items():
         body += f"\nwire {name}_unused = &{{1'b0, {', '.join(parts)}}};\n"
     return body
+
+
+PART = re.compile(r"assign (\w+)\[(\d+)(?::(\d+))?\] = (.*);$")
+
+
+def _join_concatenations(body):
+    """MyHDL writes a concatenation part by part: one statement says the same."""
+    result, parts, target = [], [], None
+    for line in [*body.splitlines(), ""]:
+        match = PART.match(line)
+        if target is not None and (match is None or match[1] != target):
+            joined = textwrap.fill(", ".join(parts), 100, break_long_words=False, break_on_hyphens=False)
+            indented = joined.replace("\n", "\n    ")
+            result.append(f"assign {target} = {{{indented}}};")
+            parts, target = [], None
+        if match is None:
+            result.append(line)
+            continue
+        target, high, low, value = match[1], int(match[2]), int(match[3] or match[2]), match[4]
+        parts.append(value if not value.startswith("'") else f"{high - low + 1}{value}")
+    return "\n".join(result[:-1])
 
 
 def assemble(comment, token, ports, memories, body):
