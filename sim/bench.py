@@ -58,7 +58,7 @@ def across(cases, engines=ENGINES):
 def run_case(case, stalls, engine, seed):
     """Run one case; on a failure run it again with a waveform and name the seed and the file in the error."""
     try:
-        _run(case, stalls, engine, seed)
+        run_once(case, stalls, engine, seed)
     except Exception as error:
         if getattr(error, "while_driving", False):
             wave = WAVES / f"{case}-{stalls}-{engine}-seed{seed}.vcd"
@@ -69,7 +69,7 @@ def run_case(case, stalls, engine, seed):
         raise
 
 
-def _run(case, stalls, engine, seed, trace=None, observe=None):
+def run_once(case, stalls, engine, seed, trace=None, observe=None):
     with open_dut(case.block, case.ports(), case.params, engine, trace=trace, seed=1) as dut:
         if observe:
             observe(dut)
@@ -84,7 +84,7 @@ def _run(case, stalls, engine, seed, trace=None, observe=None):
 
 def _waveform(case, stalls, engine, seed, path):
     try:
-        _run(case, stalls, engine, seed, trace=Path(path))
+        run_once(case, stalls, engine, seed, trace=Path(path))
     except Exception as again:
         if not getattr(again, "while_driving", False):
             return f"no waveform: {again}"

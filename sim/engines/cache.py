@@ -29,8 +29,8 @@ def content_key(*parts):
 def cached(kind, key, build):
     """The folder cache/<kind>/<key>; build(empty folder) makes it when it is not there yet.
 
-    One process builds while others wait (file lock). A rename makes the folder appear at once, so a process that
-    is killed half-way leaves nothing that looks complete.
+    One process builds while others wait (file lock). A rename makes the folder appear at once, so a process
+    that is killed half-way leaves nothing that looks complete.
     """
     final = cache_dir() / kind / key
     if final.is_dir():

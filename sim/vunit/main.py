@@ -1,0 +1,66 @@
+"""The VUnit run: convert each block case to VHDL, record its cycles, write its bench, compile and replay.
+
+    python sim/vunit/run.py                  # everything
+    python sim/vunit/run.py 'fifo*' -p 2     # VUnit's own patterns (library.bench.test) and options
+    python sim/vunit/run.py --seed 7         # other vectors and stalls
+    python sim/vunit/run.py --cases fifo_w16_d4,fifo_w33_d32 --output-path build/out/vunit-fifo
+"""
+
+import os
+from fnmatch import fnmatch
+from pathlib import Path
+
+from vunit import VUnit, VUnitCLI
+
+from sim.engines.cache import REPOSITORY
+from sim.engines.convert import convert_block
+from sim.engines.dut import describe_ports, ordered_ports
+from sim.vunit.bench_text import bench_text
+from sim.vunit.blocks import vhdl_cases
+from sim.vunit.record import record_case
+
+OUTPUT = REPOSITORY / "build" / "out" / "vunit"
+# Operators of numeric_std warn about registers that hold 'U' before they are first loaded.
+GHDL_OPTIONS = ["--ieee-asserts=disable"]
+
+
+def main(argv=None):
+    """Run; returns the exit status."""
+    arguments = parse(argv)
+    folder = Path(arguments.output_path)
+    vunit = VUnit.from_args(arguments, compile_builtins=False)
+    vunit.add_vhdl_builtins()
+    for name, case in vhdl_cases().items():
+        if arguments.cases is None or any(fnmatch(name, pattern) for pattern in arguments.cases.split(",")):
+            add_case(vunit, case, folder / "benches", arguments.seed)
+    try:
+        vunit.main()
+    except SystemExit as status:
+        return status.code
+    return 0
+
+
+def parse(argv):
+    os.environ.setdefault("VUNIT_SIMULATOR", "ghdl")
+    command_line = VUnitCLI(description=__doc__.splitlines()[0])
+    command_line.parser.set_defaults(output_path=str(OUTPUT))
+    command_line.parser.add_argument("--seed", type=int, default=1, help="seed of vectors and stalls")
+    command_line.parser.add_argument("--cases", help="names or patterns of block cases, with commas between")
+    return command_line.parse_args(argv)
+
+
+def add_case(vunit, case, folder, seed):
+    """One library per case: the converted files, the bench, and one VUnit configuration per stall pattern."""
+    ports = ordered_ports(case.block, case.ports())
+    converted = convert_block(case.block, ports, dict(case.params), hdl="vhdl")
+    folder.mkdir(parents=True, exist_ok=True)
+    bench = folder / f"tb_{case.name}.vhd"
+    bench.write_text(bench_text(case.name, converted.top, describe_ports(ports), converted.directions))
+    library = vunit.add_library(case.name)
+    library.add_source_files([str(path) for path in (*converted.paths, bench)], vhdl_standard="2008")
+    entity = library.test_bench(bench.stem)
+    entity.set_sim_option("ghdl.sim_flags", GHDL_OPTIONS)
+    for stalls in case.stalls:
+        trace = folder / f"{case.name}-{stalls}.txt"
+        record_case(case, converted.directions, stalls, seed, trace)
+        entity.add_config(stalls, generics={"trace_file": str(trace.resolve())})

@@ -1,0 +1,42 @@
+"""Record what a block case does, cycle by cycle, as the text file that the VHDL bench replays.
+
+One line is one clock cycle, all words hexadecimal and separated by blanks:
+
+    <which outputs are compared, bit 0 = first> <each input> ... <each output just before the rising edge> ...
+
+The MyHDL run that makes the file checks every answer against the Python reference while it records.
+"""
+
+from sim.bench import run_once
+from sim.bus import STALLS
+
+
+def record_case(case, directions, stalls, seed, path):
+    """Write the trace of one run; `directions` are those of the converted block. Returns the cycle count."""
+    lines = []
+
+    def observe(dut):
+        inputs = [name for name in dut.ports if directions.get(name) == "input" and name != dut.clock]
+        outputs = [name for name in dut.ports if directions.get(name) == "output"]
+        dut.observers.append(lambda: lines.append(_line(dut, case, inputs, outputs)))
+
+    run_once(case, STALLS[stalls], "myhdl", seed, observe=observe)
+    path.write_text("\n".join(lines) + "\n")
+    return len(lines)
+
+
+def _line(dut, case, inputs, outputs):
+    compared = 0
+    if not ("rst" in dut.ports and dut.peek("rst")):
+        for index, name in enumerate(outputs):
+            qualifier = case.vhdl_compare.get(name)
+            compared |= (qualifier is None or dut.peek(qualifier) != 0) << index
+    words = [f"{compared:0{hex_digits(len(outputs))}x}"]
+    for name in (*inputs, *outputs):
+        port = dut.ports[name]
+        words.append(f"{port.raw(dut.peek(name)):0{hex_digits(port.bits)}x}")
+    return " ".join(words)
+
+
+def hex_digits(bits):
+    return max(1, (bits + 3) // 4)
