@@ -13,6 +13,7 @@ from torch import fx
 from accel.errors import BitloomError, ModelError, UnsupportedError
 from quant.floatnet import FloatNetwork
 from quant.layers import FUNCTIONS, METHODS, MODULES, Reader, function_name
+from quant.tensors import exact
 
 SUPPORTED = ("Conv2d, Linear, ReLU, ReLU6, Hardtanh, MaxPool2d, ZeroPad2d, Flatten, Dropout, BatchNorm1d, "
              "BatchNorm2d")
@@ -86,6 +87,9 @@ def _walk(nodes, values, reader, failure, name):
             continue
         if handler is None:
             raise UnsupportedError(f"{label} is not supported; use {SUPPORTED}")
+        if node.op == "call_module":
+            for what, tensor in reader.module(node).named_parameters():
+                exact(label, what, tensor)
         if node not in values:
             raise ModelError(f"{label}: fails on an input of shape {list(_shape_of(values, current))} "
                              f"({_first_line(failure)}); "
