@@ -1,6 +1,5 @@
 """One requantizer lane against accel.fixedpoint, and against plain big integers for shifts that no rule combines."""
 
-import functools
 import random
 
 import numpy as np
@@ -8,21 +7,20 @@ import pytest
 from myhdl import Signal, intbv
 
 from accel import fixedpoint
-from accel.rtl.requantize_lane import BIAS_LATENCY, REQUANTIZE_LANE_LATENCY, param_bits, requantize_lane
+from accel.rtl.requantize_lane import REQUANTIZE_LANE_LATENCY, SCALING_BITS, requantize_lane
 from sim.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 EDGE_MULTIPLIERS = (0, 1, 2, 2**17 - 1, 2**17, 2**30 - 1, 2**30, 2**31 - 1)
 
 
-def ports(acc_bits):
+def ports():
     return {
         "clk": Signal(bool(0)),
-        "acc": Signal(intbv(0)[acc_bits:]),
-        "param": Signal(intbv(0)[param_bits(acc_bits):]),
+        "a": Signal(intbv(0)[32:]),
+        "scaling": Signal(intbv(0)[SCALING_BITS:]),
         "round_away": Signal(bool(0)),
         "zero_point": Signal(intbv(0)[8:]), "qmin": Signal(intbv(0)[8:]), "qmax": Signal(intbv(0)[8:]),
-        "biased": Signal(intbv(0)[32:]),
         "q": Signal(intbv(0)[8:]),
     }
 
@@ -43,12 +41,12 @@ def expected_q(a, m, shift1, shift2, away, zero_point, qmin, qmax):
     return min(max(half_away(first, shift2) + zero_point, qmin), qmax)
 
 
-def random_case(rng, acc_bits):
-    """(a, bias, multiplier, shift1, shift2): mostly where the result is an interesting int8, often exactly on a tie."""
+def random_case(rng):
+    """(a, multiplier, shift1, shift2): mostly where the result is an interesting int8, often exactly on a tie."""
     m = rng.choice((rng.choice(EDGE_MULTIPLIERS), rng.getrandbits(31), rng.getrandbits(31) | 2**30))
     a = wrap(rng.choice((rng.choice((0, 1, -1, 2**31 - 1, -(2**31), 2**17, -(2**17), -(2**17) - 1)),
                          rng.getrandbits(32), rng.getrandbits(rng.randint(1, 32)),
-                         -rng.getrandbits(rng.randint(1, 32)))), acc_bits)
+                         -rng.getrandbits(rng.randint(1, 32)))), 32)
     size = max(1, abs(a * m)).bit_length()
     shift1, shift2 = rng.choice((
         (min(62, max(0, size - rng.randint(5, 9))), 0), (rng.randint(0, 62), 0), (31, rng.randint(0, 31)),
@@ -57,11 +55,11 @@ def random_case(rng, acc_bits):
         m = rng.choice((1, 2, 2**30))
         shift1, shift2 = rng.randint(1, 16) + m.bit_length(), rng.choice((0, 0, rng.randint(1, 8)))
         odd = 2 * rng.randint(-300, 300) + 1
-        a = wrap((odd << shift1 - 1 + shift2) // m, acc_bits)
-    return a, wrap(rng.getrandbits(32), acc_bits), m, shift1, shift2
+        a = wrap((odd << shift1 - 1 + shift2) // m, 32)
+    return a, m, shift1, shift2
 
 
-def drive(dut, rng, stalls, acc_bits, expect=expected_q, count=250):
+def drive(dut, rng, stalls, expect=expected_q, count=250):
     """One value a cycle; layer settings change between batches, as they do between layers."""
     dut.step()
     for batch in range(8):
@@ -71,28 +69,21 @@ def drive(dut, rng, stalls, acc_bits, expect=expected_q, count=250):
             qmin, qmax = rng.choice(((zero_point, 127), tuple(sorted((rng.randint(-128, 127), 99)))))
         for name, value in (("round_away", away), ("zero_point", zero_point), ("qmin", qmin), ("qmax", qmax)):
             dut.poke(name, value & 0xFF)
-        cases = [random_case(rng, acc_bits) for _ in range(count)]
+        cases = [random_case(rng) for _ in range(count)]
         for cycle in range(len(cases) + REQUANTIZE_LANE_LATENCY):
             if cycle < len(cases):
-                a, bias, m, shift1, shift2 = cases[cycle]
-                param = (bias & (2**acc_bits - 1)) | (m | shift1 << 31 | shift2 << 37) << acc_bits
-                dut.poke("acc", (a - bias) & (2**acc_bits - 1))
-                dut.poke("param", param)
-            if BIAS_LATENCY <= cycle < len(cases) + BIAS_LATENCY:
-                assert dut.peek("biased") == cases[cycle - BIAS_LATENCY][0] & (2**32 - 1)
+                a, m, shift1, shift2 = cases[cycle]
+                dut.poke("a", a & (2**32 - 1))
+                dut.poke("scaling", m | shift1 << 31 | shift2 << 37)
             if cycle >= REQUANTIZE_LANE_LATENCY:
-                a, _, m, shift1, shift2 = cases[cycle - REQUANTIZE_LANE_LATENCY]
+                a, m, shift1, shift2 = cases[cycle - REQUANTIZE_LANE_LATENCY]
                 want, got = expect(a, m, shift1, shift2, away, zero_point, qmin, qmax), wrap(dut.peek("q"), 8)
                 assert got == want, (f"a={a} m={m} shift1={shift1} shift2={shift2} away={away} zero_point={zero_point} "
                                      f"qmin={qmin} qmax={qmax}: expected {want}, got {got}")
             dut.step()
 
 
-CASES = [
-    BlockCase(f"requantize_lane_a{acc_bits}", requantize_lane, functools.partial(ports, acc_bits),
-              functools.partial(drive, acc_bits=acc_bits), params={"acc_bits": acc_bits}, stalls=("none",))
-    for acc_bits in (32, 16)
-]
+CASES = [BlockCase("requantize_lane", requantize_lane, ports, drive, stalls=("none",))]
 
 
 @across(CASES)
@@ -123,5 +114,5 @@ def test_bench_catches_half_up_instead_of_half_away(seed):
     def half_up(a, m, shift1, shift2, away, *settings):
         return expected_q(a, m, shift1, shift2, 0, *settings)
 
-    with open_dut(requantize_lane, ports(32), {"acc_bits": 32}) as dut, pytest.raises(AssertionError, match="away=1"):
-        drive(dut, random.Random(f"{seed}/away"), None, acc_bits=32, expect=half_up)
+    with open_dut(requantize_lane, ports()) as dut, pytest.raises(AssertionError, match="away=1"):
+        drive(dut, random.Random(f"{seed}/away"), None, expect=half_up)

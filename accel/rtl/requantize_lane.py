@@ -1,21 +1,17 @@
-"""One requantizer lane: accumulator, bias, multiplier and shifts in, int8 out, exact for every rounding rule."""
+"""One requantizer lane: a biased accumulator and its scaling in, int8 out, exact for every rounding rule."""
 
-from myhdl import Signal, always, always_comb, concat, intbv, modbv
+from myhdl import Signal, always, always_comb, concat, intbv
 
 from accel.rtl.delay import delay
 from accel.rtl.hierarchy import module
 
 MULTIPLIER_BITS, SHIFT1_BITS, SHIFT2_BITS = 31, 6, 5
-BIAS_LATENCY = 1  # from acc and param to the biased accumulator
+MULTIPLIER_BITS, SHIFT1_BITS, SHIFT2_BITS = 31, 6, 5
+SCALING_BITS = MULTIPLIER_BITS + SHIFT1_BITS + SHIFT2_BITS  # from bit 0 up
 WIDE_MULTIPLIER_LATENCY = 5
 FIRST_SHIFT_LATENCY = 2
 SECOND_SHIFT_LATENCY = 3
-REQUANTIZE_LANE_LATENCY = BIAS_LATENCY + WIDE_MULTIPLIER_LATENCY + FIRST_SHIFT_LATENCY + SECOND_SHIFT_LATENCY
-
-
-def param_bits(acc_bits):
-    """Bits of one channel's parameters: bias (acc_bits), multiplier, shift1, shift2, from bit 0 up."""
-    return acc_bits + MULTIPLIER_BITS + SHIFT1_BITS + SHIFT2_BITS
+REQUANTIZE_LANE_LATENCY = WIDE_MULTIPLIER_LATENCY + FIRST_SHIFT_LATENCY + SECOND_SHIFT_LATENCY
 
 
 def _signed(bits):
@@ -105,6 +101,7 @@ def first_shift(clk, product, shift, less_one, result):
     by_16, by_4, by_4_late = _signed(48), _signed(36), _signed(36)
     picked, saturated, value, total = [_signed(33) for _ in range(4)]
     step = _signed(2)
+    lowest, highest = -(2**31), 2**31 - 1
     sign, over, over_late, over_now, round_up = [Signal(bool(0)) for _ in range(5)]
 
     @always_comb
@@ -174,9 +171,9 @@ def first_shift(clk, product, shift, less_one, result):
         if not over_now:
             value.next = picked[33:1].signed()
         elif sign:
-            value.next = -(2**31)
+            value.next = lowest
         else:
-            value.next = 2**31 - 1
+            value.next = highest
 
     @always_comb
     def choose():
@@ -311,25 +308,19 @@ def second_shift(clk, value, shift, zero_point, qmin, qmax, q):
 
 
 @module
-def requantize_lane(clk, acc, param, round_away, zero_point, qmin, qmax, biased, q, *, acc_bits):
-    """One channel: q = clamp(zero_point + R(acc + bias), qmin, qmax).
+def requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q):
+    """One channel: q = clamp(zero_point + R(a), qmin, qmax).
 
-    acc: accumulator of acc_bits. param: bias, multiplier, shift1, shift2 of its channel, see param_bits().
+    a: biased accumulator, 32 bits two's complement. scaling: multiplier m, shift1, shift2 from bit 0 up (SCALING_BITS).
     round_away, zero_point, qmin, qmax: of the layer, constant while a value of it is under way; int8 as 8 bits.
-    biased: acc + bias modulo 2^acc_bits, sign-extended to 32 bits, BIAS_LATENCY (1) cycle after acc. q: int8 as 8 bits.
+    q: int8 as 8 bits.
     R: p = a * m; t = p / 2^shift1 rounded half up, or half away from zero with round_away, saturated to int32; then
     t / 2^shift2 rounded half away from zero. shift1 0 .. 62, shift2 0 .. 31, m 0 .. 2^31 - 1.
     Half away from zero is half up of p - 1 for p < 0; p - 1 is formed wherever a < 0, which is harmless for p = 0.
-    Latency REQUANTIZE_LANE_LATENCY (11), a value a cycle, no stall.
+    Latency REQUANTIZE_LANE_LATENCY (10), a value a cycle, no stall.
     """
-    if acc_bits not in (16, 32):
-        raise ValueError(f"requantize_lane: acc_bits={acc_bits} must be 16 or 32")
-    shift1_at = acc_bits + MULTIPLIER_BITS
+    shift1_at = MULTIPLIER_BITS
     shift2_at = shift1_at + SHIFT1_BITS
-    total = Signal(modbv(0)[acc_bits:])
-    bias = Signal(intbv(0)[acc_bits:])
-    extended = _signed(32)
-    a = Signal(intbv(0)[32:])
     multiplier = Signal(intbv(0)[MULTIPLIER_BITS:])
     shift1, shift1_late = [Signal(intbv(0)[SHIFT1_BITS:]) for _ in range(2)]
     shift2, shift2_early, shift2_late = [Signal(intbv(0)[SHIFT2_BITS:]) for _ in range(3)]
@@ -339,20 +330,9 @@ def requantize_lane(clk, acc, param, round_away, zero_point, qmin, qmax, biased,
 
     @always_comb
     def unpack():
-        bias.next = param[acc_bits:0]
-
-    @always(clk.posedge)
-    def add_bias():
-        total.next = acc + bias
-        multiplier.next = param[shift1_at:acc_bits]
-        shift1.next = param[shift2_at:shift1_at]
-        shift2.next = param[:shift2_at]
-
-    @always_comb
-    def extend():
-        extended.next = total[acc_bits:0].signed()
-        a.next = extended[32:0]
-        biased.next = extended[32:0]
+        multiplier.next = scaling[shift1_at:]
+        shift1.next = scaling[shift2_at:shift1_at]
+        shift2.next = scaling[:shift2_at]
 
     @always(clk.posedge)
     def choose():
@@ -366,4 +346,4 @@ def requantize_lane(clk, acc, param, round_away, zero_point, qmin, qmax, biased,
     wait3 = delay(clk, shift2_early, shift2_late, cycles=FIRST_SHIFT_LATENCY)
     round2 = second_shift(clk, value, shift2_late, zero_point, qmin, qmax, q)
 
-    return unpack, add_bias, extend, choose, multiply, wait1, round1, wait2, wait3, round2
+    return unpack, choose, multiply, wait1, round1, wait2, wait3, round2
