@@ -17,6 +17,7 @@ from accel.descriptor import (
     ERROR_FIELD,
     ERROR_TEXT,
     REG_CONTROL,
+    REG_LAYERS,
     REG_STATUS,
     REGION_COUNTERS,
     REGION_REGISTERS,
@@ -149,6 +150,7 @@ class Accelerator:
         """Stop what runs, load a compiled network and start it; it then waits for its first image."""
         self.stop()
         self.write_many(program.host_writes())
+        self.write(host_address(REGION_REGISTERS, REG_LAYERS), len(program.layers) - 1)
         self.start()
 
     def stop(self):

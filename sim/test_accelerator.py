@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from accel.config import HardwareConfig
-from accel.descriptor import REG_LAYERS, REGION_PARAMETERS, REGION_REGISTERS, host_address
+from accel.descriptor import REGION_PARAMETERS, host_address
 from sim.accelerator import AcceleratorError, open_accelerator
 from sim.bus import STALLS
 from sim.engines import ENGINES
@@ -17,11 +17,9 @@ MASK = 0x5A0F3C71
 
 
 def echo_program(beats=BEATS):
+    """The stand-in takes the number of layers for the beats of an image."""
     return SimpleNamespace(
-        host_writes=lambda: [
-            (host_address(REGION_REGISTERS, REG_LAYERS), beats - 1),
-            (host_address(REGION_PARAMETERS, 0), MASK),
-        ]
+        layers=[None] * beats, host_writes=lambda: [(host_address(REGION_PARAMETERS, 0), MASK)]
     )
 
 

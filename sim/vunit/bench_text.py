@@ -88,17 +88,25 @@ def bench_text(name, top, ports, directions, clock="clk"):
         signals.append(f"signal {port.name}: {_type(port)};")
         got = f'"" & {port.name}' if port.boolean else f"std_logic_vector({port.name})"
         expected = f"{port.name}_word({port.bits - 1} downto 0)"
-        read_outputs += [f"hread(bench_row, {port.name}_word);",
-                         f'compare("{port.name}", {index}, {expected}, {got});']
+        read_outputs += [
+            f"hread(bench_row, {port.name}_word);",
+            f'compare("{port.name}", {index}, {expected}, {got});',
+        ]
     connected = [clock] if clock in directions else []
     connected += [port.name for port in (*inputs, *outputs)]
     return TEMPLATE.format(
-        name=name, top=top, clock=clock, signals=_indent(signals, 4), variables=_indent(variables, 8),
+        name=name,
+        top=top,
+        clock=clock,
+        signals=_indent(signals, 4),
+        variables=_indent(variables, 8),
         port_map=",\n".join(f"            {port} => {port}" for port in connected),
         last_output=len(outputs) - 1,
         strict=f"({', '.join(f'{i} => {_strict(port)}' for i, port in enumerate(outputs))})",
         compared_top=4 * hex_digits(len(outputs)) - 1,
-        read_inputs=_indent(read_inputs, 12), read_outputs=_indent(read_outputs, 12))
+        read_inputs=_indent(read_inputs, 12),
+        read_outputs=_indent(read_outputs, 12),
+    )
 
 
 def _strict(port):

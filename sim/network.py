@@ -1,0 +1,111 @@
+"""Run a network on an engine and compare every integer with the reference."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from accel import reference
+from sim.accelerator import open_accelerator
+from sim.bench import WAVES
+
+IMAGE_LIMIT_FACTOR = 4  # an image that takes this many times the prediction counts as stuck
+IMAGE_LIMIT_EXTRA = 20_000
+CHUNK = {"verilator": 16}  # images between two steps of the progress bar
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first wrong integer of an image."""
+
+    layer: str
+    image: int
+    coordinate: tuple  # (h, w, c)
+    expected: int
+    got: int
+    wrong: int  # wrong integers in this image's layer
+    total: int
+
+    def __str__(self):
+        h, w, c = self.coordinate
+        return (
+            f"image {self.image}, layer {self.layer}, (h,w,c)=({h},{w},{c}): expected {self.expected}, "
+            f"got {self.got} ({self.wrong} of {self.total} integers differ)"
+        )
+
+
+def find_mismatches(layer, expected, got, first_image=0):
+    """A Mismatch for each image of [N, H, W, C] arrays that differs."""
+    found = []
+    for image, (want, have) in enumerate(zip(expected, got, strict=True), start=first_image):
+        wrong = np.argwhere(want != have)
+        if len(wrong):
+            at = tuple(int(index) for index in wrong[0])
+            found.append(Mismatch(layer, image, at, int(want[at]), int(have[at]), len(wrong), want.size))
+    return found
+
+
+@dataclass
+class NetworkRun:
+    """What a run on an engine gave. Cycles and counters are None on the reference."""
+
+    outputs: np.ndarray  # [N, H, W, C] of the last layer
+    mismatches: list = field(default_factory=list)
+    cycles: list | None = None  # of each image
+    counters: list | None = None  # (cycles, stall cycles) of each hardware layer, last image
+    seconds: float = 0.0
+
+    @property
+    def cycles_per_image(self):
+        return max(self.cycles) if self.cycles else None
+
+
+def run_reference(graph, q):
+    """The integer reference as an engine."""
+    started = time.monotonic()
+    outputs = reference.run(graph, q)[graph.layers[-1].name]
+    return NetworkRun(outputs, seconds=time.monotonic() - started)
+
+
+def run_network(graph, program, q, engine, *, layers=False, advance=lambda count: None, **options):
+    """Run images on an engine and compare the output (with `layers`: that of every layer) with the reference.
+
+    q: input integers [N, H, W, C]. advance(count) is called as images come out. options go to open_accelerator.
+    The other layers are run as truncated programs on the same hardware, the whole network last.
+    """
+    expected = reference.run(graph, q)
+    programs = [
+        (program.layers[n - 1].output_name, program.truncated(n)) for n in range(1, len(program.layers))
+    ]
+    programs = (programs if layers else []) + [(graph.layers[-1].name, program)]
+    mismatches = []
+    with open_accelerator(program.config, engine, **options) as accelerator:
+        for layer, part in programs:
+            run = _run_program(accelerator, part, q, advance)
+            mismatches += find_mismatches(layer, expected[layer].reshape(run.outputs.shape), run.outputs)
+        run.counters = accelerator.counters(len(program.layers))
+    run.mismatches = mismatches
+    return run
+
+
+def _run_program(accelerator, program, q, advance):
+    accelerator.load(program)
+    limit = IMAGE_LIMIT_FACTOR * program.predicted_cycles + IMAGE_LIMIT_EXTRA
+    inputs = [program.encode_input(image) for image in q]
+    chunk = CHUNK.get(accelerator.dut.engine, 1)
+    outputs, cycles = [], []
+    started = time.monotonic()
+    for start in range(0, len(inputs), chunk):
+        run = accelerator.run(inputs[start : start + chunk], image_limit=limit)
+        outputs += [program.decode_output(output) for output in run.outputs]
+        cycles += run.cycles_per_image
+        advance(len(run.outputs))
+    return NetworkRun(np.stack(outputs), cycles=cycles, seconds=time.monotonic() - started)
+
+
+def trace_image(program, image_q, engine, name, **options):
+    """Run one image again with a waveform; returns the path of the VCD file."""
+    path = WAVES / f"{name}-{engine}.vcd"
+    with open_accelerator(program.config, engine, trace=path, **options) as accelerator:
+        _run_program(accelerator, program, [image_q], lambda count: None)
+    return path
