@@ -13,6 +13,8 @@ PRESETS = {
     "medium": {"rows": 16, "lanes": 16},
     "large": {"rows": 32, "lanes": 32},
 }
+DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
+                "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (1, 64)}
 MULTIPLIERS = ("25x18", "27x18", "18x18")
 
 
@@ -67,9 +69,7 @@ class HardwareConfig:
             raise FitError(f"configuration: req_lanes={self.req_lanes} must be a power of two up to rows={self.rows}")
         if self.group_bytes > self.lanes:
             raise FitError(f"configuration: req_lanes={self.req_lanes} must not exceed lanes={self.lanes}")
-        limits = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
-                  "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (1, 64)}
-        for name, (low, high) in limits.items():
+        for name, (low, high) in DEPTH_LIMITS.items():
             value = getattr(self, name)
             if not (_is_power_of_two(value) and low <= value <= high):
                 raise FitError(f"configuration: {name}={value} must be a power of two from {low} to {high}")
@@ -133,6 +133,11 @@ class HardwareConfig:
     def param_group_depth(self):
         """Depth of the parameter table: one entry serves a group of req_lanes channels."""
         return max(2, self.param_depth // self.req_lanes)
+
+    @property
+    def param_word_bits(self):
+        """Bits of one group's parameters: bias, 31-bit multiplier, 6-bit and 5-bit shift for each requantize lane."""
+        return self.req_lanes * (self.acc_bits + 42)
 
     @property
     def param_addr_bits(self):

@@ -22,18 +22,24 @@ HOST_READ_LATENCY = 2
 
 @module
 def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we, weight_we,
-              offset, wdata, soft_reset, counter_address, status, images, cycles, stalls, *, config):
+              offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status, images, cycles, stalls, *, config):
     """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
 
     host_*: address of a 32-bit word, write with data, read; a new access in every cycle. host_rdata: the word read
     HOST_READ_LATENCY cycles before. reg_we, program_we, param_we, weight_we with offset and wdata: the write one cycle
-    later, offset within the region. soft_reset: one cycle, the host asks for a soft reset. counter_address: layer whose
+    later, offset within the region;
+    weight_waddr, weight_wrow, weight_wpart: the same offset as word, row and part of the weight bank
+    (weight_wpart is None where a row is one part). soft_reset: one cycle, the host asks for a soft reset. counter_address: layer whose
     counters come back on cycles and stalls one cycle later. status, images: registers of the scheduler.
     Writes to addresses that do not exist change nothing; reads of them give 0.
     """
     region = REGION_SHIFT
     identity = config.acc_bits << 24 | config.req_lanes << 16 | config.lanes << 8 | config.rows
     layer_bits = config.layer_bits
+    part_bits = (config.lanes // 4 - 1).bit_length()
+    row_high = part_bits + (config.rows - 1).bit_length()
+    word_high = row_high + config.weight_addr_bits
+    offset_late = Signal(intbv(0)[region:])
     read_address = Signal(intbv(0)[24:])
     reading = Signal(bool(0))
 
@@ -48,9 +54,23 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
 
     @always(clk.posedge)
     def carry():
-        offset.next = host_addr[region:]
+        offset_late.next = host_addr[region:]
         wdata.next = host_wdata
         read_address.next = host_addr
+
+    @always_comb
+    def present():
+        offset.next = offset_late
+        weight_waddr.next = offset_late[word_high:row_high]
+        weight_wrow.next = offset_late[row_high:part_bits]
+
+    if weight_wpart is None:
+        select_part = ()
+    else:
+
+        @always_comb
+        def select_part():
+            weight_wpart.next = offset_late[part_bits:]
 
     @always_comb
     def address_counters():
@@ -72,4 +92,4 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
             elif read_address == REG_IDENTITY:
                 host_rdata.next = identity
 
-    return decode, carry, address_counters, read
+    return decode, carry, present, select_part, address_counters, read

@@ -72,12 +72,12 @@ def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
 
 
 @module
-def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result, result_valid, result_tag, *, config):
+def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *, config):
     """rows x lanes int8 multiply-accumulate: one word of activations against one word of weights a cycle.
 
     x: lanes int8 activations. w: rows x lanes int8 weights, row 0 lane 0 in the low byte. s_valid: the word counts.
     s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last word.
-    result: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config) over the tile's words,
+    result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config) over the tile's words,
     modulo 2^acc_bits. result_valid, result_tag: the tile is complete; both hold while enable is low.
     The consumer takes a result in the enabled cycle in which result_valid is high: the next tile may overwrite it.
     Latency mac_array_latency(config) enabled cycles, one word a cycle; everything holds while enable is low.
@@ -123,6 +123,6 @@ def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result, r
     def present():
         sum_valid.next = valid_pipe[last_stage - 1]
         sum_first.next = first_pipe[last_stage - 1]
-        result.next = joined
+        result_data.next = joined
 
     return cells, sums, follow, carry, present

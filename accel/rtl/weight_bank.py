@@ -31,14 +31,15 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
     """weight_depth words of rows x lanes bytes: one memory a row, written 32 bits at a time, read all rows at once.
 
     we, waddr, wrow, wpart, wdata: host write of 32-bit part wpart (lanes 4 * wpart .. 4 * wpart + 3) of row wrow in word
-    waddr; wpart has at least one bit, 0 where lanes is 4. enable, raddr: read, holds while enable is low.
+    waddr; wpart is None where a row is one part. enable, raddr: read, holds while enable is low.
     weights: rows x lanes int8, row 0 lane 0 in the low byte. presets: a memory image for each row, or ().
     Latency 1 enabled cycle for reads, 2 cycles for writes; a read and a write every cycle.
     """
     rows, parts = config.rows, config.lanes // 4
     write_valid = Signal(bool(0))
     write_address, write_row = Signal(intbv(0)[len(waddr):]), Signal(intbv(0)[len(wrow):])
-    write_part, write_data = Signal(intbv(0)[len(wpart):]), Signal(intbv(0)[32:])
+    write_part = None if parts == 1 else Signal(intbv(0)[len(wpart):])
+    write_data = Signal(intbv(0)[32:])
     words = [Signal(intbv(0)[config.word_bits:]) for _ in range(rows)]
     strobes = [Signal(intbv(0)[parts:] if parts > 1 else bool(0)) for _ in range(rows)]
     wide_data = ConcatSignal(*[write_data] * parts) if parts > 1 else write_data
@@ -48,8 +49,15 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
         write_valid.next = we
         write_address.next = waddr
         write_row.next = wrow
-        write_part.next = wpart
         write_data.next = wdata
+
+    if parts == 1:
+        take_part = ()
+    else:
+
+        @always(clk.posedge)
+        def take_part():
+            write_part.next = wpart
 
     decoders = [_row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts) for row in range(rows)]
     memories = [ram(clk, strobes[row], write_address, wide_data, enable, raddr, words[row], depth=config.weight_depth,
@@ -60,4 +68,4 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
     def present():
         weights.next = joined
 
-    return take, decoders, memories, present
+    return take, take_part, decoders, memories, present
