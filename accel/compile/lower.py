@@ -1,0 +1,132 @@
+"""Compiles a graph: prepare, fuse, choose walks, fold, pack, place, emit, predict; one pass a file."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from accel.compile.cost import program_cycles, stage_cycles
+from accel.compile.emit import descriptor_values, emit, fields_fit
+from accel.compile.fuse import Stage, fuse_pools
+from accel.compile.pack import pack_weights
+from accel.compile.parameters import Parameters, parameters
+from accel.compile.place import LARGEST, Needs, check_fit, fitted, place, smallest_depth
+from accel.compile.prepare import prepare
+from accel.compile.program import LayerPlan, Program
+from accel.compile.walks import Walk, walks
+from accel.errors import FitError
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A stage with the walk that was chosen for it."""
+
+    stage: Stage
+    walk: Walk
+    params: Parameters
+    cycles: int
+    needs: Needs
+
+
+def compile_graph(graph, config):
+    """The Program that runs `graph` on a build of `config`.
+
+    Raises UnsupportedError for a layer that the hardware does not have, RangeError for an accumulator that
+    may overflow, FitError for a memory that is too small (with the option that helps). The result is
+    deterministic.
+    """
+    return _assemble(graph, _choose(_candidates(graph, config), config), config)
+
+
+def fit_config(graph, config):
+    """`config` with the smallest memory depths that hold `graph`.
+
+    The weight bank gets the smallest depth at all, every layer's walk the fastest that this leaves room for.
+    """
+    candidates = _candidates(graph, config)
+    least = sum(min(item.needs.weights for item in options) for options in candidates)
+    weight_depth = smallest_depth("weight_depth", least)
+    roomy = replace(config, weight_depth=weight_depth, line_depth=LARGEST["line_depth"])
+    return fitted([item.needs for item in _choose(candidates, roomy)], config)
+
+
+def _candidates(graph, config):
+    """For every stage its possible lowerings, fastest first, fewer words among equals."""
+    stages = fuse_pools(prepare(graph))
+    found = []
+    for index, stage in enumerate(stages):
+        first, last = index == 0, index == len(stages) - 1
+        options = [_lower(stage, walk, config, first, last)
+                   for walk in walks(stage, config, from_stream=first)]
+        found.append(sorted(options, key=lambda item: (item.cycles, item.needs.weights, item.needs.line)))
+    return found
+
+
+def _lower(stage, walk, config, first, last):
+    params = parameters(stage, walk, config)
+    cycles = stage_cycles(stage, walk, params, config, first=first, last=last)
+    output = stage.output
+    output_bytes = output.elements * (4 if output.bits == 32 else 1)
+    pool = output.width * params.pixel_groups if stage.pool is not None else 0
+    needs = Needs(stage.name, walk.weight_words, params.pixel_groups,
+                  0 if first else -(-stage.layer.input.elements // config.lanes),
+                  0 if last else -(-output_bytes // config.lanes), walk.line_words, pool)
+    return Lowered(stage, walk, params, cycles, needs)
+
+
+def _choose(candidates, config):
+    """The fastest lowering of every stage that fits the line buffer.
+
+    While the weight bank is too small the stage that loses the fewest cycles by it takes fewer weights.
+    Where nothing fits the smallest is taken, so that the error names the least that is needed.
+    """
+    usable = [[item for item in options if _fits(item, config)]
+              or [min(options, key=lambda item: item.needs.line)] for options in candidates]
+    chosen = [options[0] for options in usable]
+    while sum(item.needs.weights for item in chosen) > config.weight_depth:
+        savings = []
+        for index, options in enumerate(usable):
+            smaller = [item for item in options if item.needs.weights < chosen[index].needs.weights]
+            if smaller:
+                savings.append((smaller[0].cycles - chosen[index].cycles, index, smaller[0]))
+        if not savings:
+            break
+        _, index, item = min(savings, key=lambda saving: saving[:2])
+        chosen[index] = item
+    return chosen
+
+
+def _fits(item, config):
+    """The line buffer holds it, and so do the descriptor's fields."""
+    return item.needs.line <= config.line_depth and fields_fit(item.walk.fields, config)
+
+
+def _assemble(graph, lowered, config):
+    needs = [item.needs for item in lowered]
+    try:
+        check_fit(needs, config)
+    except FitError as error:
+        raise FitError(f"{graph.name}: {error}") from None
+    plans, descriptors = [], []
+    for index, (item, where) in enumerate(zip(lowered, place(needs, config), strict=True)):
+        first, last = index == 0, index == len(lowered) - 1
+        stage, walk = item.stage, item.walk
+        in_words = -(-stage.layer.input.elements // config.lanes)
+        output_bytes = stage.output.elements * (4 if stage.output.bits == 32 else 1)
+        values = descriptor_values(stage, walk, item.params, where, in_words, first=first, last=last)
+        descriptors.append(emit(stage, values, config))
+        plans.append(LayerPlan(
+            name=stage.name, output_name=stage.output_name, op=stage.layer.op, walk=walk.kind,
+            predicted_cycles=item.cycles, mac_count=stage.layer.macs,
+            weight_base=where.weight_base, weight_words=walk.weight_words,
+            param_base=where.param_base, param_groups=item.params.pixel_groups,
+            in_base=where.in_base, in_words=in_words,
+            out_base=where.out_base, out_words=-(-output_bytes // config.lanes),
+            line_words=walk.line_words, pool_entries=item.needs.pool,
+            input=stage.layer.input, output=stage.output))
+    columns = [np.concatenate([getattr(item.params, name) for item in lowered])
+               for name in ("bias", "multiplier", "shifts")]
+    return Program(
+        config=config, graph_name=graph.name, layers=tuple(plans), descriptors=np.stack(descriptors),
+        weights=np.concatenate([pack_weights(item.walk, config) for item in lowered]),
+        bias=columns[0].astype(np.int32), multiplier=columns[1].astype(np.uint32),
+        shifts=columns[2].astype(np.uint32), predicted_cycles=program_cycles(plans, config))

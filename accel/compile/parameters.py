@@ -1,0 +1,94 @@
+"""Folds zero point and packing offset into the bias, proves the ranges, fills the parameter table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from accel import reference
+from accel.errors import RangeError
+from accel.fixedpoint import INT32_MAX, INT32_MIN, wrap
+from accel.rtl.mac_array import word_offset
+
+SHIFT2_LOW = 8  # position of the second shift in an entry's shifts word
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Entries of the parameter table of one stage; entry i serves lane i % req_lanes of group i // req_lanes.
+
+    groups, last_groups: groups of a full tile and of the last one; pixel_groups: groups of all tiles;
+    last_count: valid bytes of the pixel's last group.
+    """
+
+    bias: np.ndarray
+    multiplier: np.ndarray
+    shifts: np.ndarray
+    groups: int
+    last_groups: int
+    last_count: int
+    round_away: bool
+    pixel_groups: int
+
+
+def fold_bias(layer, walk, config):
+    """The bias that the hardware adds: bias - zero point * sum of weights - offset of the array, modulo 2^32.
+
+    Raises RangeError unless the final accumulator fits the accumulators of `config` and the folded bias fits
+    int32.
+    """
+    reference.check_accumulators(layer)
+    low, high = reference.accumulator_bounds(layer)
+    limit = 2 ** (config.acc_bits - 1)
+    bad = np.flatnonzero((low < -limit) | (high >= limit))
+    if bad.size:
+        channel = int(bad[0])
+        raise RangeError(f"{layer.name}: the accumulator of channel {channel} may reach {int(low[channel])}.."
+                         f"{int(high[channel])}, outside {config.acc_bits} bits; build with acc_bits=32")
+    sums = layer.weights.reshape(layer.weights.shape[0], -1).sum(axis=1)
+    folded = layer.bias - layer.input.zero_point * sums
+    bad = np.flatnonzero((folded < INT32_MIN) | (folded > INT32_MAX))
+    if bad.size:
+        channel = int(bad[0])
+        raise RangeError(f"{layer.name}: the bias of channel {channel} becomes {int(folded[channel])} with "
+                         "the zero "
+                         "point folded in, outside int32; use a smaller bias or smaller weights")
+    return wrap(folded - walk.tile_words * word_offset(config), 32)
+
+
+def split_shift(requantize):
+    """(round_away, first shift, second shift) of a rounding rule: one datapath serves all three."""
+    shift = requantize.shift
+    if requantize.rule == "gemmlowp":
+        return False, np.where(shift >= 0, 31 - shift, 31), np.maximum(-shift, 0)
+    return requantize.rule == "half_away", shift, np.zeros_like(shift)
+
+
+def parameters(stage, walk, config):
+    """The Parameters of one stage. A raw stage uses one channel a group, in lane 0."""
+    layer = stage.layer
+    channels, lanes = layer.output.channels, config.req_lanes
+    bias = fold_bias(layer, walk, config)
+    raw = layer.requantize is None
+    if raw:
+        away, multiplier = False, np.zeros(channels, dtype=np.int64)
+        shifts = np.zeros(channels, dtype=np.int64)
+    else:
+        away, shift1, shift2 = split_shift(layer.requantize)
+        multiplier, shifts = layer.requantize.multiplier, shift1 | shift2 << SHIFT2_LOW
+    per_group = 1 if raw else lanes
+    groups = config.rows // per_group
+    last_channels = channels - (walk.tiles - 1) * config.rows
+    last_groups = -(-last_channels // per_group)
+    total = (walk.tiles - 1) * groups + last_groups
+    entries = [_spread(values, total, per_group, lanes) for values in (bias, multiplier, shifts)]
+    last_count = 4 if raw else last_channels - (last_groups - 1) * per_group
+    return Parameters(*entries, groups, last_groups, last_count, bool(away), total)
+
+
+def _spread(values, groups, per_group, lanes):
+    """Place channel values: `per_group` lanes of every group of `lanes` entries, the others zero."""
+    grid = np.zeros((groups, lanes), dtype=np.int64)
+    filled = np.zeros(groups * per_group, dtype=np.int64)
+    filled[:len(values)] = values
+    grid[:, :per_group] = filled.reshape(groups, per_group)
+    return grid.reshape(-1)

@@ -1,0 +1,99 @@
+"""Gives every stage its place in the memories and says which memory is too small.
+
+Weights and parameters lie one stage after the other. Activations alternate between the two ends of the
+activation memory, so that a stage's input and output never overlap.
+"""
+
+from dataclasses import dataclass, replace
+
+from accel.config import DEPTH_LIMITS
+from accel.errors import FitError
+
+SMALLEST = {option: low for option, (low, _) in DEPTH_LIMITS.items()}
+LARGEST = {option: high for option, (_, high) in DEPTH_LIMITS.items()}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """First words of one stage; in_base and out_base are 0 where the stage reads or writes the stream."""
+
+    weight_base: int
+    param_base: int
+    in_base: int
+    out_base: int
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Words or entries that one stage needs of every memory."""
+
+    name: str
+    weights: int
+    param_groups: int
+    in_words: int
+    out_words: int
+    line: int
+    pool: int
+
+
+def place(needs, config):
+    """One Placement a stage. Raises FitError that names the memory, the need and the option that helps."""
+    check_fit(needs, config)
+    placements, weight_base, param_base, in_base = [], 0, 0, 0
+    for index, need in enumerate(needs):
+        out_base = config.act_depth - need.out_words if index % 2 and need.out_words else 0
+        placements.append(Placement(weight_base, param_base, in_base, out_base))
+        weight_base += need.weights
+        param_base += need.param_groups
+        in_base = out_base
+    return placements
+
+
+def memory_needs(needs, config):
+    """{option of HardwareConfig: (smallest value that fits, what it is for)} of a whole program."""
+    params = sum(need.param_groups for need in needs) * config.req_lanes
+    act_name, act_words = _largest(needs, lambda need: need.in_words + need.out_words)
+    line_name, line_words = _largest(needs, lambda need: need.line)
+    pool_name, pool_entries = _largest(needs, lambda need: need.pool)
+    return {
+        "weight_depth": (sum(need.weights for need in needs), "the weights of all layers"),
+        "param_depth": (params, "the parameters of all layers"),
+        "act_depth": (act_words, f"{act_name}: input and output together"),
+        "line_depth": (line_words, f"{line_name}: its line buffer"),
+        "pool_depth": (pool_entries, f"{pool_name}: its pooling rows"),
+        "max_layers": (len(needs), "the layers of the program"),
+    }
+
+
+def _largest(needs, measure):
+    need = max(needs, key=measure)
+    return need.name, measure(need)
+
+
+def check_fit(needs, config):
+    """Raise FitError for the first memory that is too small."""
+    for option, (needed, purpose) in memory_needs(needs, config).items():
+        available = getattr(config, option)
+        if needed > available:
+            raise FitError(f"{purpose} need {needed} entries but {option} is {available}; raise {option} to "
+                           f"{smallest_depth(option, needed)}{_alternative(option)}")
+
+
+def _alternative(option):
+    if option in ("weight_depth", "act_depth"):
+        return " or choose a larger array (rows, lanes)"
+    if option == "line_depth":
+        return " or raise lanes"
+    return ""
+
+
+def smallest_depth(option, needed):
+    """Smallest depth that can be built and holds `needed` entries."""
+    return max(SMALLEST[option], 1 << max(0, needed - 1).bit_length())
+
+
+def fitted(needs, config):
+    """`config` with the smallest depths that hold a program. Raises FitError beyond what can be built."""
+    depths = {option: smallest_depth(option, needed)
+              for option, (needed, _) in memory_needs(needs, config).items()}
+    return replace(config, **depths)

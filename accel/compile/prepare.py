@@ -1,0 +1,85 @@
+"""Passes that rewrite a graph into layers that the accelerator has: a graph in, an equivalent graph out.
+
+The reference gives the same integers before and after; names of layers that stay are kept.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from accel.errors import UnsupportedError
+from accel.ir import INPUT_NAME, Conv2D, Requantize
+
+
+def check_supported(graph):
+    """Raise UnsupportedError, naming the layer and the way out, for what this hardware cannot run."""
+    tensors = [(INPUT_NAME, graph.input), *((layer.name, layer.output) for layer in graph.layers)]
+    for name, tensor in tensors:
+        if tensor.bits not in (8, 32):
+            raise UnsupportedError(f"{name}: {tensor.bits}-bit activations are not supported by this "
+                                   "hardware; "
+                                   "export the model with 8-bit activations")
+
+
+def drop_trivial_pools(graph):
+    """Remove every max pool that passes its input through; at least one layer stays."""
+    layers, name = [], INPUT_NAME
+    for layer in graph.layers:
+        if is_trivial_pool(layer) and (layers or len(graph.layers) > 1):
+            continue
+        layers.append(replace(layer, input_name=name))
+        name = layer.name
+    return graph.with_layers(layers or graph.layers[-1:])
+
+
+def is_trivial_pool(layer):
+    """A 1x1 window at every position of its input."""
+    return layer.op == "maxpool" and tuple(layer.kernel) == (1, 1) and layer.output.shape == layer.input.shape
+
+
+def insert_identities(graph):
+    """Put an identity 1x1 convolution before every max pool that follows the input or a max pool."""
+    layers, name, before = [], INPUT_NAME, None
+    used = {layer.name for layer in graph.layers}
+    for layer in graph.layers:
+        if layer.op == "maxpool" and (before is None or before.op == "maxpool"):
+            identity = _identity(_free_name(f"{layer.name}_in", used), name, layer.input)
+            layers.append(identity)
+            name = identity.name
+        layers.append(replace(layer, input_name=name))
+        name, before = layer.name, layer
+    return graph.with_layers(layers)
+
+
+def _free_name(name, used):
+    while name in used:
+        name += "_"
+    used.add(name)
+    return name
+
+
+def _identity(name, input_name, tensor):
+    """y = zero point + ((x - zero point) * 1 * 2^30 + 2^29) >> 30 = x."""
+    channels = tensor.channels
+    weights = np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
+    rule = Requantize("half_up", np.full(channels, 2**30), np.full(channels, 30), *tensor.qrange)
+    bias = np.zeros(channels, dtype=np.int64)
+    return Conv2D(name, input_name, tensor, tensor, weights, 8, np.ones(channels), bias, (1, 1),
+                  (0, 0, 0, 0), rule)
+
+
+def stream_dense(graph):
+    """Write a first dense layer as a convolution over its whole input: only those read the stream."""
+    first = graph.layers[0]
+    if first.op != "dense":
+        return graph
+    weights = first.weights.reshape(-1, *first.input.shape)
+    conv = Conv2D(first.name, first.input_name, first.input, first.output, weights, first.weight_bits,
+                  first.weight_scale, first.bias, (1, 1), (0, 0, 0, 0), first.requantize, first.notes)
+    return graph.with_layers((conv, *graph.layers[1:]))
+
+
+def prepare(graph):
+    """All passes of this file, in order."""
+    check_supported(graph)
+    return insert_identities(stream_dense(drop_trivial_pools(graph)))

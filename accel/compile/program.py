@@ -1,0 +1,154 @@
+"""A compiled network: descriptors, memory contents, and how an image goes in and comes out."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from accel.config import HardwareConfig
+from accel.descriptor import (
+    DESCRIPTOR_STRIDE,
+    FIELDS,
+    REGION_DESCRIPTORS,
+    REGION_PARAMETERS,
+    REGION_SHIFT,
+    REGION_WEIGHTS,
+    host_address,
+    pack_descriptor,
+    unpack_descriptor,
+)
+from accel.errors import FitError, ModelError, RangeError
+from accel.ir import TensorType
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What one run of the accelerator does, for reports and comparisons.
+
+    name: the layer with the weights; output_name: the graph layer whose output comes out (a fused pool's
+    name).
+    walk: rows, strip, flat or dense (accel/compile/walks.py). predicted_cycles: from start to start of the
+    next layer.
+    """
+
+    name: str
+    output_name: str
+    op: str
+    walk: str
+    predicted_cycles: int
+    mac_count: int
+    weight_base: int
+    weight_words: int
+    param_base: int
+    param_groups: int
+    in_base: int
+    in_words: int
+    out_base: int
+    out_words: int
+    line_words: int
+    pool_entries: int
+    input: TensorType
+    output: TensorType
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything that a host loads, and the encoding of inputs and outputs.
+
+    descriptors: uint32 [layers, DESCRIPTOR_STRIDE], unused words 0. weights: uint8 [words, rows, lanes].
+    bias: int32, multiplier: uint32, shifts: uint32, one per entry of the parameter table.
+    predicted_cycles: one image, from the first input beat taken to the last output beat given.
+    """
+
+    config: HardwareConfig
+    graph_name: str
+    layers: tuple
+    descriptors: np.ndarray = field(repr=False)
+    weights: np.ndarray = field(repr=False)
+    bias: np.ndarray = field(repr=False)
+    multiplier: np.ndarray = field(repr=False)
+    shifts: np.ndarray = field(repr=False)
+    predicted_cycles: int = 0
+
+    @property
+    def input(self):
+        """TensorType of the input image."""
+        return self.layers[0].input
+
+    @property
+    def output(self):
+        """TensorType of the output."""
+        return self.layers[-1].output
+
+    @property
+    def mac_count(self):
+        """Multiply-accumulates of one image."""
+        return sum(layer.mac_count for layer in self.layers)
+
+    @property
+    def utilization(self):
+        """Share of the array's multiply-accumulates that one image uses while it runs."""
+        return self.mac_count / (self.predicted_cycles * self.config.rows * self.config.lanes)
+
+    @property
+    def input_beats(self):
+        """Stream beats of one input image."""
+        return self.layers[0].in_words
+
+    @property
+    def output_beats(self):
+        """Stream beats of one output."""
+        return self.layers[-1].out_words
+
+    def host_writes(self):
+        """[(address, data)] that load the program through the host port: descriptors, parameters, weights."""
+        writes = []
+        for layer, words in enumerate(self.descriptors.tolist()):
+            base = host_address(REGION_DESCRIPTORS, layer * DESCRIPTOR_STRIDE)
+            writes += [(base + word, data) for word, data in enumerate(words)]
+        for kind, column in enumerate((self.bias, self.multiplier, self.shifts)):
+            base = host_address(REGION_PARAMETERS, kind)
+            entries = column.astype(np.uint32).tolist()
+            writes += [(base + 4 * index, data) for index, data in enumerate(entries)]
+        words = np.ascontiguousarray(self.weights).view("<u4").reshape(-1)
+        if words.size > 1 << REGION_SHIFT:
+            raise FitError(f"{self.graph_name}: {words.size} weight words of 32 bits exceed the host port's "
+                           f"{1 << REGION_SHIFT}; preset the weights from memory images")
+        base = host_address(REGION_WEIGHTS, 0)
+        writes += [(base + index, data) for index, data in enumerate(words.tolist())]
+        return writes
+
+    def encode_input(self, q):
+        """One image of integers [H, W, C] -> bytes of whole beats."""
+        q = np.asarray(q)
+        if q.shape != self.input.shape:
+            raise ModelError(f"{self.graph_name}: input must have shape {self.input.shape}, not {q.shape}")
+        low, high = self.input.qrange
+        if q.dtype.kind not in "iu" or q.min() < low or q.max() > high:
+            raise RangeError(f"{self.graph_name}: input must be integers in {low}..{high}")
+        data = q.astype(np.int8).tobytes()
+        return data.ljust(self.input_beats * self.config.lanes, b"\0")
+
+    def decode_output(self, data):
+        """Bytes of the output stream -> int64 [H, W, C]; bytes behind the last element are ignored."""
+        kind = np.dtype("<i4") if self.output.bits == 32 else np.dtype("<i1")
+        size = self.output.elements * kind.itemsize
+        if len(data) < size:
+            raise ModelError(f"{self.graph_name}: output has {len(data)} bytes, {size} are needed")
+        return np.frombuffer(bytes(data[:size]), dtype=kind).astype(np.int64).reshape(self.output.shape)
+
+    def truncated(self, count):
+        """The first `count` layers as a program that puts out the last one's result, to compare layers."""
+        if not 1 <= count <= len(self.layers):
+            raise ModelError(f"{self.graph_name}: has {len(self.layers)} layers, not {count}")
+        if count == len(self.layers):
+            return self
+        descriptors = self.descriptors[:count].copy()
+        values = unpack_descriptor(descriptors[-1])
+        values.update(to_stream=1, out_base=0)
+        values.pop("magic")
+        descriptors[-1, :len(FIELDS)] = 0
+        words = pack_descriptor(values, self.config)
+        descriptors[-1, :len(words)] = words
+        last = replace(self.layers[count - 1], out_base=0)
+        return replace(self, layers=(*self.layers[:count - 1], last), descriptors=descriptors,
+                       predicted_cycles=sum(layer.predicted_cycles for layer in self.layers[:count]))

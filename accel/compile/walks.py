@@ -1,0 +1,183 @@
+"""How a stage's input is walked: the geometry of the line buffer and the order of the weights.
+
+A `Walk` fixes every descriptor field of feeder and window walker. Four kinds:
+  rows   each kernel row is a run of KW * IC contiguous bytes of a ring row; stored rows follow one another.
+  strip  the ring interleaves its rows pixel by pixel, so that a whole window is one run; the weights are
+  stored once per rotation of the ring, with zeros in the slots that the window does not cover.
+  flat   a kernel as large as the unpadded input: the input is one run of bytes, one window.
+  dense  the same run, straight from the activation memory.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from accel.descriptor import OP_CONV, OP_DENSE
+from accel.errors import UnsupportedError
+
+_NO_FEEDER = dict.fromkeys(
+    ("prefill_words", "ring_slots_minus1", "top_rows", "data_rows_minus1", "bottom_rows", "need_rows",
+     "row_elements_minus1", "element_bytes_minus1", "element_gap", "slot_step", "data_offset", "row_step",
+     "pixel_step", "line_kh_step", "line_row_step", "weight_row_step"), 0)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One way to run a stage's multiply-accumulates.
+
+    kernel_rows, kernel_words: words of a tile are kernel_rows * kernel_words. rotations: sets of weights.
+    line_words: words of the line buffer that are used. fields: the descriptor fields of feeder and window
+    walker; weight_row_step and weight_ring_words are in it. weight_bytes: int8 [rotations, OC, kernel_rows,
+    bytes of a row].
+    """
+
+    kind: str
+    op: int
+    rows: int
+    columns: int
+    tiles: int
+    kernel_rows: int
+    kernel_words: int
+    rotations: int
+    line_words: int
+    fields: dict
+    weight_bytes: np.ndarray = field(repr=False)
+
+    @property
+    def tile_words(self):
+        """Words of one tile: the accumulator receives the array's constant offset this often."""
+        return self.kernel_rows * self.kernel_words
+
+    @property
+    def weight_words(self):
+        """Words of the weight bank."""
+        return self.rotations * self.tiles * self.tile_words
+
+
+def walks(stage, config, *, from_stream):
+    """All walks that are possible for a stage; the caller picks the fastest one that fits its memories.
+
+    KH + SH slots let the feeder write ahead of the window; KH slots are the least that a window needs.
+    """
+    layer = stage.layer
+    if layer.op == "dense" or _covers_input(layer):
+        return [_whole_input(layer, config, from_stream)]
+    top, bottom, _, _ = _used_pads(stage)
+    if layer.input.height + top + bottom < layer.kernel[0] or top >= layer.kernel[0]:
+        raise UnsupportedError(f"{layer.name}: pads {layer.pads} of kernel {tuple(layer.kernel)} make "
+                               "windows that hold "
+                               "no input row; use pads smaller than the kernel")
+    kernel, stride = layer.kernel[0], layer.stride[0]
+    all_rows = (stage.computed_size[0] - 1) * stride + kernel
+    slots = range(min(kernel + stride, all_rows), kernel - 1, -1)
+    return [make(stage, config, count) for make in (_rows, _strip) for count in slots]
+
+
+def _covers_input(layer):
+    return tuple(layer.kernel) == layer.input.shape[:2] and not any(layer.pads)
+
+
+def _used_pads(stage):
+    """Pads (top, bottom, left, right) that the needed windows reach; bottom and right may be negative."""
+    layer = stage.layer
+    rows, columns = stage.computed_size
+    top, _, left, _ = layer.pads
+    bottom = (rows - 1) * layer.stride[0] + layer.kernel[0] - top - layer.input.height
+    right = (columns - 1) * layer.stride[1] + layer.kernel[1] - left - layer.input.width
+    return top, bottom, left, right
+
+
+def _words(byte_count, config):
+    return -(-byte_count // config.lanes)
+
+
+def _whole_input(layer, config, from_stream):
+    """flat or dense: one window over the whole input, one run of bytes."""
+    size = layer.input.elements
+    words = _words(size, config)
+    tiles = -(-layer.output.channels // config.rows)
+    weights = layer.weights.reshape(1, layer.output.channels, 1, size)
+    fields = dict(_NO_FEEDER, weight_ring_words=1, line_ring_words=1)
+    if not from_stream:
+        return Walk("dense", OP_DENSE, 1, 1, tiles, 1, words, 1, 0, fields, weights)
+    fields.update(need_rows=1, row_step=1, element_bytes_minus1=size - 1, line_ring_words=words)
+    return Walk("flat", OP_CONV, 1, 1, tiles, 1, words, 1, words, fields, weights)
+
+
+def _common_fields(stage, slots):
+    """Fields of feeder and window that rows and strip share."""
+    layer = stage.layer
+    top, bottom, _, _ = _used_pads(stage)
+    return {
+        "ring_slots_minus1": slots - 1,
+        "top_rows": top,
+        "data_rows_minus1": layer.input.height + min(bottom, 0) - 1,
+        "bottom_rows": max(bottom, 0),
+        "need_rows": layer.kernel[0],
+        "row_step": layer.stride[0],
+    }
+
+
+def _rows(stage, config, slots):
+    layer = stage.layer
+    _, kernel_height, kernel_width, channels = layer.weights.shape
+    top, _, left, right = _used_pads(stage)
+    rows, columns = stage.computed_size
+    row_bytes = layer.input.width * channels
+    slot_words = _words((left + layer.input.width + max(right, 0)) * channels, config)
+    ring_words = slots * slot_words
+    kernel_words = _words(kernel_width * channels, config)
+    tiles = -(-layer.output.channels // config.rows)
+    prefill = ring_words if left or right > 0 else top * slot_words
+    fields = _common_fields(stage, slots) | {
+        "prefill_words": prefill,
+        "row_elements_minus1": 0,
+        "element_bytes_minus1": row_bytes - 1,
+        "element_gap": 0,
+        "slot_step": slot_words * config.lanes,
+        "data_offset": left * channels,
+        "pixel_step": layer.stride[1] * channels,
+        "line_kh_step": slot_words,
+        "line_row_step": layer.stride[0] % slots * slot_words,
+        "line_ring_words": ring_words,
+        "weight_row_step": 0,
+        "weight_ring_words": 1,
+    }
+    weights = layer.weights.reshape(1, -1, kernel_height, kernel_width * channels)
+    return Walk("rows", OP_CONV, rows, columns, tiles, kernel_height, kernel_words, 1, ring_words, fields,
+                weights)
+
+
+def _strip(stage, config, slots):
+    layer = stage.layer
+    out_channels, kernel_height, kernel_width, channels = layer.weights.shape
+    top, _, left, right = _used_pads(stage)
+    rows, columns = stage.computed_size
+    column_bytes = slots * channels
+    ring_words = _words((left + layer.input.width + max(right, 0)) * column_bytes, config)
+    kernel_words = _words(kernel_width * column_bytes, config)
+    tiles = -(-out_channels // config.rows)
+    rotations = min(rows, slots // math.gcd(slots, layer.stride[0]))
+    fields = _common_fields(stage, slots) | {
+        "prefill_words": ring_words if left or right > 0 or top else 0,
+        "row_elements_minus1": layer.input.width - 1,
+        "element_bytes_minus1": channels - 1,
+        "element_gap": (slots - 1) * channels,
+        "slot_step": channels,
+        "data_offset": left * column_bytes,
+        "pixel_step": layer.stride[1] * column_bytes,
+        "line_kh_step": 0,
+        "line_row_step": 0,
+        "line_ring_words": ring_words,
+        "weight_row_step": tiles * kernel_words if rotations > 1 else 0,
+        "weight_ring_words": rotations * tiles * kernel_words if rotations > 1 else 1,
+    }
+    weights = np.zeros((rotations, out_channels, 1, kernel_width, slots, channels), dtype=np.int64)
+    for rotation in range(rotations):
+        for row in range(kernel_height):
+            slot = (rotation * layer.stride[0] + row) % slots
+            weights[rotation, :, 0, :, slot] = layer.weights[:, row]
+    weights = weights.reshape(rotations, out_channels, 1, kernel_width * column_bytes)
+    return Walk("strip", OP_CONV, rows, columns, tiles, 1, kernel_words, rotations, ring_words, fields,
+                weights)
