@@ -68,16 +68,16 @@ def run_reference(graph, q):
 
 
 def run_network(graph, program, q, engine, *, layers=False, advance=lambda count: None, **options):
-    """Run images on an engine and compare the output (with `layers`: that of every layer) with the reference.
+    """Run images on an engine and compare the output, with `layers` that of every layer, with the reference.
 
-    q: input integers [N, H, W, C]. advance(count) is called as images come out. options go to open_accelerator.
-    The other layers are run as truncated programs on the same hardware, the whole network last.
+    q: input integers [N, H, W, C]. advance(count) is called as images come out; options go to
+    open_accelerator. The other layers run as truncated programs on the same hardware, the whole network last.
     """
     expected = reference.run(graph, q)
-    programs = [
-        (program.layers[n - 1].output_name, program.truncated(n)) for n in range(1, len(program.layers))
-    ]
-    programs = (programs if layers else []) + [(graph.layers[-1].name, program)]
+    programs = [(graph.layers[-1].name, program)]
+    if layers:
+        parts = range(1, len(program.layers))
+        programs = [(program.layers[n - 1].output_name, program.truncated(n)) for n in parts] + programs
     mismatches = []
     with open_accelerator(program.config, engine, **options) as accelerator:
         for layer, part in programs:

@@ -34,15 +34,15 @@ def echo_top(
     host_read,
     host_rdata,
     *,
-    cfg,
+    config,
 ):
     """Put out every beat xor parameter word 0; REG_LAYERS is the number of beats of an image less one.
 
     The last beat of an image keeps all but one byte. Counter 0 counts the cycles with a beat accepted.
     Latency 1 cycle from beat to beat; host reads take 2 cycles.
     """
-    width = cfg.word_bits
-    all_bytes = 2**cfg.lanes - 1
+    width = config.word_bits
+    all_bytes = 2**config.lanes - 1
     enabled, failed, abort = (Signal(bool(0)) for _ in range(3))
     mask = Signal(intbv(0)[min(32, width) :])
     last_index, index = (Signal(intbv(0)[16:]) for _ in range(2))

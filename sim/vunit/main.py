@@ -50,17 +50,20 @@ def parse(argv):
 
 
 def add_case(vunit, case, folder, seed):
-    """One library per case: the converted files, the bench, and one VUnit configuration per stall pattern."""
+    """One library per case: the converted files, the bench, and a VUnit configuration for the first and last pattern."""
     ports = ordered_ports(case.block, case.ports())
     converted = convert_block(case.block, ports, dict(case.params), hdl="vhdl")
     folder.mkdir(parents=True, exist_ok=True)
     bench = folder / f"tb_{case.name}.vhd"
-    bench.write_text(bench_text(case.name, converted.top, describe_ports(ports), converted.directions))
+    text = bench_text(
+        case.name, converted.top, describe_ports(ports), converted.directions, case.vhdl_compare
+    )
+    bench.write_text(text)
     library = vunit.add_library(case.name)
     library.add_source_files([str(path) for path in (*converted.paths, bench)], vhdl_standard="2008")
     entity = library.test_bench(bench.stem)
     entity.set_sim_option("ghdl.sim_flags", GHDL_OPTIONS)
-    for stalls in case.stalls:
+    for stalls in case.stalls[:: max(1, len(case.stalls) - 1)]:
         trace = folder / f"{case.name}-{stalls}.txt"
         record_case(case, converted.directions, stalls, seed, trace)
         entity.add_config(stalls, generics={"trace_file": str(trace.resolve())})
