@@ -28,8 +28,8 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
     words_left, rows_left = [Signal(intbv(0)[16:]) for _ in range(2)]
     elements_left = Signal(modbv(0)[16:])
     element_left = Signal(intbv(0)[17:])
-    source_offset, rotation = [Signal(modbv(0)[lane_bits:]) for _ in range(2)]
-    room, count = [Signal(intbv(0)[lane_bits + 1:]) for _ in range(2)]
+    room, count = [Signal(intbv(0)[lane_bits + 1:]) for _ in range(2)]  # room: bytes left in the source word
+    distance, rotation = [Signal(modbv(0)[lane_bits:]) for _ in range(2)]
     position, element_start, element_step, slot_base = [Signal(modbv(0)[address_bits:]) for _ in range(4)]
     pad_word = ConcatSignal(*[pad_value] * lanes)
     slot = Signal(intbv(0)[8:])
@@ -38,7 +38,6 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
 
     @always_comb
     def measure():
-        room.next = lanes - source_offset
         words_used.next = words_left == 0
         top_ends.next = rows_left == 0
 
@@ -54,12 +53,14 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
             (state == feeder_state.FILL and not padding and element_left >= room) or state == feeder_state.DROP)
         row_starts.next = ((state == feeder_state.ROW and slots_free > 0)
                            or (state == feeder_state.TOP and not top_ends))
-        rotation.next = source_offset - position[lane_bits:]
+        # The source byte at lanes - room goes to position mod lanes: right by -(room + position).
+        distance.next = room[lane_bits:] + position[lane_bits:]
 
     @always_comb
     def conclude():
         row_ends.next = filling and element_ends and elements_left == 0
         taken.next = s_valid and source_ready
+        rotation.next = ~distance + 1
 
     @always_comb
     def report():
@@ -146,7 +147,7 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
         element_step.next = element_bytes_minus1[address_bits:] + element_gap + 1
         if start:
             position.next = 0
-            source_offset.next = 0
+            room.next = lanes
             elements_left.next = prefill_words
         elif state == feeder_state.PREFILL:
             if elements_left != 0:
@@ -158,10 +159,13 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
             element_left.next = element_bytes_minus1 + 1
             elements_left.next = row_elements_minus1
             if padding:
-                source_offset.next = 0
+                room.next = lanes
         elif filling:
             if not padding:
-                source_offset.next = source_offset + count[lane_bits:]
+                if element_left >= room:
+                    room.next = lanes
+                else:
+                    room.next = room - count
             if element_ends:
                 position.next = element_start + element_step
                 element_start.next = element_start + element_step
