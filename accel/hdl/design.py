@@ -9,7 +9,7 @@ from pathlib import Path
 import accel
 from accel.hdl.elaborate import Elaboration, clean_myhdl
 from accel.hdl.errors import ConversionError
-from accel.hdl.naming import check_name, describe, is_reserved, parameter_suffix, unique
+from accel.hdl.naming import check_name, describe, file_names, is_reserved, parameter_suffix, unique
 from accel.hdl.ports import PortType
 from accel.hdl.translate import INSTANCE_WRITERS, WRITERS, translate
 from accel.rtl import hierarchy
@@ -142,7 +142,7 @@ class _Conversion:
                 modules.append(module)
 
         visit(top)
-        _assign_names(modules, top, name or top.kind)
+        _assign_names(modules, top, name or top.kind, self.memory_files)
         names = {module.token: module.name for module in modules}
         writer = WRITERS[self.hdl]
         for module in modules:
@@ -185,11 +185,11 @@ def _all_parameters(module, given):
     return {name: given.get(name, signature[name].default) for name in module.parameter_names}
 
 
-def _assign_names(modules, top, top_name):
+def _assign_names(modules, top, top_name, memory_files):
     taken = {top_name.lower()}
     groups = {}
     for module in modules:
-        suffix = parameter_suffix(list(module.parameters), _chosen(module))
+        suffix = parameter_suffix(list(module.parameters), _chosen(module, memory_files))
         groups.setdefault(f"{module.kind}_{suffix}" if suffix else module.kind, []).append(module)
     for base, group in groups.items():
         for module in group:
@@ -200,12 +200,11 @@ def _assign_names(modules, top, top_name):
             module.name = name
 
 
-def _chosen(module):
-    """Parameters that differ from their defaults; a preset file is not part of the text."""
+def _chosen(module, memory_files):
+    """Parameters that differ from their defaults, without those that name memory images."""
     signature = inspect.signature(module.source.func).parameters
-    presets = {file for _, file in module.memories.values()}
-    return {name: value for name, value in module.parameters.items() if value != signature[name].default
-            and not (isinstance(value, str) and Path(value).name in presets)}
+    return {name: value for name, value in module.parameters.items()
+            if value != signature[name].default and not file_names(value) & memory_files}
 
 
 def _width_suffix(module, group):

@@ -107,10 +107,24 @@ def _plain(text):
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()
 
 
+def file_names(value):
+    """Base names of all strings inside a parameter value."""
+    if isinstance(value, str):
+        return {PurePath(value).name}
+    if isinstance(value, tuple):
+        return set().union(*(file_names(item) for item in value))
+    if is_dataclass(value):
+        return set().union(*(file_names(getattr(value, f.name)) for f in fields(value)))
+    return set()
+
+
 def describe(value):
     """A parameter value as the header shows it: no folders, dataclasses field by field."""
     if isinstance(value, str):
         return PurePath(value).name or '""'
+    if isinstance(value, tuple):
+        items = [describe(item) for item in value]
+        return f"({', '.join(items)})" if len(items) < 5 else f"({items[0]} .. {items[-1]}, {len(items)} of them)"
     if is_dataclass(value):
         return ", ".join(f"{f.name}={describe(getattr(value, f.name))}" for f in fields(value))
     return str(value)

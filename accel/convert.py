@@ -1,0 +1,112 @@
+"""Command line: a network and a target in, a folder with Verilog or VHDL, memory images and a Vivado project out."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from accel import model_dir
+from accel.cli import json_option, print_json, print_table, progress, run_cli
+from accel.compile import compile_graph, fit_config
+from accel.config import HardwareConfig
+from accel.errors import FitError, UnsupportedError
+from accel.hdl import accelerator
+from accel.hdl.output import STAGES, write_design
+from accel.hdl.targets import DEFAULT_TARGET, TARGETS, find_target
+
+DEFAULT_MODEL = "lenet5-int8"
+DEPTHS = ("weight_depth", "act_depth", "line_depth", "param_depth", "pool_depth", "max_layers")
+EPILOG = """\b
+Examples:
+  python -m accel.convert
+  python -m accel.convert --model my-model --target pynq-z2 --hdl vhdl --out my-design
+  python -m accel.convert --rows 16 --lanes 16 --target arty-a7-100t --option weight_depth=2048
+\b
+Exit codes: 0 done, 2 bad usage or bad input."""
+
+
+def hardware_config(graph, target, rows, lanes, options):
+    """The configuration of a target with the chosen options; memories that are not chosen grow to hold the network."""
+    values = dict(_option(text) for text in options)
+    config = HardwareConfig.from_dict({"rows": rows or target.rows, "lanes": lanes or target.lanes,
+                                       "multiplier": target.multiplier, **values})
+    needed = fit_config(graph, config)
+    grown = {name: max(getattr(config, name), getattr(needed, name)) for name in DEPTHS if name not in values}
+    config = dataclasses.replace(config, **grown)
+    accelerator.check_target(config, target)
+    return config
+
+
+def _option(text):
+    name, separator, value = text.partition("=")
+    known = {field.name: field.type for field in dataclasses.fields(HardwareConfig)}
+    if not separator or name not in known or name in ("rows", "lanes"):
+        names = ", ".join(sorted(set(known) - {"rows", "lanes"}))
+        raise UnsupportedError(f"option {text!r}: must be NAME=VALUE with a NAME of {names}")
+    if known[name] in (int, "int"):
+        try:
+            return name, int(value)
+        except ValueError:
+            raise UnsupportedError(f"option {name}: {value!r} is not an integer; give a number") from None
+    return name, value
+
+
+def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, preset=None, stage=lambda name: None):
+    """Convert a model for a target and write the folder; returns accel.hdl.output.Written."""
+    target = find_target(target_name)
+    stage("compile")
+    graph = model_dir.load(model)
+    config = hardware_config(graph, target, rows, lanes, options)
+    program = compile_graph(graph, config)
+    if preset is None:
+        preset = not target.ultra_rams  # UltraRAM starts empty: the host loads it
+    if not preset and target.board:
+        raise FitError(f"target {target.name}: the board's self-test needs the network in the memory images; leave "
+                       "out --no-preset or choose a part-only target")
+    return write_design(Path(out), graph, program, target, model=model, hdl=hdl, golden_count=golden, preset=preset,
+                        stage=stage)
+
+
+@click.command(epilog=EPILOG)
+@click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME_OR_DIR",
+              help="Model directory, or the name of a model that ships.")
+@click.option("--target", default=DEFAULT_TARGET, show_default=True, metavar="NAME",
+              help=f"Board or part: {', '.join(TARGETS)}.")
+@click.option("--rows", type=int, help="Output channels in parallel; default by target.")
+@click.option("--lanes", type=int, help="Bytes of the reduction in parallel; default by target.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
+              help="Another field of the hardware configuration, e.g. weight_depth=2048; may be repeated.")
+@click.option("--hdl", type=click.Choice(("verilog", "vhdl")), default="verilog", show_default=True)
+@click.option("--golden", type=click.IntRange(1, 100), default=2, show_default=True,
+              help="Images in the test bench.")
+@click.option("--preset/--no-preset", default=None,
+              help="Start with the network in the memories, or wait for the host; default by target.")
+@click.option("--out", type=click.Path(), help="Output folder.  [default: build/out/MODEL]")
+@json_option
+def main(model, target, rows, lanes, options, hdl, golden, preset, out, as_json):
+    """Turn a quantized network into Verilog or VHDL with memory images, a test bench and a Vivado project."""
+    out = out or Path("build") / "out" / Path(model).resolve().name
+    with progress(not as_json) as bar:
+        task = bar.add_task("start", total=len(STAGES))
+        begun = []
+
+        def stage(name):
+            begun.append(name)
+            bar.update(task, description=name, completed=len(begun) - 1)
+
+        result = convert(model, target, rows, lanes, hdl, out, options=options, golden=golden, preset=preset,
+                         stage=stage)
+    figures = {"out": str(result.out), "top": result.top, "files": list(result.files),
+               "predicted_cycles_per_image": result.predicted_cycles_per_image,
+               "weight_bytes": result.weight_bytes, "dsp_estimate": result.dsp_estimate}
+    if as_json:
+        print_json(figures)
+    else:
+        figures["files"] = len(result.files)
+        figures |= {"modules": result.modules, "lines": result.lines}
+        print_table("Converted", ("figure", "value"),
+                    [(name.replace("_", " "), value) for name, value in figures.items()])
+
+
+if __name__ == "__main__":
+    run_cli(main, "python -m accel.convert")

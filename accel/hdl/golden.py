@@ -1,0 +1,74 @@
+"""Golden vectors: images, and what the integer reference says that the accelerator puts out for them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from accel import reference
+from accel.errors import DataError
+
+DIGITS = Path(__file__).resolve().parents[2] / "quant" / "zoo" / "digits" / "digits.npz"
+SEED = 20240229
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Beats of some images in order. outputs: (last, keep, data), byte 0 in the low bits of data."""
+
+    images: int
+    inputs: tuple
+    outputs: tuple
+    source: str
+
+    @property
+    def input_beats(self):
+        return len(self.inputs) // self.images
+
+    @property
+    def output_beats(self):
+        return len(self.outputs) // self.images
+
+
+def golden_vectors(graph, program, count):
+    """`count` images through the reference, as stream beats of the program's configuration."""
+    images, source = sample_images(graph, count)
+    q = reference.encode_input(graph, images)
+    outputs = reference.run(graph, q)[graph.layers[-1].name]
+    lanes = program.config.lanes
+    inputs, beats = [], []
+    for index in range(count):
+        inputs += _beats(program.encode_input(q[index]), lanes)
+        data = output_bytes(outputs[index], program.output.bits)
+        words = _beats(data.ljust(-(-len(data) // lanes) * lanes, b"\0"), lanes)
+        for position, word in enumerate(words):
+            valid = min(lanes, len(data) - position * lanes)
+            beats.append((int(position == len(words) - 1), (1 << valid) - 1, word))
+    return Golden(count, tuple(inputs), tuple(beats), source)
+
+
+def sample_images(graph, count):
+    """(images, where they come from): the shipped digits where they fit, else random ones of a fixed seed."""
+    kind = graph.encoding.kind
+    if kind == "uint8" and graph.input.shape == (28, 28, 1) and DIGITS.is_file():
+        with np.load(DIGITS, allow_pickle=False) as archive:
+            images = next(archive[name] for name in archive.files if archive[name].ndim >= 3)
+        if len(images) < count:
+            raise DataError(f"{DIGITS}: holds {len(images)} images, but {count} golden images were asked "
+                            f"for; lower --golden to {len(images)}")
+        return images[:count].reshape(count, 28, 28, 1), "shipped MNIST test digits"
+    random = np.random.default_rng(SEED)
+    if kind == "uint8":
+        return random.integers(0, 256, (count, *graph.input.shape), dtype=np.uint8), f"random, seed {SEED}"
+    low, high = graph.input.qrange
+    span = (np.array([low, high]) - graph.input.zero_point) * graph.input.scale
+    return random.uniform(*span, (count, *graph.input.shape)).astype(np.float32), f"random, seed {SEED}"
+
+
+def output_bytes(values, bits):
+    """Output integers [H, W, C] as the accelerator streams them."""
+    return np.ascontiguousarray(values).astype("<i4" if bits == 32 else "<i1").tobytes()
+
+
+def _beats(data, lanes):
+    return [int.from_bytes(data[i:i + lanes], "little") for i in range(0, len(data), lanes)]

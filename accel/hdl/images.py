@@ -1,0 +1,59 @@
+"""Memory images: every memory's first contents as a $readmemh file, one word a line."""
+
+import numpy as np
+
+from accel.descriptor import DESCRIPTOR_STRIDE
+from accel.rtl.param_table import SHIFT2_AT, SHIFTS_BITS, memory_words
+from accel.rtl.requantize_lane import MULTIPLIER_BITS
+
+
+def hex_lines(words, bits):
+    """Text of a memory image."""
+    digits = -(-bits // 4)
+    return "".join(f"{word:0{digits}x}\n" for word in words)
+
+
+def weight_images(program):
+    """{file: text}: one memory for every row, a word of `lanes` bytes with lane 0 in the low bits."""
+    config = program.config
+    images = {}
+    for row in range(config.rows):
+        words = [int.from_bytes(word.tobytes(), "little") for word in program.weights[:, row]]
+        words += [0] * (config.weight_depth - len(words))
+        images[f"weights_row{row:02d}.mem"] = hex_lines(words, config.word_bits)
+    return images
+
+
+def program_image(program):
+    """{file: text}: the descriptors, DESCRIPTOR_STRIDE words of 32 bits a layer."""
+    words = np.zeros(DESCRIPTOR_STRIDE * program.config.max_layers, dtype=np.int64)
+    words[:program.descriptors.size] = program.descriptors.reshape(-1)
+    return {"program.mem": hex_lines(words.tolist(), 32)}
+
+
+def golden_images(golden, lanes):
+    """{file: text}: input beats, output beats as {last, keep, data}; the first image again for the board."""
+    width = 9 * lanes + 1
+    outputs = [last << 9 * lanes | keep << 8 * lanes | data for last, keep, data in golden.outputs]
+    board = [word & (1 << 9 * lanes) - 1 for word in outputs[:golden.output_beats]]
+    return {"golden_input.mem": hex_lines(golden.inputs, 8 * lanes),
+            "golden_output.mem": hex_lines(outputs, width),
+            "board_input.mem": hex_lines(golden.inputs[:golden.input_beats], 8 * lanes),
+            "board_output.mem": hex_lines(board, 9 * lanes)}
+
+
+def host_image(program):
+    """{file: text}: the host writes that load the program at run time, {address 24, data 32} a line."""
+    writes = [address << 32 | data for address, data in program.host_writes()]
+    return {"host_writes.mem": hex_lines(writes, 56)}
+
+
+def param_images(program):
+    """{file: text}: bias, multiplier and shifts, a word for each group of req_lanes entries."""
+    shifts = program.shifts.astype(np.int64)
+    entries = list(zip(program.bias.tolist(), program.multiplier.tolist(), (shifts & 63).tolist(),
+                       (shifts >> SHIFT2_AT & 31).tolist(), strict=True))
+    lanes = program.config.req_lanes
+    bits = (program.config.acc_bits, MULTIPLIER_BITS, SHIFTS_BITS)
+    return {f"param_{name}.mem": hex_lines(memory_words(entries, number, program.config), lanes * bits[number])
+            for number, name in enumerate(("bias", "multiplier", "shifts"))}

@@ -1,0 +1,99 @@
+"""Everything that a conversion puts into its output folder."""
+
+import hashlib
+from dataclasses import dataclass
+
+from accel import model_dir
+from accel.atomic import atomic_directory
+from accel.hdl import accelerator, images, manifest, testbench, vivado
+from accel.hdl.golden import golden_vectors
+from accel.hdl.shell import vhdl_shell
+
+STAGES = ("compile", "golden vectors", "memory images", "convert", "project")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the folder, file names relative to it, and the figures of the report."""
+
+    out: object
+    top: str
+    files: tuple
+    lines: int
+    modules: int
+    predicted_cycles_per_image: int
+    weight_bytes: int
+    dsp_estimate: int
+
+
+def write_design(out, graph, program, target, *, model, hdl, golden_count, preset, stage=lambda name: None):
+    """Convert and write the whole folder, complete or not at all; `stage` is told what begins."""
+    stage("golden vectors")
+    golden = golden_vectors(graph, program, golden_count)
+    with atomic_directory(out, marker=manifest.MANIFEST) as folder:
+        stage("memory images")
+        files = {f"mem/{name}": text for name, text in _images(program, golden, preset).items()}
+        _write(folder, files)
+        stage("convert")
+        (folder / "rtl").mkdir()
+        presets = accelerator.presets(program, folder / "mem") if preset else None
+        name = accelerator.TOP if hdl == "verilog" else f"{accelerator.TOP}_core"
+        design = accelerator.convert_accelerator(program.config, folder / "rtl", hdl=hdl, name=name, presets=presets)
+        rtl = [path.name for path in design.files]
+        files |= {f"rtl/{path.name}": path.read_text() for path in design.files}
+        stage("project")
+        others = _sources(program, target, design, golden, preset, rtl)
+        others |= _project(target, hdl, golden, program, preset, rtl, files | others)
+        _write(folder, others)
+        files |= others
+        digest = hashlib.sha256((model_dir.resolve(model) / model_dir.MODEL_FILE).read_bytes()).hexdigest()
+        values = manifest.manifest(graph=graph, program=program, target=target, design=design, golden=golden,
+                                   model_digest=digest, preset=preset, files=files)
+        _write(folder, {manifest.MANIFEST: manifest.to_text(values)})
+    return Written(out, accelerator.TOP, tuple(sorted((*files, manifest.MANIFEST))), design.line_count,
+                   len(design.modules), int(program.predicted_cycles), manifest.weight_bytes(program),
+                   program.config.dsp_estimate)
+
+
+def _images(program, golden, preset):
+    lanes = program.config.lanes
+    own = accelerator.preset_images(program) if preset else {}
+    return own | images.golden_images(golden, lanes) | images.host_image(program)
+
+
+def _sources(program, target, design, golden, preset, rtl):
+    """Test bench, run script, board wrapper, VHDL shell. Adds to the list of rtl files."""
+    files = {f"sim/tb_{accelerator.TOP}.v":
+             testbench.testbench(accelerator.TOP, program, golden, preset=preset)}
+    if design.hdl == "vhdl":
+        shell = vhdl_shell(accelerator.TOP, design.top, design.ports)
+        files[f"rtl/{accelerator.TOP}.vhd"] = shell
+        rtl.append(f"{accelerator.TOP}.vhd")
+    else:
+        files["sim/run_icarus.sh"] = testbench.run_script(accelerator.TOP, rtl)
+    if target.board:
+        files[f"rtl/{vivado.BOARD_TOP}.v"] = vivado.kept_file(f"{vivado.BOARD_TOP}.v")
+    return files
+
+
+def _project(target, hdl, golden, program, preset, rtl, files):
+    """Vivado's script, settings and constraints."""
+    board = target.board and preset
+    memory = sorted(name for name in files if name.startswith("mem/"))
+    wrapper = [f"{vivado.BOARD_TOP}.v"] if target.board else []
+    generics = {"LANES": program.config.lanes, "INPUT_BEATS": golden.input_beats,
+                "OUTPUT_BEATS": golden.output_beats} if board else {}
+    lists = {"rtl": [f"rtl/{name}" for name in (*rtl, *wrapper)], "memory": memory,
+             "constraint": [f"vivado/{target.constraints}"], "simulation": [f"sim/tb_{accelerator.TOP}.v"]}
+    return {"vivado/create_project.tcl": vivado.kept_file("create_project.tcl"),
+            "vivado/settings.tcl": vivado.settings(target, accelerator.TOP, hdl, lists, generics),
+            f"vivado/{target.constraints}": vivado.constraints(target)}
+
+
+def _write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        if name.endswith(".sh"):
+            path.chmod(0o755)

@@ -1,0 +1,45 @@
+"""The Vivado project of a converted design: kept script and constraints, and the settings of this design."""
+
+from pathlib import Path
+
+from accel.errors import TargetError
+
+KEPT = Path(__file__).resolve().parents[2] / "build" / "vivado"
+BOARD_TOP = "board_selftest"
+
+
+def kept_file(name):
+    """Text of a script or constraint file that the repository keeps."""
+    path = KEPT / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be read ({error.strerror}); run from a complete checkout of the "
+                          "repository") from None
+
+
+def constraints(target):
+    """Text of the constraint file, with the clock of the target where the file is not for one board."""
+    text = kept_file(f"constraints/{target.constraints}")
+    if target.board:
+        return text
+    return text.replace("-period 5.000", f"-period {1000 / target.clock_mhz:.3f}")
+
+
+def settings(target, top, hdl, files, generics):
+    """Text of settings.tcl. files: {rtl, memory, constraint, simulation: [paths in the output folder]}."""
+    lines = [
+        f"# What create_project.tcl needs to know about this design. Target: {target.title}.",
+        f"set project_name {top}",
+        f"set part {target.part}",
+        f"set top {BOARD_TOP if target.board else top}",
+        f"set language {'VHDL' if hdl == 'vhdl' else 'Verilog'}",
+        f"set out_of_context {0 if target.board else 1}",
+        f"set simulation_top tb_{top}",
+        "set generics {" + " ".join(f"{name}={value}" for name, value in generics.items()) + "}",
+    ]
+    for kind in ("rtl", "memory", "constraint", "simulation"):
+        lines.append(f"set {kind}_files {{")
+        lines += [f"    {name}" for name in files[kind]]
+        lines.append("}")
+    return "\n".join(lines) + "\n"

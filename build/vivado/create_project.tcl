@@ -1,0 +1,106 @@
+# Makes the Vivado project of a converted accelerator, and on request runs it.
+#
+#   vivado -mode batch -source create_project.tcl                     project only
+#   vivado -mode batch -source create_project.tcl -tclargs synth      and synthesis with its reports
+#   vivado -mode batch -source create_project.tcl -tclargs impl       and implementation with its reports
+#   vivado -mode batch -source create_project.tcl -tclargs bitstream  and the bitstream (boards only)
+#   vivado -mode batch -source create_project.tcl -tclargs simulate   the self-checking test bench instead
+#
+# A second argument is the number of parallel jobs (default 4). Reports go to reports/ beside this script.
+# What belongs to this design (part, top, files) is in settings.tcl.
+
+set script_dir [file dirname [file normalize [info script]]]
+source [file join $script_dir settings.tcl]
+
+set goal "project"
+set jobs 4
+if {[llength $argv] > 0} { set goal [lindex $argv 0] }
+if {[llength $argv] > 1} { set jobs [lindex $argv 1] }
+if {$goal ni {project synth impl bitstream simulate}} {
+    error "create_project.tcl: goal $goal is unknown; choose project, synth, impl, bitstream or simulate"
+}
+if {$goal eq "bitstream" && $out_of_context} {
+    error "create_project.tcl: $part has no board constraints, so there is no bitstream; choose impl"
+}
+set reports_dir [file join $script_dir reports]
+
+proc in_design {names} {
+    global script_dir
+    set paths {}
+    foreach name $names { lappend paths [file normalize [file join $script_dir .. $name]] }
+    return $paths
+}
+
+proc check_run {run} {
+    if {[get_property PROGRESS [get_runs $run]] ne "100%"} {
+        error "create_project.tcl: run $run failed: [get_property STATUS [get_runs $run]]"
+    }
+}
+
+proc write_reports {stage} {
+    global reports_dir
+    file mkdir $reports_dir
+    report_utilization -file [file join $reports_dir ${stage}_utilization.rpt]
+    report_utilization -hierarchical -file [file join $reports_dir ${stage}_utilization_by_block.rpt]
+    report_timing_summary -delay_type min_max -max_paths 10 -report_unconstrained \
+        -file [file join $reports_dir ${stage}_timing.rpt]
+    report_power -file [file join $reports_dir ${stage}_power.rpt]
+}
+
+# Project and sources
+create_project -force -part $part $project_name [file join $script_dir project]
+set_property target_language $language [current_project]
+set_property simulator_language Mixed [current_project]
+add_files -norecurse -fileset [get_filesets sources_1] [in_design $rtl_files]
+add_files -norecurse -fileset [get_filesets sources_1] [in_design $memory_files]
+if {$language eq "VHDL"} {
+    set_property file_type {VHDL 2008} [get_files -of_objects [get_filesets sources_1] *.vhd]
+}
+set_property top $top [get_filesets sources_1]
+if {[llength $generics] > 0} {
+    set_property generic $generics [get_filesets sources_1]
+}
+update_compile_order -fileset sources_1
+
+# Constraints
+add_files -norecurse -fileset [get_filesets constrs_1] [in_design $constraint_files]
+
+# Simulation
+add_files -norecurse -fileset [get_filesets sim_1] [in_design $simulation_files]
+set_property top $simulation_top [get_filesets sim_1]
+set_property -name {xsim.simulate.runtime} -value {all} -objects [get_filesets sim_1]
+update_compile_order -fileset sim_1
+
+# Runs
+set_property STEPS.SYNTH_DESIGN.ARGS.FLATTEN_HIERARCHY rebuilt [get_runs synth_1]
+if {$out_of_context} {
+    set_property -name {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS} -value {-mode out_of_context} \
+        -objects [get_runs synth_1]
+}
+
+if {$goal eq "simulate"} {
+    launch_simulation -simset [get_filesets sim_1] -mode behavioral
+    close_sim
+}
+if {$goal in {synth impl bitstream}} {
+    launch_runs synth_1 -jobs $jobs
+    wait_on_run synth_1
+    check_run synth_1
+    open_run synth_1 -name synth_1
+    write_reports synth
+    close_design
+}
+if {$goal eq "impl"} {
+    launch_runs impl_1 -jobs $jobs
+}
+if {$goal eq "bitstream"} {
+    launch_runs impl_1 -to_step write_bitstream -jobs $jobs
+}
+if {$goal in {impl bitstream}} {
+    wait_on_run impl_1
+    check_run impl_1
+    open_run impl_1
+    write_reports impl
+    puts "worst setup slack [get_property STATS.WNS [get_runs impl_1]] ns"
+}
+puts "create_project.tcl: $goal done"
