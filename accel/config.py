@@ -62,7 +62,8 @@ class HardwareConfig:
         for name in ("rows", "lanes"):
             value = getattr(self, name)
             if not (_is_power_of_two(value) and 4 <= value <= 64):
-                raise FitError(f"configuration: {name}={value} must be a power of two from 4 to 64; choose 4, 8, 16, 32 or 64")
+                raise FitError(
+                    f"configuration: {name}={value} must be a power of two from 4 to 64; choose 4, 8, 16, 32 or 64")
         if self.acc_bits not in (16, 32):
             raise FitError(f"configuration: acc_bits={self.acc_bits} must be 16 or 32")
         if not (_is_power_of_two(self.req_lanes) and self.req_lanes <= self.rows):
@@ -74,7 +75,8 @@ class HardwareConfig:
             if not (_is_power_of_two(value) and low <= value <= high):
                 raise FitError(f"configuration: {name}={value} must be a power of two from {low} to {high}")
         if self.multiplier not in MULTIPLIERS:
-            raise FitError(f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
+            raise FitError(
+                f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
 
     @property
     def module_suffix(self):
@@ -154,7 +156,8 @@ class HardwareConfig:
 
     @property
     def dsp_estimate(self):
-        """Multipliers by construction: two int8 MACs each where the port is 25 bits wide or more, four per requantize lane."""
+        """Multipliers by construction: two int8 MACs each where the port is 25 bits wide or more, four per requantize
+        lane."""
         macs_per_multiplier = 1 if self.multiplier == "18x18" else 2
         return self.rows * self.lanes // macs_per_multiplier + 4 * self.req_lanes
 

@@ -1,15 +1,18 @@
 """The layer descriptor and the host address map: one table read by compiler, RTL, driver and documentation.
 
 A descriptor is DESCRIPTOR_WORDS 32-bit words; a field never crosses a word. Counts named `*_minus1` hold the count less
-one, so that no loop of the hardware can be empty. `limit(config)` is the largest value that a configuration accepts: the
+one, so that no loop of the hardware can be empty. `limit(config)` is the largest value that a configuration accepts:
+the
 scheduler refuses a descriptor with a larger value, the compiler checks the same limit.
 
 Loop nest of one layer (`conv`; `dense` is one pixel with kh = 1 whose words come straight from the activation memory):
 
-    feeder:  write prefill_words words of pad_value from line address 0          (side pads and top pad rows of the ring)
+    feeder:  write prefill_words words of pad_value from line address 0          (side pads and top pad rows of the
+    ring)
              skip top_rows slots (they hold pad_value already)
              for each of data_rows:  wait for a free slot; p = slot_base + data_offset
-                 for each of row_elements:  write element_bytes bytes of the source at p; p += element_bytes + element_gap
+                 for each of row_elements:  write element_bytes bytes of the source at p; p += element_bytes +
+                 element_gap
              for each of bottom_rows: the same with pad_value instead of source bytes
              drop what is left of the in_words source words
              slot_base += slot_step per row, back to 0 after ring_slots rows
@@ -20,9 +23,11 @@ Loop nest of one layer (`conv`; `dense` is one pixel with kh = 1 whose words com
                              ((line + kh * line_kh_step) mod line_ring_words) * lanes + ox * pixel_step + k * lanes
                          w = weight word  weight_base + weight_row + (t * KH + kh) * kwords + k
                          acc[row] += dot(x, w[row]) + WORD_OFFSET
-                 line = (line + line_row_step) mod line_ring_words; weight_row = (weight_row + weight_row_step) mod weight_ring_words
+                 line = (line + line_row_step) mod line_ring_words; weight_row = (weight_row + weight_row_step) mod
+                 weight_ring_words
                  release row_step slots to the feeder
-    output:  tile -> groups of req_lanes channels (raw: one channel) -> requantize -> max pool -> packed bytes -> words from out_base
+    output:  tile -> groups of req_lanes channels (raw: one channel) -> requantize -> max pool -> packed bytes -> words
+    from out_base
 
 Column strip (first layers with few channels): the ring interleaves its rows pixel by pixel ([x][slot][ic]), so a whole
 KW x slots x IC window is contiguous: kh = 1, slot_step = IC, element_bytes = IC, element_gap = (slots - 1) * IC,
@@ -197,7 +202,8 @@ def pack_descriptor(values, config):
             value &= 0xFF
         limit = min(field.limit(config), 2**field.bits - 1)
         if not 0 <= value <= limit:
-            raise FitError(f"descriptor: {name}={values[name]} is outside 0..{limit} ({field.doc}) for this configuration")
+            raise FitError(
+                f"descriptor: {name}={values[name]} is outside 0..{limit} ({field.doc}) for this configuration")
         words[field.word] |= value << field.low
     return words
 

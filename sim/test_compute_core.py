@@ -66,7 +66,8 @@ def convolution(rng, shape):
     slot_words = -(-padded.shape[1] * ic // lanes)
     used_bottom = max(0, used_rows - top - height)
     data_rows = used_rows - top - used_bottom
-    common = dict(op=OP_CONV, from_stream=1, pad_value=zero_point & 0xFF, in_words=-(-x.size // lanes), ring_slots_minus1=slots - 1,
+    common = dict(op=OP_CONV, from_stream=1, pad_value=zero_point & 0xFF, in_words=-(-x.size // lanes),
+    ring_slots_minus1=slots - 1,
                   top_rows=top, data_rows_minus1=data_rows - 1, bottom_rows=used_bottom, need_rows=kh, row_step=sh,
                   oh_minus1=oh - 1, ow_minus1=ow - 1, tiles_minus1=tiles - 1, weight_base=rng.randint(0, 20))
     weights = np.zeros((tiles * rows, kh, kw, ic), int)
@@ -81,13 +82,16 @@ def convolution(rng, shape):
             rotations.append(window.reshape(tiles, rows, -1))
         blocks, ring = rotations, slots * tiles * kwords
         fields = dict(prefill_words=-(-padded.shape[1] * slots * ic // lanes), row_elements_minus1=width - 1,
-                      element_bytes_minus1=ic - 1, element_gap=(slots - 1) * ic, slot_step=ic, data_offset=left * slots * ic,
-                      kh_minus1=0, kwords_minus1=kwords - 1, pixel_step=sw * slots * ic, line_kh_step=0, line_row_step=0,
+                      element_bytes_minus1=ic - 1, element_gap=(slots - 1) * ic, slot_step=ic, data_offset=left * slots
+                      * ic,
+                      kh_minus1=0, kwords_minus1=kwords - 1, pixel_step=sw * slots * ic, line_kh_step=0,
+                      line_row_step=0,
                       line_ring_words=1, weight_row_step=sh * tiles * kwords % ring, weight_ring_words=ring)
     else:
         kwords = -(-kw * ic // lanes)
         blocks = [weights.reshape(tiles, rows, kh, kw * ic).transpose(0, 2, 1, 3).reshape(tiles * kh, rows, -1)]
-        fields = dict(prefill_words=slots * slot_words, row_elements_minus1=0, element_bytes_minus1=width * ic - 1, element_gap=0,
+        fields = dict(prefill_words=slots * slot_words, row_elements_minus1=0, element_bytes_minus1=width * ic - 1,
+        element_gap=0,
                       slot_step=slot_words * lanes, data_offset=left * ic, kh_minus1=kh - 1, kwords_minus1=kwords - 1,
                       pixel_step=sw * ic, line_kh_step=slot_words, line_row_step=sh * slot_words % (slots * slot_words),
                       line_ring_words=slots * slot_words, weight_row_step=0, weight_ring_words=1)

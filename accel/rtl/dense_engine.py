@@ -12,7 +12,8 @@ def dense_engine(clk, rst, start, enable, act_address, w_address, m_valid, m_fir
 
     start: one cycle, begins a layer (the dot product of the input with every weight word, tile by tile).
     enable: the compute pipeline advances. act_address: activation memory word; w_address: weight word of the same
-    operands. m_valid, m_first, m_last, m_tag: as from the window walker; one pixel, so both tag bits mark the last tile.
+    operands. m_valid, m_first, m_last, m_tag: as from the window walker; one pixel, so both tag bits mark the last
+    tile.
     Latency 2 cycles from start to the first address, a word every enabled cycle, holds while enable is low.
     """
     running, issue, k_ends, tile_ends = [Signal(bool(0)) for _ in range(4)]

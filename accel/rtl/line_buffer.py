@@ -11,7 +11,8 @@ LINE_WRITE_LATENCY = 2  # cycles until a read address may name the written bytes
 
 
 @module
-def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_word, r_offset, direct, direct_data, r_data,
+def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_word, r_offset, direct, direct_data,
+r_data,
                 *, config):
     """lanes bytes written and lanes bytes read in every cycle, both at any byte address.
 
@@ -63,7 +64,8 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     offset, offset_late = [Signal(intbv(0)[lane_bits:]) for _ in range(2)]
     direct_late = Signal(bool(0))
 
-    even_bank = ram(clk, even_strobes, even_waddr, write_data, enable, even_raddr, even_data, depth=bank_depth, part_bits=8)
+    even_bank = ram(clk, even_strobes, even_waddr, write_data, enable,
+                    even_raddr, even_data, depth=bank_depth, part_bits=8)
     odd_bank = ram(clk, odd_strobes, odd_waddr, write_data, enable, odd_raddr, odd_data, depth=bank_depth, part_bits=8)
     align_read = byte_rotator(merged, offset_late, rotated)
 

@@ -72,12 +72,14 @@ def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
 
 
 @module
-def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *, config):
+def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *,
+config):
     """rows x lanes int8 multiply-accumulate: one word of activations against one word of weights a cycle.
 
     x: lanes int8 activations. w: rows x lanes int8 weights, row 0 lane 0 in the low byte. s_valid: the word counts.
     s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last word.
-    result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config) over the tile's words,
+    result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config) over the tile's
+    words,
     modulo 2^acc_bits. result_valid, result_tag: the tile is complete; both hold while enable is low.
     The consumer takes a result in the enabled cycle in which result_valid is high: the next tile may overwrite it.
     Latency mac_array_latency(config) enabled cycles, one word a cycle; everything holds while enable is low.
@@ -96,7 +98,8 @@ def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result_da
         pair_sums = [Signal(intbv(0)[2 * FIELD_BITS:]) for _ in range(terms)]
         for term, total in enumerate(pair_sums):
             start = term * pair_bits
-            cells.append(mac_pair(clk, enable, x(start + pair_bits, start), w(row_low + start + pair_bits, row_low + start),
+            cells.append(mac_pair(clk, enable, x(start + pair_bits, start), w(row_low + start + pair_bits, row_low +
+            start),
                                   w(row_high + start + pair_bits, row_high + start), total, packed=packed))
         for half in range(2):
             parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in pair_sums]

@@ -30,11 +30,14 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
 
     reg_*: host writes of the registers. program_*: host writes of the descriptor memory. counter_address: layer whose
     counters are on cycles and stalls two cycles later: clock cycles of its last run and those of them in which no word
-    entered the array. status, images: the registers that the host reads (accel/descriptor.py). start, layer: one cycle, a layer begins, and its descriptor, which holds until the next start.
-    layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error: ends the
+    entered the array. status, images: the registers that the host reads (accel/descriptor.py). start, layer: one
+    cycle, a layer begins, and its descriptor, which holds until the next start.
+    layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error:
+    ends the
     run with an error; so does a descriptor that the check refuses. issuing: a word enters the array.
     autostart, layers, preset: the program is in the memory image and runs after reset.
-    The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts two
+    The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
+    two
     cycles after the end of the one before.
     """
     unused(reg_wdata)  # bits beyond the registers
@@ -61,8 +64,10 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     program_memory = ram(clk, program_we, program_address, program_wdata, None, program_raddr, program_data,
                   depth=DESCRIPTOR_STRIDE * config.max_layers, preset=preset)
     check = descriptor_check(clk, shadow, bad, bad_word, config=config)
-    cycle_counters = ram(clk, counter_we, counter_waddr, cycle_total, None, counter_address, cycles, depth=2**config.layer_bits)
-    stall_counters = ram(clk, counter_we, counter_waddr, stall_total, None, counter_address, stalls, depth=2**config.layer_bits)
+    cycle_counters = ram(clk, counter_we, counter_waddr, cycle_total, None,
+                         counter_address, cycles, depth=2**config.layer_bits)
+    stall_counters = ram(clk, counter_we, counter_waddr, stall_total, None,
+                         counter_address, stalls, depth=2**config.layer_bits)
 
     @always_comb
     def decide():
@@ -168,5 +173,6 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         status.next[16:8] = error_code
         status.next[24:16] = current
 
-    return (program_memory, check, cycle_counters, stall_counters, decide, fetch, shift, write_registers, sequence, load, follow_layer,
+    return (program_memory, check, cycle_counters, stall_counters, decide, fetch, shift, write_registers, sequence,
+    load, follow_layer,
             count, report)

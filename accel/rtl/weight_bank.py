@@ -30,7 +30,8 @@ def _row_strobes(write_valid, write_row, write_part, strobes, *, row, parts):
 def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, config, presets=()):
     """weight_depth words of rows x lanes bytes: one memory a row, written 32 bits at a time, read all rows at once.
 
-    we, waddr, wrow, wpart, wdata: host write of 32-bit part wpart (lanes 4 * wpart .. 4 * wpart + 3) of row wrow in word
+    we, waddr, wrow, wpart, wdata: host write of 32-bit part wpart (lanes 4 * wpart .. 4 * wpart + 3) of row wrow in
+    word
     waddr; wpart is None where a row is one part. enable, raddr: read, holds while enable is low.
     weights: rows x lanes int8, row 0 lane 0 in the low byte. presets: a memory image for each row, or ().
     Latency 1 enabled cycle for reads, 2 cycles for writes; a read and a write every cycle.
@@ -59,7 +60,8 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
         def take_part():
             write_part.next = wpart
 
-    decoders = [_row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts) for row in range(rows)]
+    decoders = [_row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts)
+                             for row in range(rows)]
     memories = [ram(clk, strobes[row], write_address, wide_data, enable, raddr, words[row], depth=config.weight_depth,
                     part_bits=32 if parts > 1 else 0, preset=presets[row] if presets else "") for row in range(rows)]
     joined = ConcatSignal(*reversed(words))
