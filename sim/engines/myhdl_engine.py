@@ -28,6 +28,7 @@ class SimulatedDut(Dut):
         self.simulation = Simulation(*processes, _heartbeat())
         _open.append(self)
         self._dirty = True
+        self._settle()  # without a first time step vvp takes the first poke and the first edge as one
 
     def _write(self, name, raw):
         port = self.ports[name]

@@ -70,7 +70,7 @@ end architecture bench;
 
 
 def bench_text(name, top, ports, directions, qualified=(), clock="clk"):
-    """The bench of a converted block. ports: of the Dut, in recorded order; qualified: outputs with a qualifier."""
+    """The bench of a converted block; `ports` as recorded, `qualified`: the outputs with a qualifier."""
     inputs = [port for port in ports.values() if directions.get(port.name) == "input" and port.name != clock]
     outputs = [port for port in ports.values() if directions.get(port.name) == "output"]
     signals, variables, read_inputs, read_outputs = [], [], [], []
