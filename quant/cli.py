@@ -2,6 +2,7 @@
 
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -63,7 +64,7 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
     with bar("training", epochs, as_json) as advance:
         options = training.TrainingOptions(epochs=epochs, seed=seed)
         training.train(module, images, labels, options, on_epoch=lambda epoch, loss: advance())
-    accuracy = training.accuracy(module, test_images, test_labels)
+    accuracy = training.accuracy(module, training.to_float(test_images), test_labels)
     save_weights(module, out)
     report({"model": model, "data": data, "epochs": epochs, "accuracy": accuracy,
             "seconds": round(time.monotonic() - started, 1), "out": out}, as_json, "Training")
@@ -139,14 +140,21 @@ def _height_width_channels(input_shape):
 def evaluate_command(model, data, data_dir, count, as_json):
     """Accuracy of a quantized MODEL (directory, or name of the zoo) by the integer reference.
 
+    A float model of the zoo (lenet5) is evaluated in float32 by PyTorch.
+
     JSON keys: model, data, count, accuracy.
 
     Example: python -m quant evaluate lenet5-int8 --data mnist --data-dir ~/datasets
     """
-    graph = model_dir.load(model)
+    is_float = not Path(model).exists() and (datasets.ZOO / model / "weights.npz").is_file()
+    graph = None if is_float else model_dir.load(model)
     images, labels = load_data(data, data_dir, "test", count)
-    with bar("evaluating", len(images), as_json) as advance:
-        share = evaluate.accuracy(graph, images, labels, advance)
+    if is_float:
+        from quant.sources import float_accuracy
+        share = float_accuracy(model, images, labels)
+    else:
+        with bar("evaluating", len(images), as_json) as advance:
+            share = evaluate.accuracy(graph, images, labels, advance)
     report({"model": model, "data": data, "count": len(images), "accuracy": share}, as_json, "Accuracy")
     return EXIT_OK
 

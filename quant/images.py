@@ -52,7 +52,10 @@ def read_arrays(path):
         if size > MAX_BYTES:
             raise DataError(f"{path}: holds {size} bytes, at most {MAX_BYTES} are allowed; split the file")
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            contents = {name: arrays[name] for name in arrays.files}
+        if not all(isinstance(item, np.ndarray) for item in contents.values()):
+            raise ValueError("holds entries that are no arrays")
+        return contents
     return _guarded(path, read)
 
 

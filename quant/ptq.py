@@ -12,6 +12,7 @@ from quant.floatnet import NO_CLAMP, FloatConv, FloatPool
 from quant.fold import PIXEL_SCALE, fold_input
 
 BIAS_LIMIT = 2 ** 30
+DEAD_CHANNEL_BIAS = 2 ** 20
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PreparedNetwork:
             if values.dtype != torch.uint8:
                 raise UnsupportedError(f"{self.network.name}: images have dtype {images.dtype} but the input "
                                        "encoding is uint8; "
-                                       "use --encoding float")
+                                       "use --input float")
             return (values.double() - (self.zero_point + 128)) * scales.float32(PIXEL_SCALE)
         if values.dtype != torch.uint8:
             return values.double()
@@ -141,7 +142,10 @@ def _weighted(layer, input_name, tensor, bounds, options):
 
 
 def _weight_scales(layer, input_scale, bits, per_tensor):
-    """float64 [OC] scales (float32 values), widened where a large bias would leave int32."""
+    """float64 [OC] scales (float32 values) of the weights, widened where a large bias would leave int32.
+
+    per_tensor: one scale for all channels, as raw accumulators that are compared with each other need.
+    """
     largest = layer.weight.flatten(1).abs().amax(1)
     if per_tensor:
         largest = largest.max().expand(len(largest))
@@ -149,7 +153,10 @@ def _weight_scales(layer, input_scale, bits, per_tensor):
     by_bias = layer.bias.abs() / (input_scale * BIAS_LIMIT)
     if per_tensor:
         by_bias = by_bias.max().expand(len(largest))
-    return torch.maximum(by_weight, by_bias.float().double())
+    # A channel without weights takes its scale from the bias alone, or the bias would be rounded coarsely.
+    dead = (largest == 0) & (layer.bias != 0)
+    by_weight = torch.where(dead, by_bias * (BIAS_LIMIT / DEAD_CHANNEL_BIAS), by_weight)
+    return torch.maximum(by_weight, by_bias).clamp(min=scales.SMALLEST_SCALE).float().double()
 
 
 def _requantize(layer, accumulator_scale, output, rule):

@@ -5,10 +5,12 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from accel.errors import BitloomError, DataError, ModelError
 from quant.models import INPUT_SHAPES, build
+from quant.train import accuracy, to_float
 from quant.weights import load_weights, zoo_weights
 
 
@@ -32,6 +34,17 @@ def load_float_model(source, weights=None):
     if weights is not None:
         load_weights(module, weights)
     return module.eval(), name, shape
+
+
+def float_accuracy(source, images, labels):
+    """Share of uint8 images [N, H, W, C] that a float model of the zoo classifies as labels int64 [N] say."""
+    module, _, shape = load_float_model(source)
+    if labels is None:
+        raise DataError("the images have no labels; give an .npz file with arrays `images` and `labels`")
+    if images.shape[1:] != shape or images.dtype != np.uint8:
+        raise ModelError(f"{source}: needs uint8 images of (H, W, C)={shape}, not {images.dtype} "
+                         f"{images.shape[1:]}")
+    return accuracy(module, to_float(images), labels)
 
 
 def plain_name(text):

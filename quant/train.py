@@ -34,9 +34,9 @@ def to_float(images):
 
 @torch.no_grad()
 def accuracy(model, images, labels, batch=1000):
-    """Share of float32 [N, C, H, W] images whose largest logit is at its label (int64 [N])."""
+    """Share of float32 [N, C, H, W] images whose largest logit is at its label (int64 [N], numpy)."""
     model.eval()
-    correct = 0
+    correct, labels = 0, torch.from_numpy(labels)
     for start in range(0, len(images), batch):
         logits = model(images[start:start + batch])
         correct += int((logits.argmax(1) == labels[start:start + batch]).sum())

@@ -36,6 +36,7 @@ class Functional(nn.Module):
 
 def chain():
     """Odd sizes, stride 2, asymmetric padding, batch norm, every clamp: 3 x 11 x 9 -> 5."""
+    torch.manual_seed(5)
     return randomize(nn.Sequential(
         nn.ZeroPad2d((0, 1, 0, 1)),
         nn.Conv2d(3, 7, 3, stride=2), nn.BatchNorm2d(7), nn.ReLU(),

@@ -81,7 +81,10 @@ def test_zero_mean_gives_the_plain_input_type():
 
 
 @pytest.mark.parametrize(("mean", "std", "error"), [
-    ((0.1, 0.2), (1.0,), UnsupportedError), ((0.0,), (0.0,), RangeError), ((0.0,), (float("nan"),), RangeError)])
+    ((0.1, 0.2), (1.0,), UnsupportedError),
+    ((0.0,), (0.0,), RangeError),
+    ((0.0,), (float("nan"),), RangeError),
+])
 def test_refuses_a_normalization_that_does_not_fit(mean, std, error):
     with pytest.raises(error):
         prepare(read_module(nn.Conv2d(1, 1, 1), (2, 2, 1)), mean, std)
