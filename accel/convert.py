@@ -1,4 +1,4 @@
-"""Command line: a network and a target in, a folder with Verilog or VHDL, memory images and a Vivado project out."""
+"""Command line: a network and a target in; Verilog or VHDL, memory images and a Vivado project out."""
 
 import dataclasses
 from pathlib import Path
@@ -26,7 +26,7 @@ Exit codes: 0 done, 2 bad usage or bad input."""
 
 
 def hardware_config(graph, target, rows, lanes, options):
-    """The configuration of a target with the chosen options; memories that are not chosen grow to hold the network."""
+    """The target's configuration with the chosen options; other memories grow to hold the network."""
     values = dict(_option(text) for text in options)
     config = HardwareConfig.from_dict({"rows": rows or target.rows, "lanes": lanes or target.lanes,
                                        "multiplier": target.multiplier, **values})
@@ -51,7 +51,8 @@ def _option(text):
     return name, value
 
 
-def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, preset=None, stage=lambda name: None):
+def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, preset=None,
+            stage=lambda name: None):
     """Convert a model for a target and write the folder; returns accel.hdl.output.Written."""
     target = find_target(target_name)
     stage("compile")
@@ -61,10 +62,10 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, 
     if preset is None:
         preset = not target.ultra_rams  # UltraRAM starts empty: the host loads it
     if not preset and target.board:
-        raise FitError(f"target {target.name}: the board's self-test needs the network in the memory images; leave "
-                       "out --no-preset or choose a part-only target")
-    return write_design(Path(out), graph, program, target, model=model, hdl=hdl, golden_count=golden, preset=preset,
-                        stage=stage)
+        raise FitError(f"target {target.name}: the board's self-test needs the network in the memory images; "
+                       "leave out --no-preset or choose a part-only target")
+    return write_design(Path(out), graph, program, target, model=model, hdl=hdl, golden_count=golden,
+                        preset=preset, stage=stage)
 
 
 @click.command(epilog=EPILOG)

@@ -1,5 +1,7 @@
 """The accelerator as a design to convert: its ports, its memory images, its check against a target."""
 
+import functools
+
 from myhdl import ResetSignal, Signal, intbv
 
 from accel.errors import FitError
@@ -45,7 +47,8 @@ def convert_accelerator(config, out_dir, *, hdl="verilog", name=TOP, presets=Non
     """Convert the accelerator of this configuration; returns the ConvertedDesign."""
     from accel.rtl.top import bitloom
     ports = accelerator_ports(config)
-    return convert_design(lambda: bitloom(*ports.values(), config=config, presets=presets), hdl, out_dir, name)
+    design = functools.partial(bitloom, *ports.values(), config=config, presets=presets)
+    return convert_design(design, hdl, out_dir, name)
 
 
 def block_rams(bits, words):
@@ -57,11 +60,12 @@ def check_target(config, target):
     """Raise FitError where the multipliers or the weight and activation memories exceed the target's part."""
     where = f"target {target.name}: rows={config.rows}, lanes={config.lanes}"
     if config.dsp_estimate > target.dsps:
-        raise FitError(f"{where} needs {config.dsp_estimate} multipliers, but {target.part} has {target.dsps}; "
-                       "lower rows or lanes, or choose a larger target")
+        raise FitError(f"{where} needs {config.dsp_estimate} multipliers, but {target.part} has {target.dsps}"
+                       "; lower rows or lanes, or choose a larger target")
     weights = config.rows * block_rams(config.word_bits, config.weight_depth)
     others = sum(block_rams(config.word_bits, depth) for depth in (config.act_depth, config.line_depth))
     available = target.block_rams + 8 * target.ultra_rams  # an UltraRAM holds as much as eight blocks
     if weights + others > available:
-        raise FitError(f"{where}, weight_depth={config.weight_depth} needs about {weights + others:.0f} block RAMs, "
-                       f"but {target.part} has {available}; lower weight_depth or choose a larger target")
+        raise FitError(f"{where}, weight_depth={config.weight_depth} needs about {weights + others:.0f} "
+                       f"block RAMs, but {target.part} has {available}; lower weight_depth or choose a larger "
+                       "target")

@@ -55,5 +55,6 @@ def param_images(program):
                        (shifts >> SHIFT2_AT & 31).tolist(), strict=True))
     lanes = program.config.req_lanes
     bits = (program.config.acc_bits, MULTIPLIER_BITS, SHIFTS_BITS)
-    return {f"param_{name}.mem": hex_lines(memory_words(entries, number, program.config), lanes * bits[number])
+    words = [memory_words(entries, number, program.config) for number in range(3)]
+    return {f"param_{name}.mem": hex_lines(words[number], lanes * bits[number])
             for number, name in enumerate(("bias", "multiplier", "shifts"))}

@@ -53,7 +53,8 @@ def weight_bytes(program):
 def layer_entry(layer):
     return {"name": layer.name, "op": layer.op, "walk": layer.walk,
             "predicted_cycles": int(layer.predicted_cycles), "mac_count": int(layer.mac_count),
-            "weight_base": int(layer.weight_base), "weight_words": int(layer.weight_words), "param_base": int(layer.param_base),
+            "weight_base": int(layer.weight_base), "weight_words": int(layer.weight_words),
+            "param_base": int(layer.param_base),
             "in_base": int(layer.in_base), "out_base": int(layer.out_base),
             "output_shape": list(layer.output.shape), "output_bits": layer.output.bits}
 

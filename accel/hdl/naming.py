@@ -124,7 +124,8 @@ def describe(value):
         return PurePath(value).name or '""'
     if isinstance(value, tuple):
         items = [describe(item) for item in value]
-        return f"({', '.join(items)})" if len(items) < 5 else f"({items[0]} .. {items[-1]}, {len(items)} of them)"
+        text = ", ".join(items) if len(items) < 5 else f"{items[0]} .. {items[-1]}, {len(items)} of them"
+        return f"({text})"
     if is_dataclass(value):
         return ", ".join(f"{f.name}={describe(getattr(value, f.name))}" for f in fields(value))
     return str(value)

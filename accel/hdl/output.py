@@ -38,7 +38,8 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
         (folder / "rtl").mkdir()
         presets = accelerator.presets(program, folder / "mem") if preset else None
         name = accelerator.TOP if hdl == "verilog" else f"{accelerator.TOP}_core"
-        design = accelerator.convert_accelerator(program.config, folder / "rtl", hdl=hdl, name=name, presets=presets)
+        design = accelerator.convert_accelerator(program.config, folder / "rtl", hdl=hdl, name=name,
+                                                 presets=presets)
         rtl = [path.name for path in design.files]
         files |= {f"rtl/{path.name}": path.read_text() for path in design.files}
         stage("project")
