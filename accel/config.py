@@ -15,6 +15,8 @@ PRESETS = {
 }
 DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
                 "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (1, 64)}
+HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py
+WEIGHT_STYLES = ("", "block", "ultra")
 MULTIPLIERS = ("25x18", "27x18", "18x18")
 
 
@@ -41,6 +43,7 @@ class HardwareConfig:
     pool_depth: entries of the pooling row memory; one entry holds req_lanes bytes.
     max_layers: descriptors that the program memory holds.
     multiplier: the multiplier of the target family: 25x18 (7 series), 27x18 (UltraScale+), 18x18 (ECP5).
+    weight_style: memory of the weight bank: block, ultra (UltraScale+; cannot be preset), or "" where the tool chooses.
     Raises FitError for a size that cannot be built.
     """
 
@@ -55,6 +58,7 @@ class HardwareConfig:
     pool_depth: int = 256
     max_layers: int = 16
     multiplier: str = "25x18"
+    weight_style: str = ""
 
     def __post_init__(self):
         if self.req_lanes == 0:
@@ -74,9 +78,16 @@ class HardwareConfig:
             value = getattr(self, name)
             if not (_is_power_of_two(value) and low <= value <= high):
                 raise FitError(f"configuration: {name}={value} must be a power of two from {low} to {high}")
+        weight_writes = self.weight_depth * self.rows * self.lanes // 4
+        if weight_writes > HOST_REGION_WORDS:
+            raise FitError(f"configuration: weight_depth={self.weight_depth} at {self.rows}x{self.lanes} needs {weight_writes} host "
+                           f"words but a region holds {HOST_REGION_WORDS}; lower weight_depth")
         if self.multiplier not in MULTIPLIERS:
             raise FitError(
                 f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
+
+        if self.weight_style not in WEIGHT_STYLES:
+            raise FitError(f"configuration: weight_style={self.weight_style!r} is unknown; choose block, ultra or leave it out")
 
     @property
     def module_suffix(self):
@@ -135,6 +146,11 @@ class HardwareConfig:
     def param_group_depth(self):
         """Depth of the parameter table: one entry serves a group of req_lanes channels."""
         return max(2, self.param_depth // self.req_lanes)
+
+    @property
+    def param_index_bits(self):
+        """Bits of a parameter index: one entry serves one output channel."""
+        return _address_bits(self.param_group_depth * self.req_lanes)
 
     @property
     def param_word_bits(self):

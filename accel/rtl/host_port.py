@@ -42,6 +42,12 @@ weight_we,
     part_bits = (config.lanes // 4 - 1).bit_length()
     row_high = part_bits + (config.rows - 1).bit_length()
     word_high = row_high + config.weight_addr_bits
+    program_high = config.layer_bits + 5
+    param_high = config.param_index_bits + 2
+    # An address exists where all bits above its memory's are those of its region.
+    program_tag = REGION_DESCRIPTORS << region - program_high
+    param_tag = REGION_PARAMETERS << region - param_high
+    weight_tag = REGION_WEIGHTS << region - word_high
     offset_late = Signal(intbv(0)[region:])
     read_address = Signal(intbv(0)[24:])
     reading = Signal(bool(0))
@@ -49,9 +55,9 @@ weight_we,
     @always_seq(clk.posedge, reset=rst)
     def decode():
         reg_we.next = host_write and host_addr[24:region] == REGION_REGISTERS
-        program_we.next = host_write and host_addr[24:region] == REGION_DESCRIPTORS
-        param_we.next = host_write and host_addr[24:region] == REGION_PARAMETERS
-        weight_we.next = host_write and host_addr[24:region] == REGION_WEIGHTS
+        program_we.next = host_write and host_addr[24:program_high] == program_tag
+        param_we.next = host_write and host_addr[24:param_high] == param_tag
+        weight_we.next = host_write and host_addr[24:word_high] == weight_tag
         soft_reset.next = host_write and host_addr == REG_CONTROL and (host_wdata & CONTROL_ABORT) != 0
         reading.next = host_read
 

@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
+from accel.errors import FitError
 from accel.rtl.hierarchy import module
 from accel.rtl.ram import ram
 
@@ -36,6 +37,8 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
     weights: rows x lanes int8, row 0 lane 0 in the low byte. presets: a memory image for each row, or ().
     Latency 1 enabled cycle for reads, 2 cycles for writes; a read and a write every cycle.
     """
+    if presets and config.weight_style == "ultra":
+        raise FitError("weight bank: UltraRAM cannot be preset; load the weights at run time or leave weight_style=ultra out")
     rows, parts = config.rows, config.lanes // 4
     write_valid = Signal(bool(0))
     write_address, write_row = Signal(intbv(0)[len(waddr):]), Signal(intbv(0)[len(wrow):])
@@ -63,7 +66,8 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
     decoders = [_row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts)
                              for row in range(rows)]
     memories = [ram(clk, strobes[row], write_address, wide_data, enable, raddr, words[row], depth=config.weight_depth,
-                    part_bits=32 if parts > 1 else 0, preset=presets[row] if presets else "") for row in range(rows)]
+                    part_bits=32 if parts > 1 else 0, preset=presets[row] if presets else "",
+                    style=config.weight_style) for row in range(rows)]
     joined = ConcatSignal(*reversed(words))
 
     @always_comb
