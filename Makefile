@@ -1,4 +1,4 @@
-# Fresh machine: any target first sets up what it needs. Everything Python goes into .venv.
+# Any target first sets up what it needs. Everything Python goes into .venv.
 #   make convert    the shipped LeNet-5 -> build/out/lenet5-int8/
 #   make test       the test suite, simulations included (make test-long adds the long tests)
 PYTHON ?= python3
@@ -25,7 +25,7 @@ test-long: setup
 lint: $(VENV)/.python-ready
 	$(RUN) -m ruff check .
 
-bench: setup
+bench: setup $(VENV)/.bench-ready
 	$(RUN) -m benchmarks $(BENCH)
 
 setup: $(VENV)/.python-ready $(VENV)/.tools-ready
@@ -36,6 +36,10 @@ $(VENV)/.python-ready: requirements.lock setup.cfg pyproject.toml scripts/setup.
 
 $(VENV)/.tools-ready: scripts/setup.sh | $(VENV)/.python-ready
 	bash scripts/setup.sh tools
+	@touch $@
+
+$(VENV)/.bench-ready: scripts/setup.sh | $(VENV)/.python-ready
+	bash scripts/setup.sh bench
 	@touch $@
 
 clean:

@@ -32,4 +32,4 @@ def measure(progress, folder, quick, data_dir):
         f"{netlist.dsps()} DSP48E1, {luts_per_mac:.1f} LUT per MAC", met,
     )
     paths = {"ltp": ltp, "lut_levels": by_luts.luts, "dsps_on_a_path": by_dsps.dsps}
-    return Result("array", (row,), netlist.summary() | paths)
+    return Result("array", (row,), {"tool": yosys.version()} | netlist.summary() | paths)

@@ -59,6 +59,8 @@ def place_and_route(netlist, folder, seed=1):
                "--speed", "6", "--freq", "100", "--seed", str(seed), "--timing-allow-fail",
                "--lpf-allow-unconstrained",
                "--json", Path(netlist).name, "--report", report.name]
+    if not command[0].exists():
+        raise TargetError(f"{command[0]}: the place and route tool is not installed; run: make setup")
     with log.open("w") as stream:
         done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=folder)
     if done.returncode:

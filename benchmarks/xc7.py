@@ -33,5 +33,6 @@ def measure(progress, folder, quick, data_dir):
             f"{by_luts.luts} LUT levels, {by_dsps.dsps} DSP; Yosys `ltp` through LUT and carry: {ltp} cells",
             short),
     )
-    paths = {"ltp": ltp, "lut_path": str(by_luts), "dsp_path": str(by_dsps)}
-    return Result("xc7", rows, netlist.summary() | paths | {"config": config.to_dict()})
+    details = {"tool": yosys.version(), "config": config.to_dict(), "ltp": ltp}
+    paths = {"lut_path": str(by_luts), "dsp_path": str(by_dsps)}
+    return Result("xc7", rows, details | paths | netlist.summary())

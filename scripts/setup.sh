@@ -2,6 +2,7 @@
 # Installs what Bitloom needs. The Makefile calls it; it may be run again at any time.
 #   scripts/setup.sh python PYTHON VENV   Python packages of requirements.lock into VENV
 #   scripts/setup.sh tools                simulators and compilers, from Debian's packages
+#   scripts/setup.sh bench                synthesis for the benchmarks, the same way
 # TORCH_INDEX=URL chooses where torch comes from; empty: a CPU build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,18 +25,11 @@ install_packages() {  # Debian packages, as root or through sudo that asks for n
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
-install_tools() {
-  local missing=() command package
-  while read -r command package; do
-    command -v "$command" >/dev/null || missing+=("$package")
-  done <<'TOOLS'
-g++ g++
-make make
-perl perl
-iverilog iverilog
-ghdl ghdl
-tclsh tcl
-TOOLS
+install_tools() {  # arguments: command=package; installs the packages of the commands that are missing
+  local missing=() tool
+  for tool in "$@"; do
+    command -v "${tool%=*}" >/dev/null || missing+=("${tool#*=}")
+  done
   [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 }
 
@@ -57,7 +51,9 @@ install_python() {
   "$python" -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
   [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
   export PIP_DISABLE_PIP_VERSION_CHECK=1
+  echo "setup: PyTorch into $venv (some hundred megabytes) ..."
   install_torch "$venv/bin/pip"
+  echo "setup: the packages of requirements.lock into $venv ..."
   "$venv/bin/pip" install -q -r requirements.lock
   # The lock holds the build backend too, so nothing unlocked is fetched for building.
   "$venv/bin/pip" install -q --no-deps --no-build-isolation -e .
@@ -65,6 +61,7 @@ install_python() {
 
 case "${1:-}" in
   python) install_python "${2:-python3}" "${3:-.venv}" ;;
-  tools) install_tools ;;
-  *) stop "usage: scripts/setup.sh python PYTHON VENV | tools" ;;
+  tools) install_tools g++=g++ make=make perl=perl iverilog=iverilog ghdl=ghdl tclsh=tcl ;;
+  bench) install_tools yosys=yosys ;;
+  *) stop "usage: scripts/setup.sh python PYTHON VENV | tools | bench" ;;
 esac
