@@ -6,7 +6,9 @@ python sim/vunit/run.py --seed 7         # other vectors and stalls
 python sim/vunit/run.py --cases fifo_w16_d4,fifo_w33_d32 --output-path build/out/vunit-fifo
 """
 
+import fcntl
 import os
+import shutil
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -28,14 +30,21 @@ GHDL_OPTIONS = ["--ieee-asserts=disable"]
 def main(argv=None):
     """Run; returns the exit status."""
     arguments = parse(argv)
-    folder = Path(arguments.output_path)
+    folder = Path(arguments.output_path).resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:  # one run at a time in a folder
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _run(arguments, folder)
+
+
+def _run(arguments, folder):
     vunit = VUnit.from_args(arguments, compile_builtins=False)
     vunit.add_vhdl_builtins()
     broken = []
     for name, case in vhdl_cases().items():
         if arguments.cases is None or any(fnmatch(name, pattern) for pattern in arguments.cases.split(",")):
             try:
-                add_case(vunit, case, folder / "benches", arguments.seed)
+                add_case(vunit, case, folder / "blocks" / name, arguments.seed)
             except Exception as error:  # the other blocks still run
                 print(f"error: {name}: not replayed: {error}", file=sys.stderr)
                 broken.append(name)
@@ -59,18 +68,21 @@ def add_case(vunit, case, folder, seed):
     """A library per case: converted files, bench, a configuration for the first and last stall pattern."""
     ports = ordered_ports(case.block, case.ports())
     converted = convert_block(case.block, ports, dict(case.params), hdl="vhdl")
-    folder.mkdir(parents=True, exist_ok=True)
+    # Into a folder with a constant name, so that VUnit compiles only what has changed.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    files = [Path(shutil.copy(path, folder)) for path in converted.paths]
     bench = folder / f"tb_{case.name}.vhd"
-    text = bench_text(
-        case.name, converted.top, describe_ports(ports), converted.directions, case.vhdl_compare
+    qualified = case.vhdl_compare
+    bench.write_text(
+        bench_text(case.name, converted.top, describe_ports(ports), converted.directions, qualified)
     )
-    bench.write_text(text)
     traces = {}
     for stalls in case.stalls[:: max(1, len(case.stalls) - 1)]:
-        traces[stalls] = (folder / f"{case.name}-{stalls}.txt").resolve()
+        traces[stalls] = folder / f"{stalls}.txt"
         record_case(case, converted.directions, stalls, seed, traces[stalls])
     library = vunit.add_library(case.name)
-    library.add_source_files([str(path) for path in (*converted.paths, bench)], vhdl_standard="2008")
+    library.add_source_files([str(path) for path in (*files, bench)], vhdl_standard="2008")
     entity = library.test_bench(bench.stem)
     entity.set_sim_option("ghdl.sim_flags", GHDL_OPTIONS)
     for stalls, trace in traces.items():
