@@ -80,14 +80,15 @@ class HardwareConfig:
                 raise FitError(f"configuration: {name}={value} must be a power of two from {low} to {high}")
         weight_writes = self.weight_depth * self.rows * self.lanes // 4
         if weight_writes > HOST_REGION_WORDS:
-            raise FitError(f"configuration: weight_depth={self.weight_depth} at {self.rows}x{self.lanes} needs {weight_writes} host "
-                           f"words but a region holds {HOST_REGION_WORDS}; lower weight_depth")
+            raise FitError(f"configuration: weight_depth={self.weight_depth} at {self.rows}x{self.lanes} needs "
+                           f"{weight_writes} host words but a region holds {HOST_REGION_WORDS}; lower weight_depth")
         if self.multiplier not in MULTIPLIERS:
             raise FitError(
                 f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
 
         if self.weight_style not in WEIGHT_STYLES:
-            raise FitError(f"configuration: weight_style={self.weight_style!r} is unknown; choose block, ultra or leave it out")
+            raise FitError(f"configuration: weight_style={self.weight_style!r} is unknown; "
+                           "choose block, ultra or leave it out")
 
     @property
     def module_suffix(self):

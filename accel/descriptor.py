@@ -34,8 +34,8 @@ KW x slots x IC window is contiguous: kh = 1, slot_step = IC, element_bytes = IC
 line_row_step = 0, and weights are stored once per rotation of the ring (weight_row_step, weight_ring_words).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 from accel.config import HardwareConfig
 from accel.errors import FitError
@@ -64,7 +64,8 @@ ERROR_POOL = 3  # the layer ended without its last pooled word
 ERROR_FIELD = 32
 ERROR_TEXT = {
     ERROR_NONE: "no error",
-    ERROR_STARVED: "the window waits for rows that the feeder does not deliver (need_rows, data_rows, top_rows, bottom_rows, oh)",
+    ERROR_STARVED: "the window waits for rows that the feeder does not deliver "
+                   "(need_rows, data_rows, top_rows, bottom_rows, oh)",
     ERROR_OUTPUT_RANGE: "the output does not fit the activation memory behind out_base",
     ERROR_POOL: "the layer ended before the last pooled word (pool_* fields against oh, ow)",
 }
@@ -103,7 +104,8 @@ def _line_bytes(config):
 _TABLE = (
     # word 0
     ("magic", 8, "constant 0xB1", lambda config: MAGIC),
-    ("op", 2, "1 convolution through the line buffer, 2 dense straight from the activation memory", lambda config: OP_DENSE),
+    ("op", 2, "1 convolution through the line buffer, 2 dense straight from the activation memory",
+     lambda config: OP_DENSE),
     ("from_stream", 1, "the source is s_axis (conv only), else the activation memory", _full(1)),
     ("to_stream", 1, "the output goes to m_axis, else to the activation memory", _full(1)),
     ("raw", 1, "output is the int32 accumulator, one channel a group", _full(1)),

@@ -19,14 +19,12 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
     """Runs one layer's multiply-accumulates: input words in, tiles of accumulators out.
 
     start: one cycle, begins the layer described by the descriptor vector `layer`. s_*: the input stream, used by a
-    layer
-    with from_stream. act_*: read port of the activation memory (registered data), used by all others. weight_*: host
-    writes of the weight bank. result_data, result_valid, result_ready, result_tag: finished tiles; a tile that is not
-    taken
-    stops the whole core. issuing: a word enters the array. starved: the layer needs rows that do not come.
+    layer with from_stream. act_*: read port of the activation memory (registered data), used by all others. weight_*:
+    host writes of the weight bank. result_data, result_valid, result_ready, result_tag: finished tiles; a tile that is
+    not taken stops the whole core. issuing: a word enters the array. starved: the layer needs rows that do not come.
     busy: words of the source are still to be taken. presets: weight images, one a row, or ().
-    Latency from the first address of a tile to its result_data: LINE_READ_LATENCY + mac_array_latency(config) + words
-    - 1.
+    Latency from the first address of a tile to its result_data: LINE_READ_LATENCY + mac_array_latency(config) + words -
+    1.
     """
     stall_free, dense, conv_start, dense_start, reader_start, act_fetch = [Signal(bool(0)) for _ in range(6)]
     source_valid, source_ready, reader_valid, reader_ready = [Signal(bool(0)) for _ in range(4)]

@@ -16,8 +16,8 @@ def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, dir
 
     start: one cycle, begins a convolution described by the descriptor vector `layer`. s_*: source words in NHWC order.
     enable: the compute pipeline advances. direct, direct_data: the dense path through the line buffer's output stage.
-    w_address, m_valid, m_first, m_last, m_tag: weight word and position in the tile (accel/rtl/window.py);
-    operand: the activations of the same word, LINE_READ_LATENCY enabled cycles later.
+    w_address, m_valid, m_first, m_last, m_tag: weight word and position in the tile (accel/rtl/window.py); operand: the
+    activations of the same word, LINE_READ_LATENCY enabled cycles later.
     starved: one cycle, the layer needs rows that do not come. busy: source words are still to be taken.
     """
     unused(layer)  # the descriptor's other fields belong to other blocks

@@ -6,8 +6,8 @@ from accel.rtl.hierarchy import module
 
 
 @module
-def dense_engine(clk, rst, start, enable, act_address, w_address, m_valid, m_first, m_last, m_tag,
-                 in_base, weight_base, tiles_minus1, kwords_minus1, *, config):
+def dense_engine(clk, rst, start, enable, act_address, w_address, m_valid, m_first, m_last, m_tag, in_base, weight_base,
+                 tiles_minus1, kwords_minus1, *, config):
     """Addresses of one dense layer: for every tile of rows output channels the whole input vector, a word a cycle.
 
     start: one cycle, begins a layer (the dot product of the input with every weight word, tile by tile).

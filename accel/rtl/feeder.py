@@ -10,14 +10,12 @@ feeder_state = enum("IDLE", "PREFILL", "TOP", "ROW", "FILL", "DROP")
 @module
 def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_address, w_rotate, w_data, w_count,
            row_filled, stuck, busy, abandon, pad_value, in_words, prefill_words, ring_slots_minus1, top_rows,
-           data_rows_minus1,
-           bottom_rows, row_elements_minus1, element_bytes_minus1, element_gap, slot_step, data_offset, row_step, *,
-           config):
+           data_rows_minus1, bottom_rows, row_elements_minus1, element_bytes_minus1, element_gap, slot_step,
+           data_offset, row_step, *, config):
     """Writes the rows of one layer into the ring, as fast as slots are released (loop nest: accel/descriptor.py).
 
     start: one cycle, begins a layer; the fields (accel/descriptor.py) hold from then on. row_released: the window has
-    left
-    row_step slots. s_*: source words, lanes bytes each. w_*: the line buffer's write port.
+    left row_step slots. s_*: source words, lanes bytes each. w_*: the line buffer's write port.
     row_filled: one more row (padding included) is in the ring; a window address formed two cycles later may name it.
     stuck: no row will follow unless slots are released: all are written, the source is used up, or the ring is full.
     busy: the layer's source words are not all taken yet. abandon: the window needs no further row.

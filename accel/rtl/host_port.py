@@ -22,18 +22,17 @@ HOST_READ_LATENCY = 2
 
 @module
 def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we,
-weight_we,
-              offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status, images,
-              cycles, stalls, *, config):
+              weight_we, offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status,
+              images, cycles, stalls, *, config):
     """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
 
     host_*: address of a 32-bit word, write with data, read; a new access in every cycle. host_rdata: the word read
     HOST_READ_LATENCY cycles before. reg_we, program_we, param_we, weight_we with offset and wdata: the write one cycle
-    later, offset within the region;
-    weight_waddr, weight_wrow, weight_wpart: the same offset as word, row and part of the weight bank
-    (weight_wpart is None where a row is one part). soft_reset: one cycle, the host asks for a soft reset.
-    counter_address: layer whose
-    counters come back on cycles and stalls one cycle later. status, images: registers of the scheduler.
+    later, offset within the region; weight_waddr, weight_wrow, weight_wpart: the same offset as word, row and part of
+    the weight bank (weight_wpart is None where a row is one part). soft_reset: one cycle, the host asks for a soft
+    reset.
+    counter_address: layer whose counters come back on cycles and stalls one cycle later. status, images: registers of
+    the scheduler.
     Writes to addresses that do not exist change nothing; reads of them give 0.
     """
     region = REGION_SHIFT

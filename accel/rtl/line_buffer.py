@@ -12,8 +12,7 @@ LINE_WRITE_LATENCY = 2  # cycles until a read address may name the written bytes
 
 @module
 def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_word, r_offset, direct, direct_data,
-r_data,
-                *, config):
+                r_data, *, config):
     """lanes bytes written and lanes bytes read in every cycle, both at any byte address.
 
     w_enable, w_address, w_count: write w_count bytes (1 .. lanes) from byte address w_address on; the bytes are taken
@@ -22,8 +21,8 @@ r_data,
     holds while enable is low.
     direct, direct_data: while direct is high r_data carries direct_data instead (one enabled cycle after its address,
     like a bank) unrotated, which is how a dense layer bypasses the buffer.
-    Even words lie in one bank, odd words in the other, so two neighbouring words are read together, merged byte by
-    byte and rotated. Addresses wrap at the end of the memory.
+    Even words lie in one bank, odd words in the other, so two neighbouring words are read together, merged byte by byte
+    and rotated. Addresses wrap at the end of the memory.
     Latency LINE_READ_LATENCY enabled cycles; a write may be read LINE_WRITE_LATENCY cycles later; one access a cycle.
     """
     lanes, width, bank_depth = config.lanes, config.word_bits, config.line_depth // 2

@@ -10,13 +10,11 @@ OUTPUT_LATENCY = 1
 @module
 def output_writer(clk, rst, start, to_stream, out_base, level, s_data, s_keep, s_valid, s_last, s_end, launch_ok,
                   mem_we, mem_address, m_data, m_keep, m_last, stream_valid, layer_end, range_error, pool_error, *,
-                  config, stream_depth, in_flight,
-                  end_delay):
+                  config, stream_depth, in_flight, end_delay):
     """Sends each word of a layer where its descriptor says and tells when the layer has ended.
 
     start: one cycle, begins a layer; to_stream, out_base: descriptor fields. s_data, s_keep, s_valid, s_last: words of
-    the
-    packer.
+    the packer.
     s_end: one cycle, the layer's last group enters the blocks in front of the packer; its last word is here at most
     end_delay cycles later, and nothing comes behind it. level: words in the output FIFO of stream_depth words.
     launch_ok: there is room for one more group even if all in_flight groups before it fill a word each.

@@ -23,22 +23,19 @@ CHECK_CYCLES = 4  # the descriptor check sees the whole descriptor for this long
 
 @module
 def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_address, program_wdata, counter_address,
-              start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, status, images,
-              cycles, stalls,
-              *, config, autostart=False, layers=1, preset=""):
+              start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, status, images, cycles,
+              stalls, *, config, autostart=False, layers=1, preset=""):
     """Runs the layers of the program for image after image while it is enabled.
 
     reg_*: host writes of the registers. program_*: host writes of the descriptor memory. counter_address: layer whose
     counters are on cycles and stalls two cycles later: clock cycles of its last run and those of them in which no word
-    entered the array. status, images: the registers that the host reads (accel/descriptor.py). start, layer: one
-    cycle, a layer begins, and its descriptor, which holds until the next start.
+    entered the array. status, images: the registers that the host reads (accel/descriptor.py). start, layer: one cycle,
+    a layer begins, and its descriptor, which holds until the next start.
     layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error:
-    ends the
-    run with an error; so does a descriptor that the check refuses. issuing: a word enters the array.
+    ends the run with an error; so does a descriptor that the check refuses. issuing: a word enters the array.
     autostart, layers, preset: the program is in the memory image and runs after reset.
     The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
-    two
-    cycles after the end of the one before.
+    two cycles after the end of the one before.
     """
     unused(reg_wdata)  # bits beyond the registers
     state = Signal(scheduler_state.IDLE)
@@ -62,7 +59,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     fetch_checked = fetch_end + CHECK_CYCLES
 
     program_memory = ram(clk, program_we, program_address, program_wdata, None, program_raddr, program_data,
-                  depth=DESCRIPTOR_STRIDE * config.max_layers, preset=preset)
+                         depth=DESCRIPTOR_STRIDE * config.max_layers, preset=preset)
     check = descriptor_check(clk, shadow, bad, bad_word, config=config)
     cycle_counters = ram(clk, counter_we, counter_waddr, cycle_total, None,
                          counter_address, cycles, depth=2**config.layer_bits)
@@ -174,5 +171,4 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         status.next[24:16] = current
 
     return (program_memory, check, cycle_counters, stall_counters, decide, fetch, shift, write_registers, sequence,
-    load, follow_layer,
-            count, report)
+            load, follow_layer, count, report)

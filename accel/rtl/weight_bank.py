@@ -32,13 +32,13 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
     """weight_depth words of rows x lanes bytes: one memory a row, written 32 bits at a time, read all rows at once.
 
     we, waddr, wrow, wpart, wdata: host write of 32-bit part wpart (lanes 4 * wpart .. 4 * wpart + 3) of row wrow in
-    word
-    waddr; wpart is None where a row is one part. enable, raddr: read, holds while enable is low.
+    word waddr; wpart is None where a row is one part. enable, raddr: read, holds while enable is low.
     weights: rows x lanes int8, row 0 lane 0 in the low byte. presets: a memory image for each row, or ().
     Latency 1 enabled cycle for reads, 2 cycles for writes; a read and a write every cycle.
     """
     if presets and config.weight_style == "ultra":
-        raise FitError("weight bank: UltraRAM cannot be preset; load the weights at run time or leave weight_style=ultra out")
+        raise FitError("weight bank: UltraRAM cannot be preset; load the weights at run time "
+                       "or leave weight_style=ultra out")
     rows, parts = config.rows, config.lanes // 4
     write_valid = Signal(bool(0))
     write_address, write_row = Signal(intbv(0)[len(waddr):]), Signal(intbv(0)[len(wrow):])

@@ -1,6 +1,6 @@
 """The window walker: visits every word of every sliding window in the order of the weights."""
 
-from myhdl import Signal, always, always_comb, always_seq, enum, intbv, modbv
+from myhdl import Signal, always, always_comb, always_seq, enum, modbv
 
 from accel.rtl.hierarchy import module
 
@@ -11,17 +11,14 @@ PATIENCE_BITS = 4  # 2^4 enabled cycles without hope are an error; a release tak
 
 @module
 def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, starved, finished, r_word, r_offset,
-w_address,
-           m_valid, m_first, m_last, m_tag, need_rows, row_step, oh_minus1, ow_minus1, tiles_minus1, kh_minus1,
-           kwords_minus1,
-           pixel_step, line_kh_step, line_row_step, line_ring_words, weight_base, weight_row_step, weight_ring_words,
-           *, config):
+           w_address, m_valid, m_first, m_last, m_tag, need_rows, row_step, oh_minus1, ow_minus1, tiles_minus1,
+           kh_minus1, kwords_minus1, pixel_step, line_kh_step, line_row_step, line_ring_words, weight_base,
+           weight_row_step, weight_ring_words, *, config):
     """Line buffer and weight addresses of one layer, a word a cycle (loop nest: accel/descriptor.py).
 
     start: one cycle, begins a layer. enable: the compute pipeline advances. row_filled, feeder_stuck: from the feeder.
     row_released: the last word of an output row has been read, row_step slots are free. starved: one cycle, the window
-    waits
-    for rows that will not come; the walker stops. finished: no row is needed any more, until the next start.
+    waits for rows that will not come; the walker stops. finished: no row is needed any more, until the next start.
     r_word, r_offset: line buffer address. w_address: weight word, for the same operands.
     m_valid, m_first, m_last: a word, the first, the last of a tile. m_tag: bit 0 the pixel's last tile, bit 1 the
     layer's.
