@@ -63,12 +63,13 @@ def _candidates(graph, config):
 
 def _lower(stage, walk, config, first, last):
     params = parameters(stage, walk, config)
-    cycles = stage_cycles(stage, walk, params, config, first=first, last=last)
+    in_words = -(-stage.layer.input.elements // config.lanes)
+    cycles = stage_cycles(walk, params, in_words, config)
     output = stage.output
     output_bytes = output.elements * (4 if output.bits == 32 else 1)
     pool = output.width * params.pixel_groups if stage.pool is not None else 0
     needs = Needs(stage.name, walk.weight_words, params.pixel_groups,
-                  0 if first else -(-stage.layer.input.elements // config.lanes),
+                  0 if first else in_words,
                   0 if last else -(-output_bytes // config.lanes), walk.line_words, pool)
     return Lowered(stage, walk, params, cycles, needs)
 
@@ -129,4 +130,4 @@ def _assemble(graph, lowered, config):
         config=config, graph_name=graph.name, layers=tuple(plans), descriptors=np.stack(descriptors),
         weights=np.concatenate([pack_weights(item.walk, config) for item in lowered]),
         bias=columns[0].astype(np.int32), multiplier=columns[1].astype(np.uint32),
-        shifts=columns[2].astype(np.uint32), predicted_cycles=program_cycles(plans, config))
+        shifts=columns[2].astype(np.uint32), predicted_cycles=program_cycles(plans))

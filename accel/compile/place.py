@@ -10,6 +10,8 @@ from accel.config import DEPTH_LIMITS
 from accel.errors import FitError
 
 SMALLEST = {option: low for option, (low, _) in DEPTH_LIMITS.items()}
+UNITS = {"weight_depth": "words", "param_depth": "entries", "act_depth": "words", "line_depth": "words",
+         "pool_depth": "entries", "max_layers": "descriptors"}
 LARGEST = {option: high for option, (_, high) in DEPTH_LIMITS.items()}
 
 
@@ -50,18 +52,18 @@ def place(needs, config):
 
 
 def memory_needs(needs, config):
-    """{option of HardwareConfig: (smallest value that fits, what it is for)} of a whole program."""
+    """{option of HardwareConfig: (smallest value that fits, who needs it)} of a whole program."""
     params = sum(need.param_groups for need in needs) * config.req_lanes
     act_name, act_words = _largest(needs, lambda need: need.in_words + need.out_words)
     line_name, line_words = _largest(needs, lambda need: need.line)
     pool_name, pool_entries = _largest(needs, lambda need: need.pool)
     return {
-        "weight_depth": (sum(need.weights for need in needs), "the weights of all layers"),
-        "param_depth": (params, "the parameters of all layers"),
-        "act_depth": (act_words, f"{act_name}: input and output together"),
-        "line_depth": (line_words, f"{line_name}: its line buffer"),
-        "pool_depth": (pool_entries, f"{pool_name}: its pooling rows"),
-        "max_layers": (len(needs), "the layers of the program"),
+        "weight_depth": (sum(need.weights for need in needs), "the weights of all layers need"),
+        "param_depth": (params, "the parameters of all layers need"),
+        "act_depth": (act_words, f"{act_name}: input and output together need"),
+        "line_depth": (line_words, f"{line_name}: its rows in the line buffer need"),
+        "pool_depth": (pool_entries, f"{pool_name}: its rows in the pooling memory need"),
+        "max_layers": (len(needs), "the layers of the program need"),
     }
 
 
@@ -75,16 +77,16 @@ def check_fit(needs, config):
     for option, (needed, purpose) in memory_needs(needs, config).items():
         available = getattr(config, option)
         if needed > available:
-            raise FitError(f"{purpose} need {needed} entries but {option} is {available}; raise {option} to "
-                           f"{smallest_depth(option, needed)}{_alternative(option)}")
+            raise FitError(f"{purpose} {needed} {UNITS[option]} but {option} is {available}; "
+                           f"{_remedy(option, smallest_depth(option, needed))}")
 
 
-def _alternative(option):
-    if option in ("weight_depth", "act_depth"):
-        return " or choose a larger array (rows, lanes)"
-    if option == "line_depth":
-        return " or raise lanes"
-    return ""
+def _remedy(option, depth):
+    larger = {"weight_depth": "choose a larger array (rows, lanes)", "act_depth": "raise lanes",
+              "line_depth": "raise lanes"}.get(option)
+    if depth > LARGEST[option]:
+        return f"{larger or 'use a smaller network'}: {option} cannot exceed {LARGEST[option]}"
+    return f"raise {option} to {depth}" + (f" or {larger}" if larger else "")
 
 
 def smallest_depth(option, needed):
