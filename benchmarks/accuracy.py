@@ -2,7 +2,7 @@
 
 from accel.model_dir import load
 from benchmarks.report import Result, Row
-from quant import datasets, evaluate, sources, train
+from quant import datasets, evaluate, sources
 
 FLOAT_MODEL, MODEL = "lenet5", "lenet5-int8"
 MUST_FLOAT, MUST_LOSS = 0.99, 0.001
@@ -14,8 +14,7 @@ def measure(progress, folder, quick, data_dir):
     if quick:
         images, labels = images[:500], labels[:500]
     task = progress.add_task("images", total=2 * len(images))
-    module, _, _ = sources.load_float_model(FLOAT_MODEL)
-    exact = train.accuracy(module, images, labels)
+    exact = sources.float_accuracy(FLOAT_MODEL, images, labels)
     progress.advance(task, len(images))
     quantized = evaluate.accuracy(load(MODEL), images, labels, lambda count: progress.advance(task, count))
     rows = (

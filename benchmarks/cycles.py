@@ -28,7 +28,7 @@ def measure(progress, folder, quick, data_dir):
 
 
 def _measure_size(graph, size, inputs):
-    program = workload.compiled(graph, *size)
+    program = workload.compile_for(graph, *size)
     beats = [program.encode_input(q) for q in inputs]
     with workload.loaded(program) as accelerator:
         single = accelerator.run(beats[:1])

@@ -3,11 +3,11 @@
 import numpy as np
 
 from accel import ir
-from accel.compile import compile_graph, fitting_config
 from accel.model_dir import load
 from accel.reference import encode_input
 from quant import datasets
 from sim.accelerator import open_accelerator
+from sim.cli import compile_for
 
 MODEL = "lenet5-int8"
 SIZES = ((4, 4), (8, 8), (16, 16))
@@ -21,11 +21,6 @@ def mnist(graph, data_dir, count):
     """(input integers, labels) of the first `count` test images."""
     images, labels = datasets.load("mnist", data_dir)
     return encode_input(graph, images[:count]), labels[:count]
-
-
-def compiled(graph, rows, lanes):
-    """The network's program for an array of this size, with memories that hold it."""
-    return compile_graph(graph, fitting_config(graph, rows, lanes))
 
 
 def loaded(program):

@@ -15,7 +15,7 @@ def convert(config, folder):
 
 def measure(progress, folder, quick, data_dir):
     """One synthesis with memories that hold LeNet-5, some minutes; `quick` changes nothing."""
-    config = workload.compiled(workload.lenet(), 8, 8).config
+    config = workload.compile_for(workload.lenet(), 8, 8).config
     task = progress.add_task("convert, synthesize", total=2)
     files, top = convert(config, folder / "xc7")
     progress.advance(task)
