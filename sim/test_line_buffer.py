@@ -68,7 +68,6 @@ def drive(dut, rng, stalls, config):
     # Then every read address, in order and at random, while random writes go on.
     reads = [*range(size), *[rng.randrange(size) for _ in range(300)]]
     cycle, issued, results, direct_before = 0, 0, deque(), False
-    dut.step()
     while issued < len(reads) + LINE_READ_LATENCY:
         stalled, address = next(held), reads[min(issued, len(reads) - 1)]
         write = None if next(idle) else random_write(rng, lanes, size, address)

@@ -34,9 +34,14 @@ def bench_text(top, ports, directions):
     outputs = [port for port in ports.values() if directions.get(port.name) == "output"]
     lines = ["module bench;", "reg [8191:0] trace_file;"]
     for port in inputs:
-        lines.append(f"reg [{port.bits - 1}:0] {port.name} = {port.bits}'h{port.raw(port.init):x};")
+        lines.append(f"reg [{port.bits - 1}:0] {port.name};")
     lines += [f"wire [{port.bits - 1}:0] {port.name};" for port in outputs]
     lines += [
+        # Assigned after all processes have started, so that `always @*` sees an event even for zeros.
+        "initial begin",
+        "  #0;",
+        *(f"  {port.name} = {port.bits}'h{port.raw(port.init):x};" for port in inputs),
+        "end",
         "initial begin",
         '  if ($value$plusargs("trace=%s", trace_file)) begin',
         "    $dumpfile(trace_file); $dumpvars(0, dut);",
