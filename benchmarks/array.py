@@ -1,18 +1,19 @@
 """Size of the MAC array alone: Yosys synth_xilinx -family xc7, 8 rows x 8 lanes, int8."""
 
 from accel.config import HardwareConfig
+from accel.hdl import convert_design
 from accel.rtl.mac_array import mac_array
-from benchmarks import hardware, yosys
+from benchmarks import yosys
 from benchmarks.report import Result, Row
+from sim.pipeline import flag, reset, word
 
 MUST_DSPS, MUST_LUTS_PER_MAC = 32, 20
 
 
 def make_array(config):
-    bit, vector = hardware.bit, hardware.vector
     return mac_array(
-        bit(), hardware.reset(), bit(), vector(config.word_bits), vector(config.weight_word_bits),
-        bit(), bit(), bit(), vector(2), vector(config.result_bits), bit(), vector(2), config=config,
+        flag(), reset(), flag(), word(config.word_bits), word(config.weight_word_bits), flag(), flag(), flag(),
+        word(2), word(config.result_bits), flag(), word(2), config=config,
     )
 
 
@@ -20,9 +21,11 @@ def measure(progress, folder, quick, data_dir):
     """One synthesis, about ten seconds; `quick` changes nothing."""
     config = HardwareConfig(rows=8, lanes=8)
     task = progress.add_task("convert, synthesize", total=2)
-    files, top = hardware.convert(lambda: make_array(config), folder / "array")
+    sources = folder / "array"
+    sources.mkdir(parents=True, exist_ok=True)
+    design = convert_design(lambda: make_array(config), out_dir=sources)
     progress.advance(task)
-    netlist, ltp = yosys.synthesize_xc7(files, top, folder)
+    netlist, ltp = yosys.synthesize_xc7(design.files, design.top, folder)
     progress.advance(task)
     by_luts, by_dsps = netlist.longest_paths()
     luts_per_mac = netlist.luts() / (config.rows * config.lanes)

@@ -2,6 +2,7 @@
 
 from benchmarks import workload
 from benchmarks.report import Result, Row
+from sim.cli import compile_for
 
 # Array size -> most cycles of one image that are accepted, and the goal.
 LIMITS = {(4, 4): (None, None), (8, 8): (9_800, 9_200), (16, 16): (6_200, 3_200)}
@@ -28,7 +29,7 @@ def measure(progress, folder, quick, data_dir):
 
 
 def _measure_size(graph, size, inputs):
-    program = workload.compile_for(graph, *size)
+    program = compile_for(graph, *size)
     beats = [program.encode_input(q) for q in inputs]
     with workload.loaded(program) as accelerator:
         single = accelerator.run(beats[:1])

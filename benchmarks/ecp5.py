@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from benchmarks import nextpnr, workload, xc7, yosys
 from benchmarks.report import Result, Row
+from sim.cli import compile_for
 
 MUST_MHZ = 50
 WRAPPER = "pins"
@@ -11,7 +12,7 @@ WRAPPER = "pins"
 
 def measure(progress, folder, quick, data_dir):
     """Synthesis, place and route: a quarter of an hour; `quick` changes nothing."""
-    config = replace(workload.compile_for(workload.lenet(), 8, 8).config, multiplier="18x18")
+    config = replace(compile_for(workload.lenet(), 8, 8).config, multiplier="18x18")
     task = progress.add_task("convert, synthesize, place and route", total=3)
     files, top = xc7.convert(config, folder / "ecp5")
     wrapper = folder / "ecp5" / f"{WRAPPER}.v"

@@ -2,6 +2,7 @@
 
 from benchmarks import workload
 from benchmarks.report import Result, Row
+from sim.cli import compile_for
 from sim.network import run_network
 
 MUST_PER_SECOND = 30
@@ -12,7 +13,7 @@ def measure(progress, folder, quick, data_dir):
     """Wall time of the images alone, after the model is compiled and the program loaded."""
     graph = workload.lenet()
     inputs, _ = workload.mnist(graph, data_dir, QUICK_COUNT if quick else COUNT)
-    program = workload.compile_for(graph, 16, 16)
+    program = compile_for(graph, 16, 16)
     task = progress.add_task("images", total=len(inputs))
     result = run_network(graph, program, inputs, "verilator", advance=lambda n: progress.advance(task, n))
     per_second = len(inputs) / result.seconds

@@ -5,6 +5,7 @@ import numpy as np
 from accel.reference import run
 from benchmarks import workload
 from benchmarks.report import Result, Row
+from sim.cli import compile_for
 
 MUST_PERCENT = 93
 
@@ -14,7 +15,7 @@ def measure(progress, folder, quick, data_dir):
     graph = workload.convolution(64, 64, 16)
     inputs = workload.random_inputs(graph, 1)
     task = progress.add_task("compile, simulate", total=1)
-    program = workload.compile_for(graph, 16, 16)
+    program = compile_for(graph, 16, 16)
     with workload.loaded(program) as accelerator:
         result = accelerator.run([program.encode_input(inputs[0])])
     progress.advance(task)

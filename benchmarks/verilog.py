@@ -2,6 +2,7 @@
 
 from benchmarks import workload
 from benchmarks.report import Result, Row
+from sim.cli import compile_for
 from sim.network import run_network
 
 SIZE = (16, 16)
@@ -13,7 +14,7 @@ def measure(progress, folder, quick, data_dir):
     graph = workload.lenet()
     layer_images, logit_images = (3, 20) if quick else (LAYER_IMAGES, LOGIT_IMAGES)
     inputs, labels = workload.mnist(graph, data_dir, logit_images)
-    program = workload.compile_for(graph, *SIZE)
+    program = compile_for(graph, *SIZE)
     task = progress.add_task("images", total=len(program.layers) * layer_images + logit_images)
 
     def run(count, layers):

@@ -7,7 +7,6 @@ from accel.model_dir import load
 from accel.reference import encode_input
 from quant import datasets
 from sim.accelerator import open_accelerator
-from sim.cli import compile_for
 
 MODEL = "lenet5-int8"
 SIZES = ((4, 4), (8, 8), (16, 16))

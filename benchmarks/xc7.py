@@ -1,21 +1,24 @@
 """Size of the whole 8x8 accelerator in an Artix-7 35T and its longest logic path, by Yosys."""
 
-from accel.rtl.top import bitloom
-from benchmarks import hardware, workload, yosys
+from accel.hdl.accelerator import convert_accelerator
+from benchmarks import workload, yosys
 from benchmarks.report import Result, Row
-from sim.accelerator import accelerator_ports
+from sim.cli import compile_for
 
 ARTIX_35T = {"LUT": 20_800, "DSP": 90, "RAMB36": 50}
 MAX_DSPS_ON_PATH, MAX_LUT_LEVELS = 1, 6
 
 
 def convert(config, folder):
-    return hardware.convert(lambda: bitloom(**accelerator_ports(config), cfg=config), folder)
+    """(files, top module) of the accelerator in Verilog, its memories empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    design = convert_accelerator(config, folder)
+    return design.files, design.top
 
 
 def measure(progress, folder, quick, data_dir):
     """One synthesis with memories that hold LeNet-5, some minutes; `quick` changes nothing."""
-    config = workload.compile_for(workload.lenet(), 8, 8).config
+    config = compile_for(workload.lenet(), 8, 8).config
     task = progress.add_task("convert, synthesize", total=2)
     files, top = convert(config, folder / "xc7")
     progress.advance(task)
