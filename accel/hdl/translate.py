@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from pathlib import Path, PurePath
 
+from myhdl._enum import EnumItemType
 from myhdl._extractHierarchy import _getMemInfo, _isMem
 from myhdl.conversion import _toVerilog, _toVHDL
 from myhdl.conversion._misc import _kind
@@ -43,8 +44,13 @@ def translate(elaboration, hdl, token, *, is_top):
         raise ConversionError(f"{elaboration.where}: {error}") from error
     finally:
         filters.remove(original)
+        for signal in filters.enums:
+            verilog.forget_states(signal)
         tool._cleanup([], [])
-    body = writer.finish_body(writer.split_module(text), filters.memories, filters.unused)
+    body = writer.split_module(text)
+    if filters.states:
+        body = verilog.declare_states(filters.states, body)
+    body = writer.finish_body(body, filters.memories, filters.unused)
     body = _lift_preset(body, elaboration.parameters, filters.memories)
     if re.search(r"\bNone\b", body):
         raise ConversionError(f"{elaboration.where}: a Signal in the text has no name; hold it in a variable "
@@ -71,6 +77,8 @@ class _Filter:
         self.ports = []
         self.memories = {}
         self.unused = []
+        self.enums = []
+        self.states = {}
 
     def install(self):
         cls = self.converter_class()
@@ -100,6 +108,8 @@ class _Filter:
         self.name_slices(memories)
         self.order_processes(trees)
         self.find_memories()
+        if self.hdl == "verilog":
+            self.name_states([s for s in signals if s._used and isinstance(s._init, EnumItemType)])
         self.unused = [(s._name, len(s), high, low) for s, high, low in self.elaboration.unused]
 
     def check_signals(self, signals, port_ids):
@@ -136,6 +146,13 @@ class _Filter:
                 tree.senslist = sorted(tree.senslist, key=_natural)
             if tree.kind == _kind.ALWAYS_SEQ:
                 tree.sigregs = sorted(tree.sigregs, key=_natural)
+
+    def name_states(self, signals):
+        """States are printed by name; the first Signal of an enum type gives the prefix."""
+        for signal in signals:
+            if not any(signal._init._type is other._init._type for other in self.enums):
+                self.enums.append(signal)
+                self.states |= verilog.name_states(signal)
 
     def find_memories(self):
         for mem, style, preset in self.elaboration.memories:

@@ -6,6 +6,7 @@ import textwrap
 from myhdl.conversion import _toVerilog
 
 from accel.hdl.errors import ConversionError
+from accel.hdl.tidy import tidy
 
 EXTENSION = ".v"
 COMMENT = "//"
@@ -54,8 +55,7 @@ def split_module(text):
 
 def finish_body(body, memories, unused):
     """Tidy slices and sensitivity lists; add memory attributes, contents and wires for unused bits."""
-    body = re.sub(r"\[(\d+)-1:(\d+)\]", lambda m: f"[{int(m[1]) - 1}:{m[2]}]", body)
-    body = re.sub(r"\[0:(\d+)-1\]", lambda m: f"[0:{int(m[1]) - 1}]", body)
+    body = tidy(body)
     body = re.sub(r"always @\((?!posedge|negedge)[^)]*\)", "always @*", body)
     body = _join_concatenations(body)
     for name, (style, preset) in memories.items():
@@ -97,6 +97,29 @@ def _join_concatenations(body):
         target, high, low, value = match[1], int(match[2]), int(match[3] or match[2]), match[4]
         parts.append(value if not value.startswith("'") else f"{high - low + 1}{value}")
     return "\n".join(result[:-1])
+
+
+def name_states(signal):
+    """Let MyHDL print the states of an enum Signal by name; returns {name: code}."""
+    codes = {}
+    for name in signal._init._type._names:
+        state = f"{signal._name}_{name}".upper()
+        item = getattr(signal._init._type, name)
+        codes[state] = item._toVerilog()
+        item._toVerilog = lambda dontcare=False, state=state: state
+    return codes
+
+
+def forget_states(signal):
+    for name in signal._init._type._names:
+        del getattr(signal._init._type, name)._toVerilog
+
+
+def declare_states(states, body):
+    """Declarations of the states that the text uses, in front of it."""
+    used = [f"localparam [{int(code.split(chr(39))[0]) - 1}:0] {name} = {code};" for name, code in states.items()
+            if re.search(rf"\b{name}\b", body)]
+    return "\n".join([*used, body])
 
 
 def assemble(comment, token, ports, memories, body):

@@ -1,8 +1,10 @@
 """Small modules that together use every feature of the conversion; they compute nothing of interest."""
 
-from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, always_seq, block, intbv, modbv
+from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, always_seq, block, enum, intbv, modbv
 
 from accel.rtl.hierarchy import memory, module, unused
+
+LIGHT = enum("RED", "GREEN", "YELLOW")
 
 
 @module
@@ -179,6 +181,40 @@ def reduce_array(clk, x, total):
         total.next = sums
 
     return lines, add, store
+
+
+@module
+def traffic_light(clk, rst, go, lamps):
+    """A machine of three states."""
+    state = Signal(LIGHT.RED)
+    earlier = Signal(LIGHT.RED)
+
+    @always_seq(clk.posedge, reset=rst)
+    def change():
+        earlier.next = state
+        if state == LIGHT.RED:
+            if go:
+                state.next = LIGHT.GREEN
+        elif state == LIGHT.GREEN:
+            if not go:
+                state.next = LIGHT.YELLOW
+        else:
+            state.next = LIGHT.RED
+
+    @always_comb
+    def show():
+        lamps.next = 0
+        if state == LIGHT.GREEN:
+            lamps.next = 1
+        elif earlier == LIGHT.YELLOW:
+            lamps.next = 2
+
+    return change, show
+
+
+def traffic_light_ports():
+    clk, rst = clock_and_reset()
+    return {"clk": clk, "rst": rst, "go": Signal(bool(0)), "lamps": Signal(intbv(0)[2:])}
 
 
 def clock_and_reset():

@@ -11,6 +11,7 @@ from myhdl._block import _Block
 
 import accel
 from accel.hdl import convert_design
+from accel.hdl.tidy import tidy
 from tests.convert import blocks
 from tests.convert.cosimulation import check
 
@@ -62,6 +63,29 @@ def test_memories_start_with_the_contents_of_their_files(hdl, tmp_path):
         assert verilator_lint(design) == ""
 
 
+@pytest.mark.parametrize("hdl", HDLS)
+def test_states_keep_their_names(hdl, tmp_path):
+    design = check(blocks.traffic_light, blocks.traffic_light_ports, ("lamps",), tmp_path, hdl=hdl)
+    text = design.modules[0].text
+    if hdl == "verilog":
+        assert "localparam [1:0] STATE_YELLOW = 2'b10;" in text and "if (state == STATE_RED) begin" in text
+        assert verilator_lint(design) == ""
+    else:
+        assert "state <= YELLOW;" in text
+
+
+def test_tidying_keeps_the_meaning():
+    assert tidy("    x <= ((a + b) - 1);") == "    x <= (a + b) - 1;"
+    assert tidy("    x <= ((a) - (b));") == "    x <= (a) - (b);"
+    assert tidy("    x <= (a) - (b);") == "    x <= (a) - (b);"
+    assert tidy("    x <= (a <= (b));") == "    x <= (a <= (b));"
+    assert tidy("if ((a) || (b)) begin") == "if ((a) || (b)) begin"
+    assert tidy("end else if ((a || (b))) begin") == "end else if (a || (b)) begin"
+    assert tidy("assign y = x[((7 + 1) - 8)];") == "assign y = x[0];"
+    assert tidy("assign y = x - (3 - 4);") == "assign y = x - (3 - 4);"
+    assert tidy("y = x[(3 + 2)-1:0];") == "y = x[4:0];"
+
+
 def test_module_text(tmp_path):
     ports = blocks.reduce_array_ports()
     design = convert_design(lambda: blocks.reduce_array(*ports.values()), "verilog", tmp_path, "sum_of_lines")
@@ -97,7 +121,7 @@ always @(posedge clk) begin: shift
     end
 end
 
-assign y = stages[(2 - 1)];
+assign y = stages[1];
 
 endmodule
 '''
@@ -107,6 +131,7 @@ CONVERT_TWICE = """
 import sys
 from pathlib import Path
 from accel.hdl import convert_design
+from accel.hdl.tidy import tidy
 import blocks
 for folder in sys.argv[1:3]:
     for hdl in ("verilog", "vhdl"):

@@ -1,0 +1,58 @@
+"""Makes MyHDL's Verilog readable without changing its meaning: fewer brackets, folded constants, shorter else."""
+
+import re
+
+CONSTANT = re.compile(r"\((\d+) (-|\+|\*\*) (\d+)\)")
+BRACKETED = re.compile(r"^(\s*(?:end )?(?:else )?if |.* <= |.* = )\((.*)\)( begin|;)$")
+
+
+def tidy(body):
+    """The same statements, easier to read."""
+    body = re.sub(r"\n\s*\n\s*(?=\w[^\n]*\bbegin: )", "\n\n", body)
+    body = _fold_constants(body)
+    body = re.sub(r"\[(\d+)-1:(\d+)\]", lambda m: f"[{int(m[1]) - 1}:{m[2]}]", body)
+    body = re.sub(r"\[0:(\d+)-1\]", lambda m: f"[0:{int(m[1]) - 1}]", body)
+    body = re.sub(r"\[\((\d+)\)", r"[\1", body)
+    body = re.sub(r"\nend\n\s*else ", "\nend else ", body)
+    body = re.sub(r"\n(\s+)end\n\s+else ", r"\n\1end else ", body)
+    return "\n".join(_strip_brackets(line) for line in body.splitlines())
+
+
+def _fold_constants(text):
+    """(7 - 1) -> 6; negative results stay, Verilog would read them otherwise."""
+    def fold(match):
+        left, right = int(match[1]), int(match[3])
+        if match[2] == "**" and right > 64:
+            return match[0]
+        value = left + right if match[2] == "+" else left - right if match[2] == "-" else left**right
+        return str(value) if 0 <= value < 2**31 else match[0]
+
+    folded = CONSTANT.sub(fold, text)
+    return folded if folded == text else _fold_constants(folded)
+
+
+def _strip_brackets(line):
+    """One pair of brackets less around a whole condition or right-hand side."""
+    match = BRACKETED.match(line)
+    if not match or not _balanced(match[2]):
+        return line
+    head, inner, tail = match.groups()
+    if head.rstrip().endswith("if"):
+        return f"{head}({inner[1:-1]}){tail}" if _enclosed(inner) else line
+    if any(mark in head for mark in ("if ", "for ", "?")) or "(" in head.replace("((", ""):
+        return line
+    return f"{head}{inner}{tail}"
+
+
+def _enclosed(text):
+    return text.startswith("(") and text.endswith(")") and _balanced(text[1:-1])
+
+
+def _balanced(text):
+    """Brackets match, and none closes what was opened outside."""
+    depth = 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            return False
+    return depth == 0
