@@ -29,7 +29,8 @@ def hardware_config(graph, target, rows, lanes, options):
     """The target's configuration with the chosen options; other memories grow to hold the network."""
     values = dict(_option(text) for text in options)
     config = HardwareConfig.from_dict({"rows": rows or target.rows, "lanes": lanes or target.lanes,
-                                       "multiplier": target.multiplier, **values})
+                                       "multiplier": target.multiplier, "weight_style": target.weight_style,
+                                       **values})
     needed = fit_config(graph, config)
     grown = {name: max(getattr(config, name), getattr(needed, name)) for name in DEPTHS if name not in values}
     config = dataclasses.replace(config, **grown)
@@ -60,7 +61,7 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, 
     config = hardware_config(graph, target, rows, lanes, options)
     program = compile_graph(graph, config)
     if preset is None:
-        preset = not target.ultra_rams  # UltraRAM starts empty: the host loads it
+        preset = config.weight_style != "ultra"  # UltraRAM starts empty: the host loads it
     if not preset and target.board:
         raise FitError(f"target {target.name}: the board's self-test needs the network in the memory images; "
                        "leave out --no-preset or choose a part-only target")

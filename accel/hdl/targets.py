@@ -31,8 +31,8 @@ class Target:
 
     @property
     def weight_style(self):
-        """Memory primitive for the weight bank: large arrays on parts with UltraRAM use it."""
-        return "ultra" if self.ultra_rams else "block"
+        """Memory primitive for the weight bank: UltraRAM where the part has it, else what the tool chooses."""
+        return "ultra" if self.ultra_rams else ""
 
 
 TARGETS = {target.name: target for target in (

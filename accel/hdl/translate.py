@@ -148,8 +148,8 @@ class _Filter:
                 tree.sigregs = sorted(tree.sigregs, key=_natural)
 
     def name_states(self, signals):
-        """States are printed by name; the first Signal of an enum type gives the prefix."""
-        for signal in signals:
+        """States are printed by name; the Signal of the shortest name gives the prefix of its enum type."""
+        for signal in sorted(signals, key=lambda s: (len(s._name), s._name)):
             if not any(signal._init._type is other._init._type for other in self.enums):
                 self.enums.append(signal)
                 self.states |= verilog.name_states(signal)
