@@ -68,7 +68,7 @@ def test_states_keep_their_names(hdl, tmp_path):
     design = check(blocks.traffic_light, blocks.traffic_light_ports, ("lamps",), tmp_path, hdl=hdl)
     text = design.modules[0].text
     if hdl == "verilog":
-        assert "localparam [1:0] STATE_YELLOW = 2'b10;" in text and "if (state == STATE_RED) begin" in text
+        assert "localparam [1:0] STATE_YELLOW = 2'b10;" in text and "STATE_RED: begin" in text
         assert verilator_lint(design) == ""
     else:
         assert "state <= YELLOW;" in text
