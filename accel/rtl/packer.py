@@ -19,7 +19,8 @@ def packer(clk, rst, start, s_data, s_count, s_valid, s_last, m_data, m_keep, m_
     word follows one cycle later. A group a cycle, but nothing directly behind the last one; never stalls.
     """
     lanes, lane_bits = config.lanes, config.lane_bits
-    padding = config.lanes - config.group_bytes
+    padding = lanes - config.group_bytes
+    count_bits = min(lane_bits, config.group_count_bits)
     filled, distance = [Signal(modbv(0)[lane_bits:]) for _ in range(2)]  # bytes in the open word, and its negative
     filled_1 = Signal(intbv(0)[lane_bits:])
     total, total_1 = [Signal(modbv(0)[lane_bits + 1:]) for _ in range(2)]
@@ -58,7 +59,7 @@ def packer(clk, rst, start, s_data, s_count, s_valid, s_last, m_data, m_keep, m_
             distance.next = 0
         elif s_valid:
             filled.next = total[lane_bits:]
-            distance.next = distance - s_count[lane_bits:]
+            distance.next = distance - s_count[count_bits:]
         m_valid.next = flush or (valid_1 and (last_1 or total_1 >= lanes))
         m_last.next = flush or (valid_1 and last_1 and total_1 <= lanes)
 

@@ -1,0 +1,141 @@
+"""The accelerator: every block, wired. No arithmetic lives here."""
+
+from dataclasses import dataclass
+
+from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
+
+from accel.descriptor import DESCRIPTOR_BITS
+from accel.rtl.compute_core import compute_core
+from accel.rtl.fields import field
+from accel.rtl.fifo import fifo
+from accel.rtl.hierarchy import module, unused
+from accel.rtl.host_port import host_port
+from accel.rtl.output_writer import OUTPUT_LATENCY, output_writer
+from accel.rtl.packer import PACKER_LATENCY, packer
+from accel.rtl.param_table import param_table
+from accel.rtl.pool import POOL_LATENCY, pool
+from accel.rtl.ram import ram
+from accel.rtl.requantize import REQUANTIZE_LATENCY, requantize
+from accel.rtl.scheduler import scheduler
+from accel.rtl.stream import register_slice
+
+STREAM_DEPTH = 64  # words of the output FIFO
+# From a launched group to its level in the output FIFO; the extra cycles are launch_ok's own register and the FIFO's
+# counter.
+GROUPS_IN_FLIGHT = REQUANTIZE_LATENCY + POOL_LATENCY + PACKER_LATENCY + OUTPUT_LATENCY + 4
+
+
+# From the last group at the requantizer's output to the last word at the packer's, which may straddle two words.
+END_DELAY = POOL_LATENCY + PACKER_LATENCY + 1
+
+
+@dataclass(frozen=True)
+class Presets:
+    """Memory images that the accelerator starts with; the program runs after reset without a host.
+
+    layers: number of layers. program, params, weights: names of $readmemh files (weights: one a row, params: one a
+    memory).
+    """
+
+    layers: int
+    program: str
+    params: tuple
+    weights: tuple
+
+
+@module
+def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, m_axis_tdata, m_axis_tkeep,
+            m_axis_tvalid, m_axis_tready, m_axis_tlast, host_addr, host_write, host_wdata, host_read, host_rdata, *,
+            config, presets=None):
+    """Mixed-precision neural network accelerator: one program of layers, image after image.
+
+    clk, rst: one clock, synchronous reset, active high. s_axis_*: input tensors, lanes bytes a beat, every tensor
+    starts on a beat; tlast is accepted and not needed. m_axis_*: output tensors, lanes bytes a beat, tkeep and tlast on
+    the last beat.
+    host_*: registers, program, parameters, weights and counters (address map: accel/descriptor.py); host_rdata two
+    cycles after host_read. presets: memory images for a core that runs without a host, or None.
+    """
+    unused(s_axis_tlast)
+    word_bits, lanes = config.word_bits, config.lanes
+    core_rst = ResetSignal(1, active=1, isasync=False)
+    layer = Signal(intbv(0)[DESCRIPTOR_BITS:])
+    start, issuing, starved, source_busy, layer_end, range_error, pool_error = [Signal(bool(0)) for _ in range(7)]
+    soft_reset, reg_we, program_we, param_we, weight_we, launch_ok = [Signal(bool(0)) for _ in range(6)]
+    offset = Signal(intbv(0)[20:])
+    wdata, status, images, cycles, stalls = [Signal(intbv(0)[32:]) for _ in range(5)]
+    counter_address = Signal(intbv(0)[config.layer_bits:])
+    weight_waddr = Signal(intbv(0)[config.weight_addr_bits:])
+    weight_wrow = Signal(intbv(0)[(config.rows - 1).bit_length():])
+    weight_wpart = Signal(intbv(0)[(lanes // 4 - 1).bit_length():]) if lanes > 4 else None
+    input_data, act_data, packed_data, output_data = [Signal(intbv(0)[word_bits:]) for _ in range(4)]
+    input_valid, input_ready, act_enable, result_valid, result_ready = [Signal(bool(0)) for _ in range(5)]
+    act_raddr, act_waddr = [Signal(intbv(0)[config.act_addr_bits:]) for _ in range(2)]
+    result_data = Signal(intbv(0)[config.result_bits:])
+    result_tag = Signal(intbv(0)[2:])
+    param_address = Signal(intbv(0)[config.param_addr_bits:])
+    param_data = Signal(intbv(0)[config.param_word_bits:])
+    group_data, pooled_data = [Signal(intbv(0)[8 * config.group_bytes:]) for _ in range(2)]
+    group_count, pooled_count = [Signal(intbv(0)[config.group_count_bits:]) for _ in range(2)]
+    group_valid, group_pixel_last, group_last, group_end, pooled_valid, pooled_last = [
+        Signal(bool(0)) for _ in range(6)]
+    packed_keep, output_keep = [Signal(intbv(0)[lanes:]) for _ in range(2)]
+    packed_valid, packed_last, act_we, output_last, output_valid, output_ready = [Signal(bool(0)) for _ in range(6)]
+    output_word = ConcatSignal(output_last, output_keep, output_data)
+    stream_word = Signal(intbv(0)[len(output_word):])
+    level = Signal(intbv(0)[STREAM_DEPTH.bit_length():])
+
+    @always(clk.posedge)
+    def reset():
+        core_rst.next = rst or soft_reset
+
+    @always_comb
+    def present():
+        group_end.next = group_valid and group_last
+        m_axis_tdata.next = stream_word[word_bits:]
+        m_axis_tkeep.next = stream_word[word_bits + lanes:word_bits]
+        m_axis_tlast.next = stream_word[word_bits + lanes]
+
+    host = host_port(
+        clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we, weight_we,
+        offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status, images, cycles,
+        stalls, config=config)
+    layers = scheduler(
+        clk, core_rst, reg_we, offset, wdata, program_we, offset(config.layer_bits + 5, 0), wdata, counter_address,
+        start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, status, images, cycles,
+        stalls, config=config, autostart=presets is not None, layers=presets.layers if presets else 1,
+        preset=presets.program if presets else "")
+    input_slice = register_slice(
+        clk, core_rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, input_data, input_valid, input_ready)
+    core = compute_core(
+        clk, core_rst, start, input_data, input_valid, input_ready, act_enable, act_raddr, act_data, weight_we,
+        weight_waddr, weight_wrow, weight_wpart, wdata, layer, result_data, result_valid, result_ready, result_tag,
+        issuing, starved, source_busy, config=config, presets=presets.weights if presets else ())
+    params = param_table(
+        clk, param_we, offset(config.param_index_bits + 2, 0), wdata, param_address, param_data, config=config,
+        preset=presets.params if presets else ())
+    requantizer = requantize(
+        clk, core_rst, result_data, result_valid, result_ready, result_tag(0), result_tag(1), launch_ok,
+        param_address, param_data, field(layer, "raw"), field(layer, "round_away"), field(layer, "zero_point"),
+        field(layer, "qmin"), field(layer, "qmax"), field(layer, "groups_minus1"), field(layer, "last_groups_minus1"),
+        field(layer, "last_count", config.group_count_bits), field(layer, "param_base", config.param_addr_bits),
+        group_data, group_count, group_valid, group_pixel_last, group_last, config=config)
+    pooling = pool(
+        clk, core_rst, start, group_data, group_count, group_valid, group_pixel_last, group_last,
+        field(layer, "pool_enable"), field(layer, "oh_minus1"), field(layer, "ow_minus1"), field(layer, "pool_kh_minus1"),
+        field(layer, "pool_kw_minus1"), field(layer, "pool_pad_top"), field(layer, "pool_pad_left"),
+        field(layer, "pool_oh_minus1"), field(layer, "pool_ow_minus1"), pooled_data, pooled_count, pooled_valid,
+        pooled_last, config=config)
+    packing = packer(
+        clk, core_rst, start, pooled_data, pooled_count, pooled_valid, pooled_last, packed_data, packed_keep,
+        packed_valid, packed_last, config=config)
+    writer = output_writer(
+        clk, core_rst, start, field(layer, "to_stream"), field(layer, "out_base", config.act_addr_bits), level,
+        packed_data, packed_keep, packed_valid, packed_last, group_end, launch_ok, act_we, act_waddr, output_data,
+        output_keep, output_last, output_valid, layer_end, range_error, pool_error, config=config,
+        stream_depth=STREAM_DEPTH, in_flight=GROUPS_IN_FLIGHT, end_delay=END_DELAY)
+    activations = ram(clk, act_we, act_waddr, output_data, act_enable, act_raddr, act_data, depth=config.act_depth)
+    output_fifo = fifo(
+        clk, core_rst, output_word, output_valid, output_ready, stream_word, m_axis_tvalid, m_axis_tready, level,
+        depth=STREAM_DEPTH)
+    return (reset, present, host, layers, input_slice, core, params, requantizer, pooling, packing, writer,
+            activations, output_fifo)
