@@ -61,7 +61,8 @@ def translate(elaboration, hdl, token, *, is_top):
 
 def _lift_preset(body, parameters, memories):
     """A file named in user-defined code becomes a parameter, so that blocks with other files share text."""
-    file = PurePath(parameters.get("preset") or "").name
+    preset = parameters.get("preset")
+    file = PurePath(preset).name if isinstance(preset, str) else ""
     if file and f'"{file}"' in body:
         memories["preset"] = (None, file)
         body = body.replace(f'"{file}"', "PRESET_FILE")
