@@ -29,6 +29,7 @@ VERILATOR_OPTIONS = (
     "--Mdir",
     "obj",
 )
+OPTIMISE = "-O1"  # seen on a 16x16 core: as fast as -O2 and compiled in half the time
 COMPILER_OPTIONS = ("-std=c++17", "-fPIC", "-shared", "-fvisibility-inlines-hidden", "-w")
 ACCELERATOR_PORTS = {"s_axis_tdata", "m_axis_tkeep", "host_addr", "host_rdata"}
 
@@ -79,7 +80,6 @@ def build_library(converted, ports, clock, traced=False):
     """(path of the shared library, {port: index}) for a converted block."""
     head, index = model_source(ports, clock, converted.directions, traced)
     glue = [HERE / "shim.cpp", HERE / "batch.h"]
-    optimise = "-O1" if traced else "-O2"
 
     def build(folder):
         command = [str(ROOT / "bin" / "verilator"), *VERILATOR_OPTIONS, "--top-module", converted.top]
@@ -93,7 +93,7 @@ def build_library(converted, ports, clock, traced=False):
             [
                 compiler(),
                 *COMPILER_OPTIONS,
-                optimise,
+                OPTIMISE,
                 *_includes(),
                 "-Iobj",
                 f"-I{HERE}",
@@ -113,7 +113,7 @@ def build_library(converted, ports, clock, traced=False):
         verilator_package.__version__,
         compiler(),
         head,
-        optimise,
+        OPTIMISE,
         *VERILATOR_OPTIONS,
         *COMPILER_OPTIONS,
         *glue,
