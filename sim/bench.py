@@ -24,7 +24,8 @@ class BlockCase:
     It must take all randomness from `rng` and all decisions from `dut`, so that a second run is identical.
     params: keyword parameters of the block. stalls: names of the stall patterns that make sense.
     vhdl: also replay it in VHDL under VUnit. vhdl_compare: {output: qualifier output}: compare only
-    while the qualifier is 1 (for data that is undefined before its first valid).
+    while the qualifier is 1 (for data that is undefined before its first valid). vhdl_skip: compare
+    nothing in the first cycles (for blocks without a reset, whose pipeline starts undefined).
     """
 
     name: str
@@ -35,6 +36,7 @@ class BlockCase:
     stalls: tuple = ("none", "both", "bursts")
     vhdl: bool = True
     vhdl_compare: Mapping = field(default_factory=dict)
+    vhdl_skip: int = 0
 
     def __str__(self):
         return self.name

@@ -27,7 +27,7 @@ def record_case(case, directions, stalls, seed, path):
 
 def _line(dut, case, inputs, outputs):
     compared = 0
-    if not ("rst" in dut.ports and dut.peek("rst")):
+    if not ("rst" in dut.ports and dut.peek("rst")) and dut.cycle >= case.vhdl_skip:
         for index, name in enumerate(outputs):
             qualifier = case.vhdl_compare.get(name)
             compared |= (qualifier is None or dut.peek(qualifier) != 0) << index
