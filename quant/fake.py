@@ -55,7 +55,9 @@ class FakeQuantLayer(nn.Module):
         if self.output.bits == 32:
             return y
         scale, zero_point = self.output.scale, self.output.zero_point
-        return torch.fake_quantize_per_tensor_affine(y, scale, zero_point, *self.limits)
+        y = torch.fake_quantize_per_tensor_affine(y, scale, zero_point, *self.output.qrange)
+        # Clamped afterwards: torch wants the zero point inside the limits, a clamp above zero has it outside.
+        return y.clamp(*((torch.tensor(self.limits) - zero_point).float() * np.float32(scale).item()).tolist())
 
 
 class FakeQuantNetwork(nn.Module):

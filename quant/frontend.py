@@ -41,6 +41,9 @@ def read_module(module, input_shape, name="network"):
     parameter), ModelError (the module fails on an input of this shape). Each message names the layer.
     """
     height, width, channels = input_shape
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise UnsupportedError(f"{name}: {type(module).__name__} has forward hooks, whose effect is not visible; "
+                               "remove them before quantizing")
     if type(module) in MODULES:
         module = torch.nn.Sequential(module)
     try:
@@ -118,15 +121,13 @@ def _check_chain(node, current, values, label):
     if tensors != [current]:
         names = " and ".join(str(item) for item in tensors) or "nothing"
         raise UnsupportedError(f"{label}: reads {names} where the layer before is {current}; only a chain of "
-                               "layers is "
-                               "supported, remove branches and free parameters")
+                               "layers is supported, remove branches and free parameters")
 
 
 def _check_output(node, current, name):
     if node.args[0] is not current:
         raise UnsupportedError(f"{name}: returns {node.args[0]!r} where the last layer is {current}; return "
-                               "the last layer's "
-                               "tensor alone")
+                               "the last layer's tensor alone")
 
 
 def _shape_of(values, node):

@@ -29,8 +29,7 @@ def read_images(path):
         arrays = read_arrays(path)
         if "images" not in arrays:
             raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'no arrays'} but no array "
-                            "'images'; save it with "
-                            "numpy.savez(file, images=..., labels=...)")
+                            "'images'; save it with numpy.savez(file, images=..., labels=...)")
         images, labels = arrays["images"], arrays.get("labels")
     else:
         raise DataError(f"{path}: file type '{path.suffix}' is not supported; give a .npy, .npz or .png file")
@@ -64,8 +63,7 @@ def _guarded(path, read):
         return read()
     except _BAD_FILE as error:
         raise DataError(f"{path}: cannot be read as {path.suffix} ({type(error).__name__}: {error}); save it "
-                        "again with numpy, "
-                        "without objects") from error
+                        "again with numpy, without objects") from error
 
 
 def _as_batch(path, images):

@@ -39,8 +39,7 @@ class Reader:
             module = self.module(node)
             if module._forward_hooks or module._forward_pre_hooks:
                 raise UnsupportedError(f"{label}: has forward hooks, whose effect is not visible; remove "
-                                       "them (weight norm and "
-                                       "the like: remove_parametrizations) before quantizing")
+                                       "them (as remove_weight_norm does) before quantizing")
 
     def refuse(self, rule):
         """Raise UnsupportedError that begins with the layer's name."""
@@ -135,8 +134,7 @@ def read_batch_norm(reader, node):
     if (variance <= 0).any():
         channel = int((variance <= 0).nonzero()[0])
         raise RangeError(f"{reader.label}: running_var + eps of channel {channel} is "
-                         f"{variance[channel].item()}, which must be positive; "
-                         "train the model again")
+                         f"{variance[channel].item()}, which must be positive; train the model again")
     gamma, beta = torch.ones_like(mean), torch.zeros_like(mean)
     if module.affine:
         gamma = exact(reader.label, "weight", module.weight, (count,))
@@ -149,8 +147,7 @@ def read_batch_norm(reader, node):
         reader.add(fold.channel_scale(reader.name(node), scale, offset, as_vector=reader.flat))
     else:
         reader.refuse(f"normalizes a flattened tensor (H, W, C)={reader.shape} with nothing before it to "
-                      "fold into; "
-                      "use BatchNorm2d before Flatten")
+                      "fold into; use BatchNorm2d before Flatten")
 
 
 def read_clamp(reader, low, high):

@@ -26,8 +26,7 @@ def read_png(path):
         width, height, depth, kind, _, _, interlace = struct.unpack(">IIBBBBB", header)
         if depth != 8 or kind not in _CHANNELS or interlace:
             raise DataError(f"{path}: is a PNG of bit depth {depth}, colour type {kind}, interlace "
-                            f"{interlace}; save it as plain 8-bit "
-                            "grey or RGB")
+                            f"{interlace}; save it as plain 8-bit grey or RGB")
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
             raise DataError(f"{path}: is {width} x {height} pixels, at most {MAX_SIDE} a side are allowed")
         channels = _CHANNELS[kind]

@@ -59,8 +59,7 @@ class PreparedNetwork:
         if self.encoding == "uint8":
             if values.dtype != torch.uint8:
                 raise UnsupportedError(f"{self.network.name}: images have dtype {images.dtype} but the input "
-                                       "encoding is uint8; "
-                                       "use --input float")
+                                       "encoding is uint8; use --input float")
             return (values.double() - (self.zero_point + 128)) * scales.float32(PIXEL_SCALE)
         if values.dtype != torch.uint8:
             return values.double()

@@ -32,5 +32,4 @@ def check_finite(owner, what, values):
     if bad.any():
         place = tuple(torch.nonzero(bad)[0].tolist())
         raise RangeError(f"{owner}: {what}{list(place)} is {values[place].item()}; weights must be finite "
-                         "float32 "
-                         "numbers, train the model again or repair the file")
+                         "float32 numbers, train the model again or repair the file")

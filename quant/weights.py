@@ -48,8 +48,7 @@ def load_weights(module, path):
     for name, tensor in state.items():
         if tuple(tensor.shape) != tuple(wanted[name].shape):
             raise ModelError(f"{path}: {name} has shape {tuple(tensor.shape)}, the network needs "
-                             f"{tuple(wanted[name].shape)}; give the "
-                             "weights of this network")
+                             f"{tuple(wanted[name].shape)}; give the weights of this network")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise RangeError(f"{path}: {name} holds NaN or infinity; train the model again or repair the "
                              "file")

@@ -164,6 +164,12 @@ def hooked():
     return nn.Sequential(conv)
 
 
+def hooked_outside():
+    net = hooked()
+    net.register_forward_pre_hook(lambda module, inputs: None)
+    return net
+
+
 def with_statistics(**values):
     norm = nn.BatchNorm2d(1)
     for name, value in values.items():
@@ -209,6 +215,7 @@ REFUSED = {
     "dropout at inference": (AlwaysDrops, "pass training=self.training"),
     "free parameter": (UsesParameter, r"function conv2d\) is not supported"),
     "hook": (hooked, r"0 \(Conv2d\): has forward hooks"),
+    "hook outside": (hooked_outside, "net: Sequential has forward hooks"),
     "relu first": (lambda: nn.Sequential(nn.ReLU(), nn.Conv2d(1, 1, 1)), r"0 \(ReLU\): has no Conv2d"),
     "no layer": (lambda: nn.Sequential(nn.Identity()), "holds no layer that computes"),
     "pad before pool": (lambda: two(nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2))), "before a Conv2d"),

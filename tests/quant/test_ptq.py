@@ -97,6 +97,15 @@ def test_a_clamped_last_layer_puts_out_bytes():
     assert graph.output.bits == 8 and graph.layers[-1].requantize.qmin == -128
 
 
+def test_a_clamp_that_excludes_zero_is_carried_by_the_limits():
+    graph, images = quantized(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Hardtanh(0.25, 0.75), nn.Conv2d(4, 2, 1)))
+    layer = graph.layers[0]
+    assert layer.requantize.qmin > layer.output.zero_point
+    comparer = Comparer(graph)
+    comparer.add(reference.encode_input(graph, images))
+    assert comparer.result.ok
+
+
 def test_fake_quantized_weights_equal_the_exported_integers():
     module = nets.chain()
     graph, _ = quantized(module, nets.CHAIN_SHAPE)
