@@ -53,7 +53,8 @@ def drive(dut, rng, stalls, part_bits=8, write=write_part):
             expected = contents[raddr]
         contents[waddr] = write(contents[waddr], data, enables, part_bits)
         dut.step(RAM_LATENCY)
-        assert dut.peek("rdata") == expected, f"step {step}: read {raddr}, expected {expected:x}, got {dut.peek('rdata'):x}"
+        got = dut.peek("rdata")
+        assert got == expected, f"step {step}: read {raddr}, expected {expected:x}, got {got:x}"
 
 
 def drive_whole_words(dut, rng, stalls):

@@ -68,12 +68,14 @@ def ram(clk, we, waddr, wdata, re, raddr, rdata, *, depth, part_bits=0, preset="
     part_bits = part_bits or width
     parts = width // part_bits
     if len(rdata) != width or parts * part_bits != width:
-        raise ValueError(f"ram: words of {width} bits, parts of {part_bits}, read port of {len(rdata)} bits do not match")
+        raise ValueError(f"ram: words of {width} bits, parts of {part_bits} and a read port of {len(rdata)} bits "
+                         "do not match")
     if (len(we) or 1) != parts:
         raise ValueError(f"ram: {parts} parts need as many write enables, not {len(we)}")
     address_bits = max(1, (depth - 1).bit_length())
     if len(waddr) != address_bits or len(raddr) != address_bits:
-        raise ValueError(f"ram: {depth} words need addresses of {address_bits} bits, not {len(waddr)} and {len(raddr)}")
+        raise ValueError(f"ram: {depth} words need addresses of {address_bits} bits, "
+                         f"not {len(waddr)} and {len(raddr)}")
     if style not in ("", "block", "distributed", "ultra"):
         raise ValueError(f"ram: style {style!r} is unknown; choose block, distributed, ultra or an empty string")
 
@@ -146,7 +148,9 @@ def _vhdl_code(width, part_bits, depth, has_enable, preset, style):
     read = "$rdata <= unsigned(mem(to_integer($raddr)));"
     if has_enable:
         read = f"if $re = '1' then {read} end if;"
-    attribute = f'    attribute ram_style: string;\n    attribute ram_style of mem: signal is "{style}";' if style else ""
+    attribute = ""
+    if style:
+        attribute = f'    attribute ram_style: string;\n    attribute ram_style of mem: signal is "{style}";'
     shape = {"top": width - 1, "last": depth - 1}
     loader = _VHDL_LOADER.format(preset=Path(preset).name, padded=4 * -(-width // 4) - 1, **shape) if preset else ""
     initial = "load" if preset else "(others => (others => '0'))"

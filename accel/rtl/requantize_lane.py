@@ -28,9 +28,14 @@ def wide_multiplier(clk, a, m, less_one, product):
     weight rises: a multiply-add of one DSP, whose operands arrive one cycle later than those of the DSP before it.
     Latency WIDE_MULTIPLIER_LATENCY (5), a product a cycle, no stall.
     """
-    al, ml, al_1, al_2, ml_1, mh, mh_1, mh_2, mh_3 = [_signed(18) for _ in range(9)]
+    al, al_1, al_2, ml, ml_1 = [Signal(intbv(0)[17:]) for _ in range(5)]
+    mh, mh_1, mh_2, mh_3 = [Signal(intbv(0)[14:]) for _ in range(4)]
     ah, ah_1, ah_2, ah_3 = [_signed(15) for _ in range(4)]
-    m0, m1, m2, m3 = _signed(35), _signed(33), _signed(32), _signed(29)
+    ml_signed, mh_signed = _signed(18), _signed(15)
+    # Each product has its natural width, else Yosys leaves the adder behind it outside the DSP.
+    m0, m2 = Signal(intbv(0)[34:]), Signal(intbv(0)[31:])
+    m0_signed, m2_signed = _signed(35), _signed(32)
+    m1, m3 = _signed(33), _signed(29)
     p0, p1, p2, p3 = _signed(35), _signed(33), _signed(34), _signed(29)
     carry_0, carry_2, minus = _signed(18), _signed(17), _signed(2)
     bits_0, bits_0_late, bits_1, bits_1_late = [Signal(intbv(0)[17:]) for _ in range(4)]
@@ -46,24 +51,31 @@ def wide_multiplier(clk, a, m, less_one, product):
         if less_one:
             minus.next = -1
 
+    @always_comb
+    def make_signed():
+        ml_signed.next = ml_1
+        mh_signed.next = mh_3
+        m0_signed.next = m0
+        m2_signed.next = m2
+
     @always(clk.posedge)
     def multiply():
         m0.next = al * ml
-        p0.next = m0 + minus
+        p0.next = m0_signed + minus
         ah_1.next = ah
         ml_1.next = ml
-        m1.next = ah_1 * ml_1
+        m1.next = ah_1 * ml_signed
         p1.next = m1 + carry_0
         al_1.next = al
         al_2.next = al_1
         mh_1.next = mh
         mh_2.next = mh_1
         m2.next = al_2 * mh_2
-        p2.next = m2 + p1
+        p2.next = m2_signed + p1
         ah_2.next = ah_1
         ah_3.next = ah_2
         mh_3.next = mh_2
-        m3.next = ah_3 * mh_3
+        m3.next = ah_3 * mh_signed
         p3.next = m3 + carry_2
 
     @always_comb
@@ -81,12 +93,12 @@ def wide_multiplier(clk, a, m, less_one, product):
     def present():
         product.next = concat(top, bits_1_late, bits_0_late)
 
-    return split, multiply, slices, low, middle, present
+    return split, make_signed, multiply, slices, low, middle, present
 
 
 @module
 def first_shift(clk, product, shift, less_one, result):
-    """result = product / 2^shift rounded half up, saturated to int32, less one where it is negative and less_one is set.
+    """result = product / 2^shift rounded half up, saturated to int32, less one if it is negative and less_one is set.
 
     product: 63 bits, two's complement. shift: 0 .. 62; rounding adds the last bit that is shifted out.
     less_one: bool, one cycle behind product. The one that is taken off makes the half-up rounding of second_shift a
