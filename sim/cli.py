@@ -11,6 +11,7 @@ from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
 from accel.errors import DataError, TargetError
 from quant.datasets import load_images
+from sim.accelerator import AcceleratorError
 from sim.engines import ENGINES
 from sim.network import run_network, run_reference, trace_image
 
@@ -54,22 +55,24 @@ def run(model, images, count, engine, rows, lanes, data_dir, layers, as_json):
     graph = model_dir.load(model)
     q, labels = load_inputs(graph, images, count, data_dir)
     program = compile_for(graph, rows, lanes)
+    check_engine(engine)
     runs = len(q) * (len(program.layers) if layers else 1)
     with progress(enabled=not as_json) as bar:
         task = bar.add_task(f"simulating on {engine}", total=runs)
         if engine == "reference":
             result = run_reference(graph, q)
         else:
-            check_engine(engine)
-            result = run_network(
-                graph, program, q, engine, layers=layers, advance=lambda done: bar.advance(task, done)
-            )
-    wrong_images = {mismatch.image for mismatch in result.mismatches}
-    report(
-        figures(graph, program, engine, result, labels, len(wrong_images)),
-        as_json,
-        f"{graph.name} on {engine}",
-    )
+
+            def advance(done):
+                bar.advance(task, done)
+
+            try:
+                result = run_network(graph, program, q, engine, layers=layers, advance=advance)
+            except AcceleratorError as error:
+                click.echo(f"mismatch: {graph.name} on {engine}: {error}", err=True)
+                return EXIT_MISMATCH
+    values = figures(graph, program, engine, result, labels)
+    report(values, as_json, f"{graph.name} on {engine}")
     if not result.mismatches:
         return EXIT_OK
     for mismatch in result.mismatches[:SHOWN_MISMATCHES]:
@@ -94,6 +97,8 @@ def compile_for(graph, rows, lanes):
 
 def check_engine(engine):
     """Raise TargetError when the tools of an engine are missing."""
+    if engine == "reference":
+        return
     missing = []
     if importlib.util.find_spec("myhdl") is None:
         missing.append("the Python package myhdl")
@@ -112,11 +117,11 @@ def check_engine(engine):
         )
 
 
-def figures(graph, program, engine, result, labels, wrong_images):
+def figures(graph, program, engine, result, labels):
     """The values of the report."""
     config = program.config
     cycles = result.cycles_per_image
-    macs = sum(layer.mac_count for layer in program.layers)
+    array = config.rows * config.lanes
     correct = None
     if labels is not None:
         classes = result.outputs.reshape(len(result.outputs), -1).argmax(axis=1)
@@ -128,9 +133,9 @@ def figures(graph, program, engine, result, labels, wrong_images):
         "engine": engine,
         "count": len(result.outputs),
         "correct": correct,
-        "mismatches": wrong_images,
+        "mismatches": len({mismatch.image for mismatch in result.mismatches}),
         "cycles_per_image": cycles,
         "predicted_cycles_per_image": program.predicted_cycles,
-        "utilization": macs / (cycles * config.rows * config.lanes) if cycles else None,
+        "utilization": program.mac_count / (cycles * array) if cycles else None,
         "images_per_second": round(len(result.outputs) / result.seconds, 2) if result.seconds else None,
     }

@@ -18,6 +18,7 @@ from sim.bench import BlockCase, run_case
 from sim.bus import STALLS, Monitor, Sink, Source, pauses, run_cycles, transfer
 from sim.engines import ENGINES, open_dut
 from sim.engines.cache import REPOSITORY, cached
+from sim.engines.myhdl_engine import bit_string
 from sim.stand_ins.running_sum import running_sum, running_sum_ports
 from sim.test_engines import drive
 
@@ -166,6 +167,17 @@ def test_bad_use_is_refused(engine):
         open_dut(running_sum, wrong, engine=engine)
     with pytest.raises(ValueError, match="engine 'vcs' is unknown"):
         open_dut(running_sum, running_sum_ports(), engine="vcs")
+
+
+def test_bit_string_is_the_one_of_myhdl():
+    def digits(number):  # myhdl._bin._int2bitstring
+        if number in (0, 1, -1):
+            return str(abs(number))
+        return digits(number // 2) + str(number % 2)
+
+    numbers = [*range(-300, 300), *(sign * 2**bits + extra for bits in (31, 63, 200) for sign in (1, -1)
+                                    for extra in (-1, 0, 1))]
+    assert [bit_string(number) for number in numbers] == [digits(number) for number in numbers]
 
 
 def test_power_up_can_be_random():
