@@ -11,8 +11,7 @@ from accel.descriptor import OP_DENSE
 from accel.rtl.line_buffer import LINE_READ_LATENCY
 from accel.rtl.mac_array import mac_array_latency
 from accel.rtl.requantize import REQUANTIZE_LAUNCH_LATENCY
-
-END_DELAY = 8  # pool and packer
+from accel.rtl.top import END_DELAY
 
 START_CYCLES = 2  # the scheduler counts the cycle before the start pulse and the pulse itself
 FILLED_TO_READY = 2  # from the last write of a row to the cycle in which the walker sees the row
