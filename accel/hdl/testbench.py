@@ -25,7 +25,7 @@ def testbench(top, program, golden, *, preset):
         top=top, lanes=lanes, images=golden.images, input_beats=len(golden.inputs),
         output_beats=len(golden.outputs), image_beats=golden.input_beats, image_outputs=golden.output_beats,
         host_writes=len(program.host_writes()), predicted=program.predicted_cycles, load=0 if preset else 1,
-        limit=20 * golden.images * max(program.predicted_cycles, 1000) + 100_000,
+        limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000,
         control=f"24'h{REG_CONTROL:06x}", abort=f"32'd{CONTROL_ABORT}", enable=f"32'd{CONTROL_ENABLE}",
         layers=len(program.layers) - 1, graph=program.graph_name)
 

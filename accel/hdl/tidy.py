@@ -1,9 +1,15 @@
 """Makes MyHDL's Verilog readable without changing its meaning: fewer brackets, folded constants, shorter else."""
 
 import re
+import textwrap
 
+WIDTH = 110
 CONSTANT = re.compile(r"\((\d+) (-|\+|\*\*) (\d+)\)")
 BRACKETED = re.compile(r"^(\s*(?:end )?(?:else )?if |.* <= |.* = )\((.*)\)( begin|;)$")
+
+IF_BEGIN = re.compile(r"^(\s*)(if \(.*\)) begin$")
+STATEMENT = re.compile(r"^\s*[\w\[\]:{}, ()+*-]+ <?= .*;$")
+DECLARATION = re.compile(r"^((?:reg|wire)(?: signed)?(?: \[\d+:\d+\])?) (\w+);$")
 
 
 def tidy(body):
@@ -15,7 +21,8 @@ def tidy(body):
     body = re.sub(r"\[\((\d+)\)", r"[\1", body)
     body = re.sub(r"\nend\n\s*else ", "\nend else ", body)
     body = re.sub(r"\n(\s+)end\n\s+else ", r"\n\1end else ", body)
-    return "\n".join(_strip_brackets(line) for line in body.splitlines())
+    lines = [_strip_brackets(line) for line in body.splitlines()]
+    return "\n".join(_group_declarations(_shorten_ifs(lines)))
 
 
 def _fold_constants(text):
@@ -42,6 +49,40 @@ def _strip_brackets(line):
     if any(mark in head for mark in ("if ", "for ", "?")) or "(" in head.replace("((", ""):
         return line
     return f"{head}{inner}{tail}"
+
+
+def _shorten_ifs(lines):
+    """`if (x) begin`, one statement, `end` without else: one line."""
+    result, index = [], 0
+    while index < len(lines):
+        head = IF_BEGIN.match(lines[index])
+        following = lines[index + 1:index + 3]
+        if (head and len(following) == 2 and STATEMENT.match(following[0]) and following[1] == f"{head[1]}end"
+                and len(head[0]) + len(following[0].strip()) < WIDTH):
+            result.append(f"{head[1]}{head[2]} {following[0].strip()}")
+            index += 3
+        else:
+            result.append(lines[index])
+            index += 1
+    return result
+
+
+def _group_declarations(lines):
+    """Signals of one type in one declaration, where the first of them stands."""
+    groups = {}
+    for line in lines:
+        match = DECLARATION.match(line)
+        if match:
+            groups.setdefault(match[1], []).append(match[2])
+    result = []
+    for line in lines:
+        match = DECLARATION.match(line)
+        if not match:
+            result.append(line)
+        elif match[1] in groups:
+            names = ", ".join(groups.pop(match[1]))
+            result += textwrap.wrap(f"{match[1]} {names};", WIDTH, subsequent_indent="    ")
+    return result
 
 
 def _enclosed(text):

@@ -6,7 +6,7 @@ import textwrap
 from myhdl.conversion import _toVerilog
 
 from accel.hdl.errors import ConversionError
-from accel.hdl.tidy import tidy
+from accel.hdl.tidy import WIDTH, tidy
 
 EXTENSION = ".v"
 COMMENT = "//"
@@ -24,12 +24,14 @@ def converter():
 def write_instance(stub):
     """Text of an instance; the module name is the child's token until all names are known."""
     files = ", ".join(f'.{name.upper()}_FILE("{file}")' for name, file in stub.child_files.items())
-    lines = []
+    connections = []
     for port, signal, constant in stub.connections():
         actual = literal(constant, port) if constant is not None else signal._name
-        lines.append(f"    .{port.name}({actual})")
+        connections.append(f".{port.name}({actual})")
     head = f"{stub.child.token} #({files}) {stub.name}" if files else f"{stub.child.token} {stub.name}"
-    return "\n" + head + " (\n" + ",\n".join(lines) + "\n);\n"
+    text = textwrap.fill(", ".join(connections), WIDTH, initial_indent="    ", subsequent_indent="    ",
+                         break_long_words=False, break_on_hyphens=False)
+    return f"\n{head} (\n{text}\n);\n"
 
 
 def literal(value, port):
