@@ -1,86 +1,127 @@
-"""The packer: groups of bytes to contiguous words."""
+"""The packer: groups of a few bytes become a contiguous stream of words."""
 
-from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, intbv, modbv
+from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
-from accel.rtl.byte_rotator import byte_rotator
 from accel.rtl.hierarchy import module
 
-PACKER_LATENCY = 2
+PACKER_LATENCY = 2  # from the group that fills a word to the word; the rest behind a full last word comes one later
+PACKER_LAST_LATENCY = PACKER_LATENCY + 1
+
+
+@block
+def _rotate(word, enable, rotated, *, by_bytes):
+    """rotated is word, rotated towards the high bytes by by_bytes where enable is high."""
+    top = len(word)
+    cut = top - 8 * by_bytes
+
+    @always_comb
+    def choose():
+        if enable:
+            rotated.next = concat(word[cut:], word[top:cut])
+        else:
+            rotated.next = word
+
+    return choose
 
 
 @module
-def packer(clk, rst, start, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, m_last, *, config):
-    """Joins groups of 1 .. group_bytes bytes to words of lanes bytes, without gaps, low bytes first.
+def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, m_last, *, config):
+    """Join groups of 1 to group_bytes bytes into words of `lanes` bytes, without gaps.
 
-    start: one cycle, before the first group of a layer: whatever is left of an older one is forgotten.
-    s_data, s_count, s_valid: a group and its valid bytes; s_last: the layer's last group.
-    m_data, m_valid: a word. m_last: the layer's last word; m_keep: a bit for each of its valid bytes, all ones before.
-    Latency PACKER_LATENCY cycles from the group that completes a word; the last group may complete two, then the last
-    word follows one cycle later. A group a cycle, but nothing directly behind the last one; never stalls.
+    s_data: group_bytes bytes, byte 0 low; s_count: how many of them count; s_valid; s_last: last group of the layer.
+    m_data: a word, its first byte low, bytes that are not kept are 0; m_keep: a bit for each byte that counts;
+    m_valid; m_last: last word of the layer, the only one that may be incomplete. There is no ready on either side.
+    config: lanes, group_bytes (at most lanes), group_count_bits.
+    Latency PACKER_LATENCY (2) from the group that fills a word to the word; if the last group fills a word and has
+    bytes left, these follow in the next cycle (PACKER_LAST_LATENCY). A group a cycle; no group in the cycle behind
+    s_last.
     """
-    lanes, lane_bits = config.lanes, config.lane_bits
-    padding = lanes - config.group_bytes
-    count_bits = min(lane_bits, config.group_count_bits)
-    filled, distance = [Signal(modbv(0)[lane_bits:]) for _ in range(2)]  # bytes in the open word, and its negative
-    filled_1 = Signal(intbv(0)[lane_bits:])
-    total, total_1 = [Signal(modbv(0)[lane_bits + 1:]) for _ in range(2)]
-    valid_1, last_1, flush = [Signal(bool(0)) for _ in range(3)]
-    rotated, rotated_1, joined, opened = [Signal(intbv(0)[config.word_bits:]) for _ in range(4)]
-    taken, flags = [Signal(intbv(0)[lanes:]) for _ in range(2)]
-    widened = ConcatSignal("0" * (8 * padding), s_data) if padding else s_data
-    place = byte_rotator(widened, distance, rotated)
+    lanes, group_bytes, lane_bits = config.lanes, config.group_bytes, config.lane_bits
+    turn_bits = group_bytes.bit_length() - 1
+
+    # Stage 1: the group, rotated so that byte j goes to a byte position j modulo group_bytes.
+    position = Signal(modbv(0)[lane_bits:])
+    start = Signal(intbv(0)[lane_bits:])
+    stop, sum_stop = [Signal(modbv(0)[lane_bits + 1:]) for _ in range(2)]
+    current, current_last = [Signal(bool(0)) for _ in range(2)]
+    aligned = Signal(intbv(0)[8 * group_bytes:])
+    turns, turned = [], s_data
+    for level in range(turn_bits):
+        word, turned = turned, Signal(intbv(0)[8 * group_bytes:])
+        turns.append(_rotate(word, position(level), turned, by_bytes=1 << level))
 
     @always_comb
-    def measure():
-        total.next = filled + s_count
-
-    @always_comb
-    def join():
-        for j in range(lanes):
-            for b in range(8):
-                if filled_1 > j:
-                    joined.next[8 * j + b] = opened[8 * j + b]
-                else:
-                    joined.next[8 * j + b] = rotated_1[8 * j + b]
-
-    @always_comb
-    def mark():
-        for j in range(lanes):
-            taken.next[j] = total_1 > j
-            flags.next[j] = filled_1 > j
+    def add():
+        sum_stop.next = position + s_count
 
     @always_seq(clk.posedge, reset=rst)
-    def sequence():
-        valid_1.next = s_valid
-        last_1.next = s_last
-        flush.next = valid_1 and last_1 and total_1 > lanes
-        if start or (s_valid and s_last):
-            filled.next = 0
-            distance.next = 0
+    def place():
+        current.next = s_valid
+        if s_valid and s_last:
+            position.next = 0
         elif s_valid:
-            filled.next = total[lane_bits:]
-            distance.next = distance - s_count[count_bits:]
-        m_valid.next = flush or (valid_1 and (last_1 or total_1 >= lanes))
-        m_last.next = flush or (valid_1 and last_1 and total_1 <= lanes)
+            position.next = sum_stop[lane_bits:]
 
     @always(clk.posedge)
-    def move():
-        rotated_1.next = rotated
-        if s_valid:
-            filled_1.next = filled
-        elif valid_1:
-            filled_1.next = total_1[lane_bits:]  # what a flush keeps
-        total_1.next = total
-        m_data.next = joined
-        if flush:
-            m_data.next = opened
-            m_keep.next = flags
-        else:
-            m_keep.next = taken
-        if valid_1:
-            if total_1 >= lanes:
-                opened.next = rotated_1
-            else:
-                opened.next = joined
+    def turn():
+        aligned.next = turned
+        start.next = position
+        stop.next = sum_stop
+        current_last.next = s_last
 
-    return place, measure, join, mark, sequence, move
+    # Stage 2: bytes of the current word are written; bytes behind its end wait in `held` for one cycle.
+    held, first_group = [Signal(intbv(0)[8 * group_bytes:]) for _ in range(2)]
+    spill, spill_last, shown, ends_word, passes_word = [Signal(bool(0)) for _ in range(5)]
+    spill_stop = Signal(intbv(0)[lane_bits:])
+    write = Signal(intbv(0)[lanes:])
+    contents = Signal(intbv(0)[8 * lanes:])
+    copies = lanes // group_bytes
+    spread = ConcatSignal(*[aligned] * (copies - 1), first_group) if copies > 1 else first_group
+
+    @always_comb
+    def compare():
+        ends_word.next = current and (stop >= lanes)
+        passes_word.next = current and (stop > lanes)
+        for i in range(lanes):
+            write.next[i] = (current and (start <= i) and (stop > i)) or (spill and (spill_stop > i))
+
+    @always_comb
+    def merge():
+        for i in range(group_bytes):
+            for j in range(8):
+                if spill and (spill_stop > i):
+                    first_group.next[8 * i + j] = held[8 * i + j]
+                else:
+                    first_group.next[8 * i + j] = aligned[8 * i + j]
+
+    @always_seq(clk.posedge, reset=rst)
+    def fill():
+        if current or spill or shown:
+            for i in range(lanes):
+                if write[i]:
+                    for j in range(8):
+                        contents.next[8 * i + j] = spread[8 * i + j]
+                elif shown:
+                    for j in range(8):
+                        contents.next[8 * i + j] = False
+
+    @always(clk.posedge)
+    def hold():
+        held.next = aligned
+        spill_stop.next = stop[lane_bits:]
+        for i in range(lanes):
+            m_keep.next[i] = ends_word or (current and (stop > i)) or (spill_last and (spill_stop > i))
+
+    @always_seq(clk.posedge, reset=rst)
+    def show():
+        spill.next = passes_word
+        spill_last.next = passes_word and current_last
+        shown.next = ends_word or (current and current_last) or spill_last
+        m_last.next = (current and current_last and not passes_word) or spill_last
+
+    @always_comb
+    def present():
+        m_valid.next = shown
+        m_data.next = contents
+
+    return turns, add, place, turn, compare, merge, fill, hold, show, present
