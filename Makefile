@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 export OMP_NUM_THREADS ?= 1
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: convert test test-long lint bench setup clean distclean
+.PHONY: convert test test-long lint bench docs setup clean distclean
 
 convert: $(VENV)/.python-ready
 	$(RUN) -m accel.convert
@@ -27,6 +27,9 @@ lint: $(VENV)/.python-ready
 
 bench: setup $(VENV)/.bench-ready
 	$(RUN) -m benchmarks $(BENCH)
+
+docs: $(VENV)/.python-ready
+	$(RUN) -m scripts.pages
 
 setup: $(VENV)/.python-ready $(VENV)/.tools-ready
 

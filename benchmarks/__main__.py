@@ -9,6 +9,7 @@ import click
 from accel.atomic import write_file
 from accel.cli import EXIT_MISMATCH, EXIT_OK, handle_errors, print_json, progress, run_cli
 from benchmarks import report
+from scripts.pages import fill
 
 # In the order of the README's table: name -> what it measures.
 BENCHMARKS = {
@@ -66,7 +67,7 @@ def main(names, show_list, quick, data_dir, out, save, as_json):
         results.append(result)
     if save:
         table = report.markdown(report.load_all(BENCHMARKS))
-        write_file(report.README, report.fill(report.README.read_text(), table))
+        write_file(report.README, fill(report.README.read_text(), "figures", table))
     if as_json:
         print_json({"results": [result.to_dict() for result in results], "met": all(r.met for r in results)})
     else:

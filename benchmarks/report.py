@@ -8,7 +8,6 @@ from accel.atomic import write_file
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,3 @@ def load_all(names, folder=RESULTS):
             rows = tuple(Row(**row) for row in stored["rows"])
             results.append(Result(stored["name"], rows, stored["details"]))
     return results
-
-
-def fill(page, table):
-    """The page with everything between the two markers replaced by the table."""
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts import pages
+
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("accel", "quant", "sim", "tests", "benchmarks")
+PACKAGES = ("accel", "quant", "sim", "tests", "benchmarks", "scripts")
 MAX_LINES = 400
 
 # package prefix -> module prefixes that nothing in it imports
@@ -123,6 +125,11 @@ def test_documented_modules_exist():
         if not (path.with_suffix(".py").exists() or (path / "__main__.py").exists())
     ]
     assert not missing, "\n".join(missing)
+
+
+def test_tables_of_the_documentation_are_those_of_the_code():
+    page = pages.ARCHITECTURE.read_text(encoding="utf-8")
+    assert pages.architecture(page) == page, "run: make docs"
 
 
 def test_documentation_links_lead_somewhere():

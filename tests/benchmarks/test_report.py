@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from benchmarks import nextpnr, report
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.report import Result, Row
+from scripts.pages import fill
 
 ROOT = Path(report.__file__).parent.parent
 
@@ -34,15 +35,15 @@ def test_a_table_says_which_rows_hold():
 
 
 def test_filling_a_page_changes_nothing_around_the_table():
-    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    once = report.fill(page, "new")
-    assert once == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n" == report.fill(once, "new")
+    page = "before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n"
+    once = fill(page, "figures", "new")
+    assert once == page.replace("old", "new") == fill(once, "figures", "new")
 
 
 def test_the_readme_quotes_the_stored_results():
     table = report.markdown(report.load_all(BENCHMARKS))
     page = report.README.read_text()
-    assert report.fill(page, table) == page
+    assert fill(page, "figures", table) == page
 
 
 def test_figures_of_a_quick_run_are_never_kept():
