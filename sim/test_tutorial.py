@@ -12,18 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 
-def shell_commands():
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE, re.M | re.S)
-    return [line for block in blocks for line in block.splitlines() if not line.startswith("vivado ")]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+def blocks(language):
+    return [text for name, text in BLOCKS if name == language]
 
 
 @pytest.mark.long
 def test_every_command_of_the_tutorial_works(tmp_path):
-    code = re.search(r"^```python\n(.*?)^```", PAGE, re.M | re.S).group(1)
-    (tmp_path / "my_net.py").write_text(code)
+    (tmp_path / "my_net.py").write_text(blocks("python")[0])
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = dict(os.environ, PYTHONPATH=str(ROOT), PATH=path)
-    commands = shell_commands()
+    commands = [line for text in blocks("") for line in text.splitlines() if not line.startswith("vivado ")]
     assert len(commands) == 7
     for command in commands:
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
