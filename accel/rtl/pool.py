@@ -32,7 +32,8 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     pad_top, pad_left: rows and columns of the first windows that lie outside (they never win). oh_minus1, ow_minus1: rows
     and columns that go out, less one: windows behind them are dropped, a last window that the input ends is complete.
     m_*: groups with req_lanes int8 channels; m_last on the layer's last one.
-    A row memory holds the running maximum of the open windows, pool_depth groups; one more group wraps around in it.
+    A row memory holds the running maximum of the open windows: output columns times groups of a pixel, at most
+    pool_depth; more of them wrap around in it and give wrong values.
     Latency POOL_LATENCY cycles, a group every cycle, never stalls.
     """
     width, bits = 8 * config.req_lanes, config.pool_addr_bits
@@ -113,7 +114,7 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
-        valid_1.next = s_valid
+        valid_1.next = s_valid and kept  # a dropped window must not wrap around into entry 0
         emit_1.next = s_valid and (complete or not enabled)
         last_1.next = (s_last and not enabled) or (complete and last_window and s_pixel_last and enabled)
         valid_2.next = valid_1
