@@ -6,6 +6,7 @@ import numpy as np
 
 from accel.descriptor import REG_STATUS, REGION_REGISTERS, host_address
 from sim.accelerator import (
+    ISOLATED_GAP,
     STATUS_ERROR,
     STATUS_INTERVAL,
     Accelerator,
@@ -41,7 +42,7 @@ class _Batch(ctypes.Structure):
         ("sink_pause", ctypes.c_double),
         ("burst", ctypes.c_double),
         ("lanes", ctypes.c_uint32),
-        ("isolated", ctypes.c_uint32),
+        ("gap", ctypes.c_uint32),
         ("status_address", ctypes.c_uint32),
         ("status_mask", ctypes.c_uint32),
         ("status_interval", ctypes.c_uint32),
@@ -111,7 +112,7 @@ class BatchAccelerator(Accelerator):
             stalls.sink,
             stalls.burst,
             lanes,
-            isolated,
+            ISOLATED_GAP if isolated else 0,
             host_address(REGION_REGISTERS, REG_STATUS),
             STATUS_ERROR,
             STATUS_INTERVAL,

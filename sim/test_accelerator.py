@@ -7,7 +7,7 @@ import pytest
 
 from accel.config import HardwareConfig
 from accel.descriptor import REGION_PARAMETERS, host_address
-from sim.accelerator import AcceleratorError, open_accelerator
+from sim.accelerator import ISOLATED_GAP, AcceleratorError, open_accelerator
 from sim.bus import STALLS
 from sim.engines import ENGINES
 from sim.stand_ins.echo_top import ERROR_BYTE, echo_top
@@ -47,7 +47,8 @@ def test_images_pass_with_stalls(engine, isolated, stalls, seed):
         assert accelerator.error() == (0, 0)
     if stalls == "none":
         assert run.cycles_per_image == [BEATS + 1] * 5
-        assert run.total_cycles == 5 * (BEATS + 1) if isolated else 5 * BEATS + 1
+        alone = 5 * (BEATS + 1) + 4 * (ISOLATED_GAP - 1)
+        assert run.total_cycles == (alone if isolated else 5 * BEATS + 1)
 
 
 @pytest.mark.parametrize("lanes", [8, 16, 32])

@@ -24,7 +24,7 @@ struct Batch {
     uint64_t seed;
     double source_pause, sink_pause, burst;
     uint32_t lanes;
-    uint32_t isolated;  // an image starts only when the one before has left
+    uint32_t gap;  // idle cycles before each image, which lets the accelerator become ready; 0: back to back
     uint32_t status_address, status_mask, status_interval;
 };
 
@@ -93,7 +93,7 @@ int batch_run(void* handle, Batch* batch) {
     Pauses sink(2 * batch->seed + 1, batch->sink_pause, batch->burst);
     const uint32_t words = (batch->lanes + 3) / 4;
     std::vector<uint32_t> beat(words), out(words), held(words);
-    uint64_t in_beat = 0, started = 0, cycle = batch->cycle;
+    uint64_t in_beat = 0, started = 0, cycle = batch->cycle, free_at = cycle + batch->gap;
     const uint64_t limit = cycle + batch->max_cycles;
     bool offering = false, starts = true, stalled = false, held_last = false;
     uint64_t held_keep = 0;
@@ -108,7 +108,7 @@ int batch_run(void* handle, Batch* batch) {
         }
         const bool source_paused = source.next();
         if (!offering) {
-            const bool blocked = batch->isolated && starts && started > batch->images_done;
+            const bool blocked = batch->gap && starts && (started > batch->images_done || cycle < free_at);
             offering = in_beat < batch->in_beats && !source_paused && !blocked;
             if (offering)
                 std::memcpy(beat.data(), batch->in_data + in_beat * batch->lanes, batch->lanes);
@@ -151,6 +151,7 @@ int batch_run(void* handle, Batch* batch) {
                 if (last) {
                     if (batch->images_done < batch->images) batch->last_cycle[batch->images_done] = cycle;
                     batch->images_done++;
+                    free_at = cycle + batch->gap;
                 }
             }
         }
