@@ -143,7 +143,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     @always_seq(clk.posedge, reset=rst)
     def follow_layer():
         counter_we.next = finishing
-        if start:
+        if state == scheduler_state.READY:
             output_done.next = False
         elif layer_end:
             output_done.next = True
