@@ -29,7 +29,6 @@ from sim.engines import open_dut
 HOST_READ_CYCLES = 2  # clock edges from host_read to valid host_rdata
 STATUS_BUSY, STATUS_ERROR = 1, 2
 STATUS_INTERVAL = 4096  # clock cycles between looks at the status register during a run
-ISOLATED_GAP = 64  # idle cycles before each isolated image, in which the accelerator becomes ready for it
 DEFAULT_IMAGE_LIMIT = 2_000_000  # clock cycles an image may take where no prediction is given
 
 
@@ -109,6 +108,11 @@ class Accelerator:
         self.dut = dut
         self.config = config
 
+    @property
+    def ready_cycles(self):
+        """Cycles that are enough to fetch a descriptor and to fill the line buffer with padding before an image."""
+        return self.config.line_depth + 64
+
     def __enter__(self):
         return self
 
@@ -179,8 +183,9 @@ class Accelerator:
     def run(self, inputs, stalls=STALLS["none"], seed=1, *, isolated=True, image_limit=DEFAULT_IMAGE_LIMIT):
         """Stream images through and collect their outputs.
 
-        inputs: bytes of each image (whole beats). isolated: an image starts ISOLATED_GAP cycles after the start or
-        the end of the one before; otherwise they follow back to back. image_limit: cycles after which an image counts as stuck.
+        inputs: bytes of each image (whole beats). isolated: each image finds an idle accelerator (ready_cycles
+        after the one before); otherwise they follow back to back. image_limit: cycles after which an image counts
+        as stuck.
         Raises AcceleratorError with the reason when the outputs do not come.
         """
         images = [self._beats(data) for data in inputs]
@@ -219,7 +224,8 @@ class Accelerator:
         end = dut.cycle + limit
         next_look = dut.cycle + STATUS_INTERVAL
         seen = taken = 0
-        free_at = dut.cycle + ISOLATED_GAP
+        starts = False
+        free_at = dut.cycle + self.ready_cycles
         while len(outputs) < len(images):
             alone = len(waiting) + len(outputs) == len(images) and dut.cycle >= free_at
             if waiting and not source.queue and (alone or not isolated):
@@ -242,7 +248,7 @@ class Accelerator:
                 if last:
                     outputs.append(bytes(current))
                     last_beat.append(sink.cycles[seen])
-                    free_at = last_beat[-1] + ISOLATED_GAP
+                    free_at = last_beat[-1] + self.ready_cycles
                     current.clear()
                 seen += 1
             if dut.cycle >= next_look:

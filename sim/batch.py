@@ -6,7 +6,6 @@ import numpy as np
 
 from accel.descriptor import REG_STATUS, REGION_REGISTERS, host_address
 from sim.accelerator import (
-    ISOLATED_GAP,
     STATUS_ERROR,
     STATUS_INTERVAL,
     Accelerator,
@@ -112,7 +111,7 @@ class BatchAccelerator(Accelerator):
             stalls.sink,
             stalls.burst,
             lanes,
-            ISOLATED_GAP if isolated else 0,
+            self.ready_cycles if isolated else 0,
             host_address(REGION_REGISTERS, REG_STATUS),
             STATUS_ERROR,
             STATUS_INTERVAL,

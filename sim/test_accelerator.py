@@ -7,7 +7,7 @@ import pytest
 
 from accel.config import HardwareConfig
 from accel.descriptor import REGION_PARAMETERS, host_address
-from sim.accelerator import ISOLATED_GAP, AcceleratorError, open_accelerator
+from sim.accelerator import AcceleratorError, open_accelerator
 from sim.bus import STALLS
 from sim.engines import ENGINES
 from sim.stand_ins.echo_top import ERROR_BYTE, echo_top
@@ -47,7 +47,7 @@ def test_images_pass_with_stalls(engine, isolated, stalls, seed):
         assert accelerator.error() == (0, 0)
     if stalls == "none":
         assert run.cycles_per_image == [BEATS + 1] * 5
-        alone = 5 * (BEATS + 1) + 4 * (ISOLATED_GAP - 1)
+        alone = 5 * (BEATS + 1) + 4 * (accelerator.ready_cycles - 1)
         assert run.total_cycles == (alone if isolated else 5 * BEATS + 1)
 
 
@@ -87,8 +87,8 @@ def test_a_stuck_image_is_reported(engine, seed):
     config = HardwareConfig(rows=4, lanes=4)
     with open_accelerator(config, engine, block=echo_top) as accelerator:
         accelerator.load(echo_program(beats=BEATS + 1))
-        with pytest.raises(AcceleratorError, match="0 of 1 images came out in 100 cycles"):
-            accelerator.run(images(1, config.lanes, seed), image_limit=100)
+        with pytest.raises(AcceleratorError, match="0 of 1 images came out in 300 cycles"):
+            accelerator.run(images(1, config.lanes, seed), image_limit=300)
 
 
 def test_an_image_is_whole_beats():
