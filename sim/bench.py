@@ -23,9 +23,9 @@ class BlockCase:
     run(dut, rng, stalls): drives the block with vectors from `rng` and raises AssertionError.
     It must take all randomness from `rng` and all decisions from `dut`, so that a second run is identical.
     params: keyword parameters of the block. stalls: names of the stall patterns that make sense.
-    vhdl: also replay it in VHDL under VUnit. vhdl_compare: {output: qualifier output}: compare only
-    while the qualifier is 1 (for data that is undefined before its first valid). vhdl_skip: compare
-    nothing in the first cycles (for blocks without a reset, whose pipeline starts undefined).
+    vhdl: also replay it in VHDL under VUnit. vhdl_compare: {output: qualifier}: compare only while the
+    qualifier, an output or a function of the dut, is 1 (for data that is undefined before its first valid).
+    vhdl_skip: compare nothing in the first cycles (for blocks without a reset, whose pipeline starts undefined).
     """
 
     name: str

@@ -30,7 +30,11 @@ def _line(dut, case, inputs, outputs):
     if not ("rst" in dut.ports and dut.peek("rst")) and dut.cycle >= case.vhdl_skip:
         for index, name in enumerate(outputs):
             qualifier = case.vhdl_compare.get(name)
-            compared |= (qualifier is None or dut.peek(qualifier) != 0) << index
+            if qualifier is None:
+                counts = True
+            else:
+                counts = bool(qualifier(dut) if callable(qualifier) else dut.peek(qualifier))
+            compared |= counts << index
     words = [f"{compared:0{hex_digits(len(outputs))}x}"]
     for name in (*inputs, *outputs):
         port = dut.ports[name]
