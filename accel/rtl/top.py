@@ -126,7 +126,7 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         field(layer, "pool_oh_minus1"), field(layer, "pool_ow_minus1"), pooled_data, pooled_count, pooled_valid,
         pooled_last, config=config)
     packing = packer(
-        clk, core_rst, start, pooled_data, pooled_count, pooled_valid, pooled_last, packed_data, packed_keep,
+        clk, core_rst, pooled_data, pooled_count, pooled_valid, pooled_last, packed_data, packed_keep,
         packed_valid, packed_last, config=config)
     writer = output_writer(
         clk, core_rst, start, field(layer, "to_stream"), field(layer, "out_base", config.act_addr_bits), level,
