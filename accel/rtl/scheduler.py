@@ -59,7 +59,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     fetch_checked = fetch_end + CHECK_CYCLES
 
     program_memory = ram(clk, program_we, program_address, program_wdata, None, program_raddr, program_data,
-                         depth=DESCRIPTOR_STRIDE * config.max_layers, preset=preset)
+                         depth=DESCRIPTOR_STRIDE * 2**config.layer_bits, preset=preset)
     check = descriptor_check(clk, shadow, bad, bad_word, config=config)
     cycle_counters = ram(clk, counter_we, counter_waddr, cycle_total, None,
                          counter_address, cycles, depth=2**config.layer_bits)
