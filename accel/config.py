@@ -14,7 +14,7 @@ PRESETS = {
     "large": {"rows": 32, "lanes": 32},
 }
 DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
-                "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (1, 64)}
+                "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (2, 64)}
 HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py
 WEIGHT_STYLES = ("", "block", "ultra")
 MULTIPLIERS = ("25x18", "27x18", "18x18")

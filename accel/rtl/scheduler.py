@@ -76,11 +76,15 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
 
     @always_seq(clk.posedge, reset=rst)
     def fetch():
-        # program_data is the word of the address one cycle before; a program that changes is fetched anew.
+        # program_data is the word of the address one cycle before, so a fetch cannot pause: one that is interrupted, or
+        # whose program changes, starts anew.
         if fetch_again or program_we:
             progress.next = 0
-        elif enabled and progress != fetch_checked:
-            progress.next = progress + 1
+        elif progress != fetch_checked:
+            if enabled:
+                progress.next = progress + 1
+            else:
+                progress.next = 0
 
     @always(clk.posedge)
     def shift():
