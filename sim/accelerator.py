@@ -81,16 +81,16 @@ def accelerator_ports(config):
     }
 
 
-def open_accelerator(config, engine="verilator", *, block=None, params=None, trace=None, memory_dir=None):
+def open_accelerator(config, engine="verilator", *, block=None, params=None, **options):
     """Open the accelerator of a configuration on an engine; it is reset, but has no program yet.
 
     block, params: the top block and its parameters (default: accel.rtl.top.bitloom with config=config).
-    memory_dir: folder of preset memory images that the block names in its parameters.
+    options go to open_dut: trace, memory_dir, power_up, seed.
     """
     if block is None:
         from accel.rtl.top import bitloom as block
     params = {"config": config, **(params or {})}
-    dut = open_dut(block, accelerator_ports(config), params, engine, trace=trace, memory_dir=memory_dir)
+    dut = open_dut(block, accelerator_ports(config), params, engine, **options)
     if engine == "verilator":
         from sim.batch import BatchAccelerator
 

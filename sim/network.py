@@ -68,10 +68,19 @@ def run_reference(graph, q):
 
 
 def run_network(graph, program, q, engine, *, layers=False, advance=lambda count: None, **options):
-    """Run images on an engine and compare the output, with `layers` that of every layer, with the reference.
+    """Run images on an engine and compare the output with the reference: compare_on on an accelerator of its own.
 
-    q: input integers [N, H, W, C]. advance(count) is called as images come out; options go to
-    open_accelerator. The other layers run as truncated programs on the same hardware, the whole network last.
+    options go to open_accelerator.
+    """
+    with open_accelerator(program.config, engine, **options) as accelerator:
+        return compare_on(accelerator, graph, program, q, layers=layers, advance=advance)
+
+
+def compare_on(accelerator, graph, program, q, *, layers=False, advance=lambda count: None, **options):
+    """Run images on an open accelerator and compare the output, with `layers` that of every layer.
+
+    q: input integers [N, H, W, C]. advance(count) is called as images come out. options go to Accelerator.run.
+    The other layers run as truncated programs on the same hardware, the whole network last.
     """
     expected = reference.run(graph, q)
     programs = [(graph.layers[-1].name, program)]
@@ -79,16 +88,16 @@ def run_network(graph, program, q, engine, *, layers=False, advance=lambda count
         parts = range(1, len(program.layers))
         programs = [(program.layers[n - 1].output_name, program.truncated(n)) for n in parts] + programs
     mismatches = []
-    with open_accelerator(program.config, engine, **options) as accelerator:
-        for layer, part in programs:
-            run = _run_program(accelerator, part, q, advance)
-            mismatches += find_mismatches(layer, expected[layer].reshape(run.outputs.shape), run.outputs)
-        run.counters = accelerator.counters(len(program.layers))
+    for layer, part in programs:
+        run = run_program(accelerator, part, q, advance, **options)
+        mismatches += find_mismatches(layer, expected[layer].reshape(run.outputs.shape), run.outputs)
     run.mismatches = mismatches
+    run.counters = accelerator.counters(len(program.layers))
     return run
 
 
-def _run_program(accelerator, program, q, advance):
+def run_program(accelerator, program, q, advance=lambda count: None, **options):
+    """Load a program and run images; options go to Accelerator.run."""
     accelerator.load(program)
     limit = IMAGE_LIMIT_FACTOR * program.predicted_cycles + IMAGE_LIMIT_EXTRA
     inputs = [program.encode_input(image) for image in q]
@@ -96,7 +105,7 @@ def _run_program(accelerator, program, q, advance):
     outputs, cycles = [], []
     started = time.monotonic()
     for start in range(0, len(inputs), chunk):
-        run = accelerator.run(inputs[start : start + chunk], image_limit=limit)
+        run = accelerator.run(inputs[start : start + chunk], image_limit=limit, **options)
         outputs += [program.decode_output(output) for output in run.outputs]
         cycles += run.cycles_per_image
         advance(len(run.outputs))
@@ -107,5 +116,5 @@ def trace_image(program, image_q, engine, name, **options):
     """Run one image again with a waveform; returns the path of the VCD file."""
     path = WAVES / f"{name}-{engine}.vcd"
     with open_accelerator(program.config, engine, trace=path, **options) as accelerator:
-        _run_program(accelerator, program, [image_q], lambda count: None)
+        run_program(accelerator, program, [image_q])
     return path

@@ -1,0 +1,157 @@
+"""LeNet-5 on the whole accelerator, layer by layer, and the command `python -m sim run`."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from accel import model_dir, reference
+from accel.compile import compile_graph, fit_config
+from accel.config import HardwareConfig
+from quant.datasets import load
+from sim import network
+from sim.accelerator import open_accelerator
+from sim.bus import STALLS
+from sim.engines.cache import REPOSITORY
+from sim.network import compare_on, find_mismatches, run_network
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    return model_dir.load("lenet5-int8")
+
+
+@pytest.fixture(scope="module")
+def digits(lenet):
+    return reference.encode_input(lenet, load("digits")[0])
+
+
+def program_for(graph, size):
+    return compile_graph(graph, fit_config(graph, HardwareConfig(rows=size, lanes=size)))
+
+
+def check(run):
+    assert not run.mismatches, "\n".join(map(str, run.mismatches[:5]))
+
+
+def test_lenet_every_layer_of_every_digit(lenet, digits):
+    program = program_for(lenet, 8)
+    run = run_network(lenet, program, digits, "verilator", layers=True)
+    check(run)
+    assert len(run.outputs) == len(digits) >= 100
+    assert len(set(run.cycles)) == 1 and run.cycles_per_image <= 9200
+
+
+@pytest.mark.parametrize("stalls", ["source", "sink", "both", "bursts"])
+def test_lenet_with_stalls(lenet, digits, stalls, seed):
+    program = program_for(lenet, 8)
+    with open_accelerator(program.config) as accelerator:
+        check(compare_on(accelerator, lenet, program, digits[:8], stalls=STALLS[stalls], seed=seed))
+
+
+def test_ten_images_back_to_back_equal_single_runs(lenet, digits):
+    program = program_for(lenet, 8)
+    inputs = [program.encode_input(image) for image in digits[:10]]
+    with open_accelerator(program.config) as accelerator:
+        accelerator.load(program)
+        steady = accelerator.run(inputs, isolated=False)
+        single = accelerator.run(inputs)
+    assert steady.outputs == single.outputs
+    assert steady.total_cycles < sum(single.cycles_per_image) + 400
+
+
+def test_power_up_contents_do_not_matter(lenet, digits, seed):
+    program = program_for(lenet, 8)
+    with open_accelerator(program.config, power_up="random", seed=seed) as accelerator:
+        check(compare_on(accelerator, lenet, program, digits[:2]))
+
+
+@pytest.mark.parametrize("engine", ["myhdl", "icarus"])
+def test_lenet_on_a_slow_engine(lenet, digits, engine):
+    check(run_network(lenet, program_for(lenet, 4), digits[:1], engine))
+
+
+def test_mismatches_name_layer_and_coordinate():
+    expected = np.arange(48).reshape(2, 2, 3, 4)
+    got = expected.copy()
+    got[1, 1, 2, 3] += 5
+    got[1, 1, 0, 1] -= 9
+    (mismatch,) = find_mismatches("conv2", expected, got, first_image=10)
+    assert str(mismatch) == (
+        "image 11, layer conv2, (h,w,c)=(1,0,1): expected 37, got 28 (2 of 24 integers differ)"
+    )
+
+
+def sim_run(*arguments):
+    command = [sys.executable, "-m", "sim", "run", *arguments]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+KEYS = ["model", "rows", "lanes", "engine", "count", "correct", "mismatches", "cycles_per_image",
+        "predicted_cycles_per_image", "utilization", "images_per_second"]
+
+
+@pytest.mark.parametrize("engine", ["verilator", "reference"])
+def test_sim_run_json(engine):
+    done = sim_run("lenet5-int8", "--count", "5", "--engine", engine, "--json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert list(values) == KEYS
+    assert (values["rows"], values["lanes"], values["engine"], values["count"]) == (8, 8, engine, 5)
+    assert values["correct"] == 5 and values["mismatches"] == 0
+    if engine == "verilator":
+        assert values["cycles_per_image"] <= 9200 and 0.7 < values["utilization"] < 1
+
+
+def test_sim_run_table_and_images_from_a_file(tmp_path):
+    np.save(tmp_path / "images.npy", load("digits")[0][:3])
+    done = sim_run("lenet5-int8", "--images", str(tmp_path / "images.npy"), "--layers")
+    assert done.returncode == 0, done.stderr
+    assert "cycles per image" in done.stdout and "predicted" in done.stdout
+
+
+def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
+    from sim.cli import main
+
+    run = reference.run
+
+    def wrong_reference(graph, q):
+        outputs = run(graph, q)
+        outputs["pool2"][1, 2, 3, 4] += 1
+        return outputs
+
+    monkeypatch.setattr(network.reference, "run", wrong_reference)
+    monkeypatch.setattr(network, "WAVES", tmp_path)
+    code = main.main(["run", "lenet5-int8", "--count", "3", "--layers", "--json"], standalone_mode=False)
+    output = capsys.readouterr()
+    assert code == 1
+    assert json.loads(output.out)["mismatches"] == 1
+    assert "mismatch: image 1, layer pool2, (h,w,c)=(2,3,4): expected" in output.err
+    wave = tmp_path / "lenet5-int8-image1-verilator.vcd"
+    assert f"waveform: {wave}" in output.err and wave.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no-such-model"], "no-such-model"),
+        (["lenet5-int8", "--images", "no-such-file.npy"], "neither a file nor a data set"),
+        (["lenet5-int8", "--images", "mnist", "--data-dir", "/nowhere"], "not found"),
+        (["lenet5-int8", "--rows", "7"], "rows=7 must be a power of two"),
+        (["lenet5-int8", "--engine", "vcs"], "'vcs' is not one of"),
+        (["lenet5-int8", "--count", "0"], "0 is not in the range"),
+    ],
+)
+def test_sim_run_refuses_bad_input(arguments, message):
+    done = sim_run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_sim_help_has_an_example():
+    for arguments in ([], ["run"]):
+        done = subprocess.run([sys.executable, "-m", "sim", *arguments, "--help"], cwd=REPOSITORY,
+                              capture_output=True, text=True)
+        assert done.returncode == 0 and "Example: python -m sim run" in done.stdout
