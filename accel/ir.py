@@ -69,6 +69,11 @@ class TensorType:
         return self.height * self.width * self.channels
 
     @property
+    def stream_bytes(self):
+        """Bytes of the tensor as a stream: channels packed, whole bytes per pixel."""
+        return self.height * self.width * ((self.channels * self.bits + 7) // 8)
+
+    @property
     def qrange(self):
         """(qmin, qmax) of a stored element."""
         return qrange(self.bits)

@@ -150,6 +150,12 @@ class _Feeder:
         return self.ready + in_words - self.words + 1
 
 
-def program_cycles(plans):
-    """Cycles of one image, back to back: every layer from its start to the next layer's."""
-    return sum(plan.predicted_cycles for plan in plans)
+def image_cycles(steady_cycles, first, last, output_bytes, config):
+    """Cycles of one image on a waiting accelerator, from its first input beat taken to its last output beat.
+
+    steady_cycles: sum of all stages. first, last: descriptor fields of the first and the last stage. Before the image
+    comes the first stage has prefilled its padding; a last group that straddles two words costs a cycle more.
+    """
+    prepared = first["prefill_words"] + first["top_rows"] + 3
+    group_start = (output_bytes - last["last_count"]) % config.lanes
+    return steady_cycles - prepared + (group_start + last["last_count"] > config.lanes)

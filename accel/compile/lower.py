@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from accel.compile.cost import program_cycles, stage_cycles
+from accel.compile.cost import stage_cycles
 from accel.compile.emit import descriptor_values, emit, fields_fit
 from accel.compile.fuse import Stage, fuse_pools
 from accel.compile.pack import pack_weights
@@ -63,15 +63,18 @@ def _candidates(graph, config):
 
 def _lower(stage, walk, config, first, last):
     params = parameters(stage, walk, config)
-    in_words = -(-stage.layer.input.elements // config.lanes)
+    in_words = words(stage.layer.input, config)
     cycles = stage_cycles(walk, params, in_words, config)
-    output = stage.output
-    output_bytes = output.elements * (4 if output.bits == 32 else 1)
-    pool = output.width * params.pixel_groups if stage.pool is not None else 0
+    pool = stage.output.width * params.pixel_groups if stage.pool is not None else 0
     needs = Needs(stage.name, walk.weight_words, params.pixel_groups,
                   0 if first else in_words,
-                  0 if last else -(-output_bytes // config.lanes), walk.line_words, pool)
+                  0 if last else words(stage.output, config), walk.line_words, pool)
     return Lowered(stage, walk, params, cycles, needs)
+
+
+def words(tensor, config):
+    """Words of `lanes` bytes that a tensor takes."""
+    return -(-tensor.stream_bytes // config.lanes)
 
 
 def _choose(candidates, config):
@@ -111,8 +114,7 @@ def _assemble(graph, lowered, config):
     for index, (item, where) in enumerate(zip(lowered, place(needs, config), strict=True)):
         first, last = index == 0, index == len(lowered) - 1
         stage, walk = item.stage, item.walk
-        in_words = -(-stage.layer.input.elements // config.lanes)
-        output_bytes = stage.output.elements * (4 if stage.output.bits == 32 else 1)
+        in_words = words(stage.layer.input, config)
         values = descriptor_values(stage, walk, item.params, where, in_words, first=first, last=last)
         descriptors.append(emit(stage, values, config))
         plans.append(LayerPlan(
@@ -121,7 +123,7 @@ def _assemble(graph, lowered, config):
             weight_base=where.weight_base, weight_words=walk.weight_words,
             param_base=where.param_base, param_groups=item.params.pixel_groups,
             in_base=where.in_base, in_words=in_words,
-            out_base=where.out_base, out_words=-(-output_bytes // config.lanes),
+            out_base=where.out_base, out_words=words(stage.output, config),
             line_words=walk.line_words, pool_entries=item.needs.pool,
             input=stage.layer.input, output=stage.output))
     columns = [np.concatenate([getattr(item.params, name) for item in lowered])
@@ -130,4 +132,4 @@ def _assemble(graph, lowered, config):
         config=config, graph_name=graph.name, layers=tuple(plans), descriptors=np.stack(descriptors),
         weights=np.concatenate([pack_weights(item.walk, config) for item in lowered]),
         bias=columns[0].astype(np.int32), multiplier=columns[1].astype(np.uint32),
-        shifts=columns[2].astype(np.uint32), predicted_cycles=program_cycles(plans))
+        shifts=columns[2].astype(np.uint32))

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from accel.compile.cost import image_cycles
 from accel.config import HardwareConfig
 from accel.descriptor import (
     DESCRIPTOR_STRIDE,
-    FIELDS,
     REGION_DESCRIPTORS,
     REGION_PARAMETERS,
     REGION_SHIFT,
@@ -56,7 +56,6 @@ class Program:
 
     descriptors: uint32 [layers, DESCRIPTOR_STRIDE], unused words 0. weights: uint8 [words, rows, lanes].
     bias: int32, multiplier: uint32, shifts: uint32, one per entry of the parameter table.
-    predicted_cycles: one image, from the first input beat taken to the last output beat given.
     """
 
     config: HardwareConfig
@@ -67,7 +66,6 @@ class Program:
     bias: np.ndarray = field(repr=False)
     multiplier: np.ndarray = field(repr=False)
     shifts: np.ndarray = field(repr=False)
-    predicted_cycles: int = 0
 
     @property
     def input(self):
@@ -78,6 +76,17 @@ class Program:
     def output(self):
         """TensorType of the output."""
         return self.layers[-1].output
+
+    @property
+    def predicted_cycles(self):
+        """One image on a waiting accelerator: from its first input beat taken to its last output beat given."""
+        first, last = unpack_descriptor(self.descriptors[0]), unpack_descriptor(self.descriptors[-1])
+        return image_cycles(self.steady_cycles, first, last, self.output.stream_bytes, self.config)
+
+    @property
+    def steady_cycles(self):
+        """Cycles from one image's last output beat to the next one's, back to back."""
+        return sum(layer.predicted_cycles for layer in self.layers)
 
     @property
     def mac_count(self):
@@ -130,8 +139,8 @@ class Program:
 
     def decode_output(self, data):
         """Bytes of the output stream -> int64 [H, W, C]; bytes behind the last element are ignored."""
-        kind = np.dtype("<i4") if self.output.bits == 32 else np.dtype("<i1")
-        size = self.output.elements * kind.itemsize
+        kind = "<i4" if self.output.bits == 32 else "<i1"
+        size = self.output.stream_bytes
         if len(data) < size:
             raise ModelError(f"{self.graph_name}: output has {len(data)} bytes, {size} are needed")
         return np.frombuffer(bytes(data[:size]), dtype=kind).astype(np.int64).reshape(self.output.shape)
@@ -146,9 +155,7 @@ class Program:
         values = unpack_descriptor(descriptors[-1])
         values.update(to_stream=1, out_base=0)
         values.pop("magic")
-        descriptors[-1, :len(FIELDS)] = 0
         words = pack_descriptor(values, self.config)
         descriptors[-1, :len(words)] = words
         last = replace(self.layers[count - 1], out_base=0)
-        return replace(self, layers=(*self.layers[:count - 1], last), descriptors=descriptors,
-                       predicted_cycles=sum(layer.predicted_cycles for layer in self.layers[:count]))
+        return replace(self, layers=(*self.layers[:count - 1], last), descriptors=descriptors)
