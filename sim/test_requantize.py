@@ -171,16 +171,17 @@ def drive(dut, rng, stalls, config, bias_step=1, layers=6):
             assert monitor.cycles[-1] - monitor.cycles[0] == len(groups) - 1, "a group must come in every cycle"
 
 
-def case(engine_stalls=("none", "both", "bursts"), **size):
+def case(engine_stalls=("none", "both", "bursts"), layers=6, **size):
     config = HardwareConfig(param_depth=1024, **size)
     name = f"requantize_r{config.rows}_l{config.req_lanes}_a{config.acc_bits}"
-    return BlockCase(name, requantize, functools.partial(ports, config), functools.partial(drive, config=config),
-                     params={"config": config}, stalls=engine_stalls,
+    return BlockCase(name, requantize, functools.partial(ports, config),
+                     functools.partial(drive, config=config, layers=layers), params={"config": config},
+                     stalls=engine_stalls,
                      vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS})
 
 
 CASES = [case(rows=8, lanes=8), case(rows=4, lanes=4, acc_bits=16)]
-OTHER_SIZES = [case(("both",), rows=4, lanes=4, req_lanes=4), case(("both",), rows=16, lanes=16, req_lanes=8)]
+OTHER_SIZES = [case(("both",), 3, rows=4, lanes=4, req_lanes=4), case(("both",), 3, rows=16, lanes=16, req_lanes=8)]
 
 
 @across(CASES)

@@ -22,15 +22,16 @@ def _larger_byte(fresh, older, only_fresh, larger):
 
 
 @module
-def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enabled, in_oh_minus1, in_ow_minus1, kh_minus1,
-         kw_minus1, pad_top, pad_left, oh_minus1, ow_minus1, m_data, m_count, m_valid, m_last, *, config):
+def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enabled, in_oh_minus1, in_ow_minus1,
+         kh_minus1, kw_minus1, pad_top, pad_left, oh_minus1, ow_minus1, m_data, m_count, m_valid, m_last, *, config):
     """Largest value of each channel over windows of kh x kw pixels whose stride is their size; or nothing at all.
 
     start: one cycle, before the first group of a layer. s_*: groups in the order of the pixels, s_count valid bytes,
     s_pixel_last on the last group of a pixel, s_last on the layer's last one. enabled: pool, else pass every group on.
     in_oh_minus1, in_ow_minus1: rows and columns that come in, less one. kh_minus1, kw_minus1: the window, less one.
-    pad_top, pad_left: rows and columns of the first windows that lie outside (they never win). oh_minus1, ow_minus1: rows
-    and columns that go out, less one: windows behind them are dropped, a last window that the input ends is complete.
+    pad_top, pad_left: rows and columns of the first windows that lie outside (they never win). oh_minus1, ow_minus1:
+    rows and columns that go out, less one: windows behind them are dropped, a last window that the input ends is
+    complete.
     m_*: groups with req_lanes int8 channels; m_last on the layer's last one.
     A row memory holds the running maximum of the open windows: output columns times groups of a pixel, at most
     pool_depth; more of them wrap around in it and give wrong values.
@@ -41,8 +42,8 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     window_x, window_y = [Signal(modbv(0)[4:]) for _ in range(2)]
     address, base = [Signal(modbv(0)[bits:]) for _ in range(2)]
     x_ends, y_ends, column_ends, row_ends, fresh, complete, kept, last_window = [Signal(bool(0)) for _ in range(8)]
-    valid_1, valid_2, valid_3, emit_1, last_1, fresh_1 = [Signal(bool(0)) for _ in range(6)]
-    address_1, address_2, address_3 = [Signal(intbv(0)[bits:]) for _ in range(3)]
+    valid_1, valid_2, emit_1, last_1, fresh_1, forward_2, forward_3 = [Signal(bool(0)) for _ in range(7)]
+    address_1, address_2 = [Signal(intbv(0)[bits:]) for _ in range(2)]
     data_1 = Signal(intbv(0)[len(s_data):])
     count_1 = Signal(intbv(0)[len(s_count):])
     stored, older, winner, winner_2, winner_3 = [Signal(intbv(0)[width:]) for _ in range(5)]
@@ -101,12 +102,17 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
                         window_y.next = 0
                         row.next = row + 1
 
+    @always(clk.posedge)
+    def foresee():
+        # The memory gives a value two cycles after it was computed; the last two are still on their way.
+        forward_2.next = valid_1 and (address_1 == address)
+        forward_3.next = valid_2 and (address_2 == address)
+
     @always_comb
     def forward():
-        # The memory gives a value two cycles after it was computed; the last two are still on their way.
-        if valid_2 and address_2 == address_1:
+        if forward_2:
             older.next = winner_2
-        elif valid_3 and address_3 == address_1:
+        elif forward_3:
             older.next = winner_3
         else:
             older.next = stored
@@ -118,7 +124,6 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
         emit_1.next = s_valid and (complete or not enabled)
         last_1.next = (s_last and not enabled) or (complete and last_window and s_pixel_last and enabled)
         valid_2.next = valid_1
-        valid_3.next = valid_2
         m_valid.next = emit_1
         m_last.next = last_1
 
@@ -129,7 +134,6 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
         fresh_1.next = fresh
         address_1.next = address
         address_2.next = address_1
-        address_3.next = address_2
         winner_2.next = winner
         winner_3.next = winner_2
         m_count.next = count_1
@@ -138,4 +142,4 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
         else:
             m_data.next = data_1
 
-    return maxima, byte_maxima, locate, conclude, walk, forward, follow, carry
+    return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry
