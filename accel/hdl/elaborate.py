@@ -108,7 +108,7 @@ def _run(module, arguments, parameters):
         block = _TargetBlock(module.func, module, module.func.__name__, module.srcfile, module.srcline, False,
                              *arguments, **parameters)
     finally:
-        sys.setprofile(previous)
+        sys.setprofile(previous if callable(previous) else None)  # cProfile cannot be put back
     block.__doc__ = None
     return block, names
 

@@ -133,7 +133,7 @@ initial begin
     if ($test$plusargs("stalls")) stalls = 1'b1;
     repeat (8) @(posedge clk);
     rst <= 1'b0;
-    repeat (4) @(posedge clk);
+    repeat (64) @(posedge clk);
     if (loading) begin
         write_host({control}, {abort});
         repeat (8) @(posedge clk);
@@ -141,6 +141,7 @@ initial begin
             write_host(host_writes[entry][55:32], host_writes[entry][31:0]);
         write_host(24'h000002, 32'd{layers});
         write_host({control}, {enable});
+        repeat (64) @(posedge clk);
         $display("loaded %0d words through the host port", HOST_WRITES);
     end
     running <= 1'b1;
