@@ -4,7 +4,7 @@ from accel.config import HardwareConfig
 from accel.descriptor import FIELDS
 from accel.rtl.feeder import feeder
 from sim.bench import BlockCase, across, run_case
-from sim.bus import Source, run_cycles, run_until
+from sim.bus import Source, pauses, run_cycles, run_until
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, line_depth=64)
@@ -139,10 +139,10 @@ def feed(dut, rng, stalls, data):
     return source
 
 
-def run_layer(dut, rng, stalls, layer, data):
+def run_layer(dut, rng, stalls, layer, data, releases=None):
     """A whole layer: all bytes in order, all rows, exactly in_words words taken, idle and stuck at the end."""
     source = feed(dut, rng, stalls, data)
-    ring = Ring(dut, layer, stalls.sink_pauses(rng))
+    ring = Ring(dut, layer, releases or stalls.sink_pauses(rng))
     started = begin(dut, layer)
     run_until(dut, [source, ring], lambda: not dut.peek("busy"), limit=5000)
     run_cycles(dut, [source, ring], 4)
@@ -163,6 +163,16 @@ def drive(dut, rng, stalls):
         run_layer(dut, rng, stalls, *random_layer(rng, ring_slots_minus1=15))
     for _ in range(12):
         run_layer(dut, rng, stalls, *random_layer(rng))
+    for _ in range(4):  # a full ring whose slots are released in bursts, while the next rows begin
+        layer, data = random_layer(
+            rng,
+            ring_slots_minus1=4,
+            data_rows_minus1=19,
+            row_step=1,
+            row_elements_minus1=0,
+            element_bytes_minus1=rng.randint(0, 5),
+        )
+        run_layer(dut, rng, stalls, layer, data, releases=pauses(rng, 0.7, burst=20))
     run_layer(dut, rng, stalls, *random_layer(rng, prefill_words=CONFIG.line_depth))
     run_layer(dut, rng, stalls, *random_layer(rng, element_bytes_minus1=299, row_elements_minus1=0, data_rows_minus1=1))
     full_ring(dut, rng, stalls)

@@ -56,6 +56,8 @@ def random_case(rng):
         shift1, shift2 = rng.randint(1, 16) + m.bit_length(), rng.choice((0, 0, rng.randint(1, 8)))
         odd = 2 * rng.randint(-300, 300) + 1
         a = wrap((odd << shift1 - 1 + shift2) // m, 32)
+    if rng.random() < 0.05:  # nothing is shifted out at first
+        a, m, shift1, shift2 = rng.randint(-140, 140), rng.choice((1, 2)), 0, rng.choice((0, 0, 1, 2))
     return a, m, shift1, shift2
 
 

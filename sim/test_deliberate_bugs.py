@@ -1,0 +1,97 @@
+"""Every block's test catches a bug: one line of the block is changed and its case must fail."""
+
+import pytest
+
+from sim.bench import run_once
+from sim.bus import STALLS
+from sim.mutation import RTL, mutate, with_bug
+from sim.vunit.blocks import vhdl_cases
+
+BUGS = {  # block case: (file, line, what is made of it, stalls)
+    "ram_w24_d8_p8": ("ram", "mask |= masks[i]", "mask = masks[i]", "none"),
+    "fifo_w16_d4": ("fifo", "(write_at != read_at) and (m_ready or not valid)", "write_at != read_at", "both"),
+    "register_slice_w16": ("stream", "ready.next = not spare_full", "ready.next = True", "both"),
+    "mac_i8_r32": ("mac", "fresh.next = (fresh or clear) and not valid", "fresh.next = clear and not valid", "source"),
+    "mac_i8_r17_saturate": ("mac", "elif wide[bits]:", "elif not wide[bits]:", "none"),
+    "mac_pair_packed": ("mac_pair", "PAIR_OFFSET * (2**FIELD_BITS + 1)", "PAIR_OFFSET * 2**FIELD_BITS", "none"),
+    "mac_pair_single": ("mac_pair", "high_m1.next = high1 * act1", "high_m1.next = high1 * act0", "none"),
+    "row_accumulator_t2_a16": ("mac_array", "if enable and valid:", "if enable:", "none"),
+    "mac_array_4x4": (
+        "mac_array",
+        "sum_first.next = first_pipe[last_stage - 1]",
+        "sum_first.next = first_pipe[last_stage - 2]",
+        "none",
+    ),
+    "mac_array_8x8_18x18_a16": (
+        "mac_array",
+        "    def follow():\n        if enable:",
+        "    def follow():\n        if True:",
+        "both",
+    ),
+    "byte_rotator_l16": ("byte_rotator", "bits=8 << i", "bits=8 * (i + 1)", "none"),
+    "line_buffer_4x4": (
+        "line_buffer",
+        "even_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1] + 1",
+        "even_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1]",
+        "none",
+    ),
+    "line_buffer_8x8": ("line_buffer", "(r_offset <= j)", "(r_offset < j)", "none"),
+    "feeder_4x4": (
+        "feeder",
+        "slots_free.next = slots_free + row_step - 1",
+        "slots_free.next = slots_free + row_step",
+        "both",
+    ),
+    "window_4x4": ("window", "row_released.next = enable and row_read", "row_released.next = row_read", "sink"),
+    "dense_engine_4x4": ("dense_engine", "m_tag.next[0] = tile_ends", "m_tag.next[0] = True", "none"),
+    "act_reader_4x4": ("act_reader", "left != 0 and (not holding or m_ready)", "left != 0", "sink"),
+    "weight_bank_8x8": ("weight_bank", "write_row == row and write_part == j", "write_row == row", "none"),
+    "conv2d_engine_4x4": ("conv2d_engine", 'field(layer, "line_kh_step"', 'field(layer, "line_row_step"', "none"),
+    "compute_core_4x4": ("compute_core", "weight_late.next = dense_weight", "weight_late.next = conv_weight", "none"),
+    "descriptor_check_4x4": ("descriptor_check", "value > limit", "value > limit + 1", "none"),
+    "scheduler_4x4": (
+        "scheduler",
+        "            else:\n                progress.next = 0",
+        "            else:\n                progress.next = progress",
+        "none",
+    ),
+    "host_port_4x4": ("host_port", "read_address[2:] == 1", "read_address[2:] == 2", "none"),
+    "output_writer_4x4": (
+        "output_writer",
+        "mem_we.next = s_valid and not to_stream and address < config.act_depth",
+        "mem_we.next = s_valid and not to_stream",
+        "none",
+    ),
+    "requantize_lane": ("requantize_lane", "a[31] and (shift1 != 0)", "a[31]", "none"),
+    "requantize_r4_l1_a16": (
+        "requantize",
+        "            if pixel_end:\n                number.next = 0",
+        "            if pixel_end:\n                number.next = number",
+        "none",
+    ),
+    "pool_l2": ("pool", "forward_2.next = valid_1 and (address_1 == address)", "forward_2.next = False", "none"),
+    "packer_n4_g4": ("packer", "current and (stop > lanes)", "current and (stop >= lanes)", "none"),
+    "param_table_l2_a32": ("param_table", "(lane == i) and (field == FIELD_BIAS)", "(field == FIELD_BIAS)", "none"),
+}
+NO_BLOCK = {"delay", "fields", "hierarchy"}
+WHOLE = {"top"}  # wiring only; sim/test_network.py runs whole networks on it
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_bug_is_caught(name, seed, tmp_path, monkeypatch):
+    file, old, new, stalls = BUGS[name]
+    case = with_bug(vhdl_cases()[name], file, old, new, tmp_path, monkeypatch)
+    with pytest.raises(AssertionError):
+        run_once(case, STALLS[stalls], "myhdl", seed)
+
+
+def test_every_block_has_a_bug():
+    files = {path.stem for path in RTL.glob("*.py")} - NO_BLOCK - WHOLE - {"__init__"}
+    assert {file for file, *_ in BUGS.values()} == files
+
+
+def test_a_bug_needs_exactly_one_place(tmp_path):
+    with pytest.raises(ValueError, match="0 times"):
+        mutate("fifo", "no such line", "", tmp_path)
+    with pytest.raises(ValueError, match="exactly one place"):
+        mutate("fifo", "valid", "ready", tmp_path)
