@@ -9,7 +9,9 @@ A `Walk` fixes every descriptor field of feeder and window walker. Four kinds:
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -28,8 +30,8 @@ class Walk:
 
     kernel_rows, kernel_words: words of a tile are kernel_rows * kernel_words. rotations: sets of weights.
     line_words: words of the line buffer that are used. fields: the descriptor fields of feeder and window
-    walker; weight_row_step and weight_ring_words are in it. weight_bytes: int8 [rotations, OC, kernel_rows,
-    bytes of a row].
+    walker; weight_row_step and weight_ring_words are in it. weight_bytes(): int64 [rotations, OC,
+    kernel_rows, bytes of a row], built when it is asked for: most walks are only considered.
     """
 
     kind: str
@@ -42,7 +44,7 @@ class Walk:
     rotations: int
     line_words: int
     fields: dict
-    weight_bytes: np.ndarray = field(repr=False)
+    weight_bytes: Callable[[], np.ndarray] = field(repr=False)
 
     @property
     def tile_words(self):
@@ -97,7 +99,7 @@ def _whole_input(layer, config, from_stream):
     size = layer.input.elements
     words = _words(size, config)
     tiles = -(-layer.output.channels // config.rows)
-    weights = layer.weights.reshape(1, layer.output.channels, 1, size)
+    weights = partial(layer.weights.reshape, 1, layer.output.channels, 1, size)
     fields = dict(_NO_FEEDER, weight_ring_words=1, line_ring_words=1)
     if not from_stream:
         return Walk("dense", OP_DENSE, 1, 1, tiles, 1, words, 1, 0, fields, weights)
@@ -144,14 +146,14 @@ def _rows(stage, config, slots):
         "weight_row_step": 0,
         "weight_ring_words": 1,
     }
-    weights = layer.weights.reshape(1, -1, kernel_height, kernel_width * channels)
+    weights = partial(layer.weights.reshape, 1, -1, kernel_height, kernel_width * channels)
     return Walk("rows", OP_CONV, rows, columns, tiles, kernel_height, kernel_words, 1, ring_words, fields,
                 weights)
 
 
 def _strip(stage, config, slots):
     layer = stage.layer
-    out_channels, kernel_height, kernel_width, channels = layer.weights.shape
+    out_channels, _, kernel_width, channels = layer.weights.shape
     top, _, left, right = _used_pads(stage)
     rows, columns = stage.computed_size
     column_bytes = slots * channels
@@ -173,11 +175,17 @@ def _strip(stage, config, slots):
         "weight_row_step": tiles * kernel_words if rotations > 1 else 0,
         "weight_ring_words": rotations * tiles * kernel_words if rotations > 1 else 1,
     }
-    weights = np.zeros((rotations, out_channels, 1, kernel_width, slots, channels), dtype=np.int64)
+    weights = partial(_rotated, layer, slots, rotations)
+    return Walk("strip", OP_CONV, rows, columns, tiles, 1, kernel_words, rotations, ring_words, fields,
+                weights)
+
+
+def _rotated(layer, slots, rotations):
+    """Weights of a strip: kernel row kh stands in the slot that holds its input row; the other slots get zeros."""
+    out_channels, kernel_height, kernel_width, channels = layer.weights.shape
+    weights = np.zeros((rotations, out_channels, kernel_width, slots, channels), dtype=np.int64)
     for rotation in range(rotations):
         for row in range(kernel_height):
             slot = (rotation * layer.stride[0] + row) % slots
-            weights[rotation, :, 0, :, slot] = layer.weights[:, row]
-    weights = weights.reshape(rotations, out_channels, 1, kernel_width * column_bytes)
-    return Walk("strip", OP_CONV, rows, columns, tiles, 1, kernel_words, rotations, ring_words, fields,
-                weights)
+            weights[rotation, :, :, slot] = layer.weights[:, row]
+    return weights.reshape(rotations, out_channels, 1, -1)
