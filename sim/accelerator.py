@@ -151,10 +151,13 @@ class Accelerator:
         return self.read_many([address])[0]
 
     # Program
-    def load(self, program):
-        """Stop what runs, load a compiled network and start it; it then waits for its first image."""
+    def load(self, program, patches=()):
+        """Stop what runs, load a compiled network and start it; it then waits for its first image.
+
+        patches: (address, word) pairs that are written over the program, for tests of damaged programs.
+        """
         self.stop()
-        self.write_many(program.host_writes())
+        self.write_many([*program.host_writes(), *patches])
         self.write(host_address(REGION_REGISTERS, REG_LAYERS), len(program.layers) - 1)
         self.start()
 
