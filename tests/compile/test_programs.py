@@ -108,6 +108,14 @@ def test_narrow_weights_run_as_bytes(bits):
     check(graph, compile_graph(graph, HardwareConfig(rows=4, lanes=4)), networks.images(rng, graph, 1))
 
 
+@pytest.mark.parametrize("number", range(6))
+def test_sixteen_bit_accumulators(number):
+    rng = np.random.default_rng(number)
+    graph = networks.narrow_network(rng)
+    program = compile_graph(graph, HardwareConfig(rows=4, lanes=8, acc_bits=16))
+    check(graph, program, networks.images(rng, graph, 2))
+
+
 def test_images_back_to_back_share_no_state():
     rng = np.random.default_rng(5)
     graph = networks.random_graph(rng, layers=4)

@@ -94,6 +94,15 @@ def random_graph(rng, layers=3, max_side=9, max_channels=11):
     return Graph("random", graph_input, InputEncoding(), tuple(built))
 
 
+def narrow_network(rng):
+    """A network whose accumulators fit 16 bits: two-bit weights, few inputs."""
+    source = tensor(rng, 6, 5, 3)
+    first = conv(rng, "a", "input", source, 6, (3, 3), (1, 1), (1, 1, 1, 1), "gemmlowp", weight_bits=2)
+    pool = maxpool("p", "a", first.output, (2, 2))
+    last = dense(rng, "b", "p", pool.output, 5, raw=True, weight_bits=2)
+    return Graph("narrow", source, InputEncoding(), (first, pool, last))
+
+
 def _random_layer(rng, kind, name, input_name, source, max_channels, raw):
     rule = str(rng.choice(RULES))
     out_channels = int(rng.integers(1, max_channels + 1))
