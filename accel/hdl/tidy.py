@@ -8,6 +8,7 @@ CONSTANT = re.compile(r"\((\d+) (-|\+|\*\*) (\d+)\)")
 BRACKETED = re.compile(r"^(\s*(?:end )?(?:else )?if |.* <= |.* = )\((.*)\)( begin|;)$")
 
 IF_BEGIN = re.compile(r"^(\s*)(if \(.*\)) begin$")
+CASE_ITEM = re.compile(r"^(\s*)([\w']+:) begin$")
 STATEMENT = re.compile(r"^\s*[\w\[\]:{}, ()+*-]+ <?= .*;$")
 DECLARATION = re.compile(r"^((?:reg|wire)(?: signed)?(?: \[\d+:\d+\])?) (\w+);$")
 
@@ -22,7 +23,7 @@ def tidy(body):
     body = re.sub(r"\nend\n\s*else ", "\nend else ", body)
     body = re.sub(r"\n(\s+)end\n\s+else ", r"\n\1end else ", body)
     lines = [_strip_brackets(line) for line in body.splitlines()]
-    return "\n".join(_group_declarations(_shorten_ifs(lines)))
+    return "\n".join(_group_declarations(_shorten(lines)))
 
 
 def _fold_constants(text):
@@ -51,20 +52,44 @@ def _strip_brackets(line):
     return f"{head}{inner}{tail}"
 
 
-def _shorten_ifs(lines):
-    """`if (x) begin`, one statement, `end` without else: one line."""
+def _shorten(lines):
+    """if/else chains and case items whose branches are one statement each, without begin and end."""
     result, index = [], 0
     while index < len(lines):
-        head = IF_BEGIN.match(lines[index])
-        following = lines[index + 1:index + 3]
-        if (head and len(following) == 2 and STATEMENT.match(following[0]) and following[1] == f"{head[1]}end"
-                and len(head[0]) + len(following[0].strip()) < WIDTH):
-            result.append(f"{head[1]}{head[2]} {following[0].strip()}")
-            index += 3
-        else:
-            result.append(lines[index])
-            index += 1
+        short, index = _chain(lines, index) or _case_item(lines, index) or ([lines[index]], index + 1)
+        result += short
     return result
+
+
+def _chain(lines, index):
+    """(lines, index behind it) of an if chain that starts here, None where it stays as it is."""
+    head = IF_BEGIN.match(lines[index])
+    if not head:
+        return None
+    indent, condition, result = head[1], head[2], []
+    while True:
+        statement, closing = [*lines[index + 1:index + 3], "", ""][:2]
+        line = f"{indent}{condition} {statement.strip()}"
+        if not STATEMENT.match(statement) or len(line) > WIDTH or not closing.startswith(f"{indent}end"):
+            return None
+        result.append(line)
+        index += 2
+        rest = closing[len(indent) + len("end"):]
+        if rest == "":
+            return result, index + 1
+        branch = re.fullmatch(r" (else(?: if \(.*\))?) begin", rest)
+        if not branch:
+            return None
+        condition = branch[1]
+
+
+def _case_item(lines, index):
+    head = CASE_ITEM.match(lines[index])
+    following = lines[index + 1:index + 3]
+    if (head and len(following) == 2 and STATEMENT.match(following[0]) and following[1] == f"{head[1]}end"
+            and len(head[0]) + len(following[0].strip()) < WIDTH):
+        return [f"{head[1]}{head[2]} {following[0].strip()}"], index + 3
+    return None
 
 
 def _group_declarations(lines):

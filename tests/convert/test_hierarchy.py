@@ -84,10 +84,14 @@ def test_tidying_keeps_the_meaning():
     assert tidy("assign y = x[((7 + 1) - 8)];") == "assign y = x[0];"
     assert tidy("assign y = x - (3 - 4);") == "assign y = x - (3 - 4);"
     assert tidy("if (a) begin\n    x <= 1;\nend") == "if (a) x <= 1;"
-    with_else = "if (a) begin\n    x <= 1;\nend else begin\n    x <= 0;\nend"
-    assert tidy(with_else) == with_else
+    with_else = "if (a) begin\n    x <= 1;\nend else if (b) begin\n    x <= 0;\nend else begin\n    x <= 2;\nend"
+    assert tidy(with_else) == "if (a) x <= 1;\nelse if (b) x <= 0;\nelse x <= 2;"
+    two = "if (a) begin\n    x <= 1;\nend else begin\n    x <= 0;\n    y <= 0;\nend"
+    assert tidy(two) == two
     nested = "if (a) begin\n    if (b) begin\n        x <= 1;\n    end\nend else begin\n    x <= 0;\nend"
     assert tidy(nested) == "if (a) begin\n    if (b) x <= 1;\nend else begin\n    x <= 0;\nend"
+    item = "case (a)\n    'h0: begin\n        x = 1;\n    end\n    default: begin\n        x = 0;\n    end\nendcase"
+    assert tidy(item) == "case (a)\n    'h0: x = 1;\n    default: x = 0;\nendcase"
     assert tidy("reg a;\nwire [3:0] b;\nreg c;\nreg [3:0] m [0:7];") == "reg a, c;\nwire [3:0] b;\nreg [3:0] m [0:7];"
     assert tidy("y = x[(3 + 2)-1:0];") == "y = x[4:0];"
 
