@@ -10,7 +10,7 @@ from accel import fixedpoint
 from accel.errors import ModelError, RangeError, UnsupportedError
 from accel.fixedpoint import INT32_MAX, INT32_MIN
 
-_CHUNK_ELEMENTS = 2**22
+_CHUNK_ELEMENTS = 2**19  # keeps a working set of some MB in the caches
 
 
 def accumulator_bounds(layer):
