@@ -111,7 +111,7 @@ _TABLE = (
     ("raw", 1, "output is the int32 accumulator, one channel a group", _full(1)),
     ("round_away", 1, "first rounding is half away from zero, else half up", _full(1)),
     ("pool_enable", 1, "max pool behind the requantizer", _full(1)),
-    ("last_count", 7, "valid bytes in the last group of a pixel", lambda config: config.group_bytes),
+    ("last_count", 7, "valid bytes in the last group of a pixel, not 0", lambda config: config.group_bytes),
     ("pad_value", 8, "input zero point, written as padding", _full(8)),
     # word 1
     ("in_base", 16, "activation memory word where the input starts", lambda config: config.act_depth - 1),
@@ -183,6 +183,7 @@ def _place(table):
 
 
 FIELDS = _place(_TABLE)
+NOT_ZERO = ("op", "last_count")  # fields in which the scheduler refuses a zero
 DESCRIPTOR_WORDS = 1 + max(field.word for field in FIELDS.values())
 DESCRIPTOR_BITS = 32 * DESCRIPTOR_WORDS
 

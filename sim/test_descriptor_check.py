@@ -3,7 +3,7 @@
 from myhdl import Signal, intbv
 
 from accel.config import HardwareConfig
-from accel.descriptor import DESCRIPTOR_BITS, DESCRIPTOR_WORDS, FIELDS, MAGIC, OP_CONV, OP_DENSE
+from accel.descriptor import DESCRIPTOR_BITS, DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO, OP_CONV, OP_DENSE
 from accel.rtl.descriptor_check import descriptor_check
 from sim.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
@@ -22,16 +22,14 @@ def ports():
 
 
 def wrong_words(values):
-    """Descriptor words that hold a value outside 0 .. limit (magic and op have their own rules)."""
+    """Descriptor words that hold a value outside 0 .. limit, or a zero that is refused (magic has its own rule)."""
     wrong = set()
     for name, position in FIELDS.items():
         value = values[name]
         if name == "magic":
             over = value != MAGIC
-        elif name == "op":
-            over = value not in (OP_CONV, OP_DENSE)
         else:
-            over = value > position.limit(CONFIG)
+            over = value > position.limit(CONFIG) or (name in NOT_ZERO and value == 0)
         if over:
             wrong.add(position.word)
     return wrong
@@ -41,7 +39,7 @@ def legal_values(rng):
     values = {}
     for name, position in FIELDS.items():
         limit = min(position.limit(CONFIG), 2**position.bits - 1)
-        values[name] = rng.choice((0, limit, rng.randint(0, limit)))
+        values[name] = rng.choice((int(name in NOT_ZERO), limit, rng.randint(1, limit)))
     return {**values, "magic": MAGIC, "op": rng.choice((OP_CONV, OP_DENSE))}
 
 

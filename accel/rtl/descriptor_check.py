@@ -2,7 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
-from accel.descriptor import DESCRIPTOR_WORDS, FIELDS, MAGIC
+from accel.descriptor import DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO
 from accel.rtl.fields import field
 from accel.rtl.hierarchy import module, unused
 
@@ -38,7 +38,7 @@ def _none(value, bad):
 def descriptor_check(clk, descriptor, bad, word, *, config):
     """bad: some field of `descriptor` is over its limit for this configuration; word: the first such word.
 
-    Wrong are also a magic number that is not there and an operation of zero. Latency 2 cycles.
+    Wrong are also a magic number that is not there and a zero in a field of NOT_ZERO. Latency 2 cycles.
     """
     unused(descriptor)  # fields without a limit
     flags, where, checks = [], [], []
@@ -50,8 +50,9 @@ def descriptor_check(clk, descriptor, bad, word, *, config):
 
     magic, magic_bad = flag("magic")
     checks.append(_differs(magic, magic_bad, expected=MAGIC))
-    operation, operation_bad = flag("op")
-    checks.append(_none(operation, operation_bad))
+    for name in NOT_ZERO:
+        value, zero = flag(name)
+        checks.append(_none(value, zero))
     for name, position in FIELDS.items():
         limit = position.limit(config)
         if limit < 2**position.bits - 1 and name != "magic":
