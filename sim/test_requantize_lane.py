@@ -41,27 +41,60 @@ def expected_q(a, m, shift1, shift2, away, zero_point, qmin, qmax):
     return min(max(half_away(first, shift2) + zero_point, qmin), qmax)
 
 
-def random_case(rng):
-    """(a, multiplier, shift1, shift2): mostly where the result is an interesting int8, often exactly on a tie."""
+def any_case(rng):
+    """Everything mixed, the first or the second shift mostly such that the result fits int8."""
     m = rng.choice((rng.choice(EDGE_MULTIPLIERS), rng.getrandbits(31), rng.getrandbits(31) | 2**30))
     a = wrap(rng.choice((rng.choice((0, 1, -1, 2**31 - 1, -(2**31), 2**17, -(2**17), -(2**17) - 1)),
                          rng.getrandbits(32), rng.getrandbits(rng.randint(1, 32)),
                          -rng.getrandbits(rng.randint(1, 32)))), 32)
     size = max(1, abs(a * m)).bit_length()
-    shift1, shift2 = rng.choice((
+    shifts = rng.choice((
         (min(62, max(0, size - rng.randint(5, 9))), 0), (rng.randint(0, 62), 0), (31, rng.randint(0, 31)),
         (31, min(31, max(0, size - 31 - rng.randint(5, 9)))), (rng.randint(0, 62), rng.randint(0, 31))))
-    if rng.random() < 0.3:  # force a tie of the first or of both shifts
-        m = rng.choice((1, 2, 2**30))
-        shift1, shift2 = rng.randint(1, 16) + m.bit_length(), rng.choice((0, 0, rng.randint(1, 8)))
-        odd = 2 * rng.randint(-300, 300) + 1
-        a = wrap((odd << shift1 - 1 + shift2) // m, 32)
-    if rng.random() < 0.05:  # nothing is shifted out at first
-        a, m, shift1, shift2 = rng.randint(-140, 140), rng.choice((1, 2)), 0, rng.choice((0, 0, 1, 2))
-    return a, m, shift1, shift2
+    return a, m, *shifts
 
 
-def drive(dut, rng, stalls, expect=expected_q, count=250):
+def tie_case(rng):
+    """Exactly on a tie of the one or of both shifts."""
+    m = rng.choice((1, 2, 2**30))
+    shift1, shift2 = rng.randint(1, 16) + m.bit_length(), rng.choice((0, 0, rng.randint(1, 8)))
+    odd = 2 * rng.randint(-300, 300) + 1
+    return wrap((odd << shift1 - 1 + shift2) // m, 32), m, shift1, shift2
+
+
+def near_tie_case(rng):
+    """Within two steps of a tie of the second shift, in front of it any fraction for the first."""
+    spread, shift2 = rng.randint(0, 4), rng.randint(1, 5)
+    t = (2 * rng.randint(-130, 130) + 1 << shift2 - 1) + rng.randint(-2, 2)
+    return (t << spread) + rng.getrandbits(spread), 2**30, 30 + spread, shift2
+
+
+def small_case(rng):
+    """Products of a few bits and no or short shifts."""
+    return rng.randint(-20, 20), rng.randint(0, 9), rng.choice((0, 0, 1, 2)), rng.choice((0, 0, 1, 2))
+
+
+def saturating_case(rng):
+    """The first result lies around the ends of int32 or just beyond, the second shift is long."""
+    shift1 = rng.randint(1, 27)
+    m = rng.randint(2**shift1, 2 ** (shift1 + rng.choice((1, 1, 4))) - 1)
+    end = 2**31 - rng.choice((0, 1)) << shift1
+    a = min(end // m + rng.randint(-1, 2), 2**31 - 1) if rng.getrandbits(1) else rng.getrandbits(31)
+    return rng.choice((a, -a)), m, shift1, rng.choice((rng.randint(0, 31), rng.randint(22, 31)))
+
+
+def sparse_case(rng):
+    """A product with one high bit that differs from its sign: each bit of the overflow checks matters alone."""
+    a = rng.choice((-1, 1)) * (1 << rng.randint(8, 30)) + rng.randint(-1, 1)
+    return a, 1 << rng.randint(0, 30), rng.choice((0, 0, rng.randint(0, 62))), rng.choice((0, 0, rng.randint(0, 31)))
+
+
+def random_case(rng):
+    """(a, multiplier, shift1, shift2)."""
+    return rng.choice((any_case, tie_case, near_tie_case, small_case, saturating_case, sparse_case))(rng)
+
+
+def drive(dut, rng, stalls, expect=expected_q, count=400):
     """One value a cycle; layer settings change between batches, as they do between layers."""
     dut.step()
     for batch in range(8):
