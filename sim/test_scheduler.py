@@ -14,6 +14,7 @@ from accel.descriptor import (
     ERROR_POOL,
     ERROR_STARVED,
     FIELDS,
+    NOT_ZERO,
     OP_CONV,
     OP_DENSE,
     REG_CONTROL,
@@ -71,9 +72,9 @@ def ports():
 
 
 def random_descriptor(rng):
-    fields = {
-        name: rng.randint(0, min(position.limit(CONFIG), 2**position.bits - 1)) for name, position in FIELDS.items()
-    }
+    fields = {}
+    for name, position in FIELDS.items():
+        fields[name] = rng.randint(name in NOT_ZERO, min(position.limit(CONFIG), 2**position.bits - 1))
     del fields["magic"]
     return describe(CONFIG, **{**fields, "op": rng.choice((OP_CONV, OP_DENSE))})
 
@@ -113,7 +114,7 @@ def run_layer(dut, rng, number, descriptor, length):
     """Play the engine from start to the end of a layer; returns (cycles, stalls) that the counters must hold."""
     assert dut.peek("layer") == descriptor
     assert status(dut) == {"busy": 1, "error": 0, "code": 0, "layer": number}
-    source_end, output_end = rng.randint(0, length), rng.randint(0, length)
+    source_end, output_end = rng.randint(0, length), rng.randint(1, length)
     source_end = length if output_end < length else source_end
     words = 0
     for cycle in range(length + 1):
@@ -227,6 +228,7 @@ def refuse(dut, rng):
         ("magic", 0),
         ("op", 0),
         ("op", 3),
+        ("last_count", 0),
         ("out_base", CONFIG.act_depth),
         ("prefill_words", 65),
         ("groups_minus1", 255),
