@@ -9,8 +9,6 @@ with open_accelerator(config, engine="verilator") as accelerator:
 import random
 from dataclasses import dataclass
 
-from myhdl import ResetSignal, Signal, intbv
-
 from accel.descriptor import (
     CONTROL_ABORT,
     CONTROL_ENABLE,
@@ -23,6 +21,7 @@ from accel.descriptor import (
     REGION_REGISTERS,
     host_address,
 )
+from accel.hdl.accelerator import accelerator_ports
 from sim.bus import STALLS, Sink, Source, run_cycles
 from sim.engines import open_dut
 
@@ -53,32 +52,6 @@ class Run:
     def total_cycles(self):
         """Cycles from the first input beat to the last output beat of the whole run."""
         return self.last_beat[-1] - self.first_beat[0] + 1
-
-
-def accelerator_ports(config):
-    """Ports of the top block, made new on each call."""
-
-    def vector(bits):
-        return Signal(intbv(0)[bits:])
-
-    return {
-        "clk": Signal(bool(0)),
-        "rst": ResetSignal(0, active=1, isasync=False),
-        "s_axis_tdata": vector(8 * config.lanes),
-        "s_axis_tvalid": Signal(bool(0)),
-        "s_axis_tready": Signal(bool(0)),
-        "s_axis_tlast": Signal(bool(0)),
-        "m_axis_tdata": vector(8 * config.lanes),
-        "m_axis_tkeep": vector(config.lanes),
-        "m_axis_tvalid": Signal(bool(0)),
-        "m_axis_tready": Signal(bool(0)),
-        "m_axis_tlast": Signal(bool(0)),
-        "host_addr": vector(24),
-        "host_write": Signal(bool(0)),
-        "host_wdata": vector(32),
-        "host_read": Signal(bool(0)),
-        "host_rdata": vector(32),
-    }
 
 
 def open_accelerator(config, engine="verilator", *, block=None, params=None, **options):

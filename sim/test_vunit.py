@@ -11,15 +11,19 @@ from sim.vunit import main as vunit_main
 from sim.vunit.blocks import vhdl_cases
 from sim.vunit.record import record_case
 
+SHARES = 3  # run in parallel under pytest-xdist
 FAILURE = re.compile(r"^fail \(.*?\) (\S+)", re.M)
 
 
-def test_every_case_in_vhdl(seed):
-    command = [sys.executable, "sim/vunit/run.py", "--no-color", "--seed", str(seed)]
+@pytest.mark.parametrize("share", range(SHARES))
+def test_every_case_in_vhdl(share, seed):
+    names = sorted(vhdl_cases())[share::SHARES]
+    command = [sys.executable, "sim/vunit/run.py", "--no-color", "--seed", str(seed), "--cases", ",".join(names)]
+    command += ["--output-path", str(vunit_main.OUTPUT / f"share{share}")]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, f"failed: {FAILURE.findall(done.stdout)}\n{done.stdout}{done.stderr}"
     passed = set(re.findall(r"^pass (\w+)\.tb_", done.stdout, re.M))
-    assert passed == set(vhdl_cases())
+    assert passed == set(names)
 
 
 def test_a_wrong_bit_is_found(tmp_path, monkeypatch, capfd):
