@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from accel import model_dir
 from accel.atomic import atomic_directory
-from accel.hdl import accelerator, images, manifest, testbench, vivado
+from accel.hdl import accelerator, images, manifest, testbench, testbench_vhdl, vivado
 from accel.hdl.golden import golden_vectors
 from accel.hdl.shell import vhdl_shell
 
@@ -32,7 +32,7 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
     golden = golden_vectors(graph, program, golden_count)
     with atomic_directory(out, marker=manifest.MANIFEST) as folder:
         stage("memory images")
-        files = {f"mem/{name}": text for name, text in _images(program, golden, preset).items()}
+        files = {f"mem/{name}": text for name, text in _images(program, target, golden, preset).items()}
         _write(folder, files)
         stage("convert")
         (folder / "rtl").mkdir()
@@ -56,22 +56,24 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
                    program.config.dsp_estimate)
 
 
-def _images(program, golden, preset):
+def _images(program, target, golden, preset):
     lanes = program.config.lanes
     own = accelerator.preset_images(program) if preset else {}
-    return own | images.golden_images(golden, lanes) | images.host_image(program)
+    board = images.board_images(golden, lanes) if target.board else {}
+    return own | board | images.golden_images(golden, lanes) | images.host_image(program)
 
 
 def _sources(program, target, design, golden, preset, rtl):
     """Test bench, run script, board wrapper, VHDL shell. Adds to the list of rtl files."""
-    files = {f"sim/tb_{accelerator.TOP}.v":
-             testbench.testbench(accelerator.TOP, program, golden, preset=preset)}
+    top, files = accelerator.TOP, {}
     if design.hdl == "vhdl":
-        shell = vhdl_shell(accelerator.TOP, design.top, design.ports)
-        files[f"rtl/{accelerator.TOP}.vhd"] = shell
-        rtl.append(f"{accelerator.TOP}.vhd")
+        files[f"rtl/{top}.vhd"] = vhdl_shell(top, design.top, design.ports)
+        rtl.append(f"{top}.vhd")
+        files[f"sim/tb_{top}.vhd"] = testbench_vhdl.testbench(top, program, golden, preset=preset)
+        files["sim/run_ghdl.sh"] = testbench_vhdl.run_script(top, rtl)
     else:
-        files["sim/run_icarus.sh"] = testbench.run_script(accelerator.TOP, rtl)
+        files[f"sim/tb_{top}.v"] = testbench.testbench(top, program, golden, preset=preset)
+        files["sim/run_icarus.sh"] = testbench.run_script(top, rtl)
     if target.board:
         files[f"rtl/{vivado.BOARD_TOP}.v"] = vivado.kept_file(f"{vivado.BOARD_TOP}.v")
     return files
@@ -85,8 +87,10 @@ def _project(target, hdl, golden, program, preset, rtl, files):
     generics = {"LANES": program.config.lanes, "INPUT_BEATS": golden.input_beats,
                 "OUTPUT_BEATS": golden.output_beats} if board else {}
     lists = {"rtl": [f"rtl/{name}" for name in (*rtl, *wrapper)], "memory": memory,
-             "constraint": [f"vivado/{target.constraints}"], "simulation": [f"sim/tb_{accelerator.TOP}.v"]}
-    return {"vivado/create_project.tcl": vivado.kept_file("create_project.tcl"),
+             "constraint": [f"vivado/{target.constraints}"],
+             "simulation": [name for name in files if name.startswith("sim/tb_")]}
+    scripts = {f"vivado/{name}": vivado.kept_file(name) for name in vivado.SCRIPTS}
+    return {**scripts,
             "vivado/settings.tcl": vivado.settings(target, accelerator.TOP, hdl, lists, generics),
             f"vivado/{target.constraints}": vivado.constraints(target)}
 

@@ -42,7 +42,7 @@ TARGETS = {target.name: target for target in (
            True, 50.0, 63_400, 240, 135),
     Target("pynq-z2", "TUL PYNQ-Z2", "xc7z020clg400-1", 16, 16, "25x18", "pynq_z2.xdc",
            True, 62.5, 53_200, 220, 140),
-    Target("ultra96v2", "Avnet Ultra96-V2 (part only)", "xczu3eg-sbva484-1-i", 16, 16, "27x18",
+    Target("ultra96v2", "Avnet Ultra96-V2 (part only)", "xczu3eg-sbva484-1-i", 16, 32, "27x18",
            "part_only.xdc", False, 200.0, 70_560, 360, 216),
     Target("zcu104", "AMD ZCU104 (part only)", "xczu7ev-ffvc1156-2-e", 32, 32, "27x18", "part_only.xdc",
            False, 200.0, 230_400, 1_728, 312, 96),

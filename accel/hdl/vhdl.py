@@ -64,7 +64,12 @@ def _is_signed(signal):
 def literal(value, port):
     if port.is_bool:
         return f"'{value}'"
-    return '"' + format(value & ((1 << port.width) - 1), f"0{port.width}b") + '"'
+    return f'"{literal_bits(value, port.width)}"'
+
+
+def literal_bits(value, bits):
+    """A value in two's complement, as the bits of a VHDL literal."""
+    return format(value & ((1 << bits) - 1), f"0{bits}b")
 
 
 def split_module(text):

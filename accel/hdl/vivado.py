@@ -5,6 +5,7 @@ from pathlib import Path
 from accel.errors import TargetError
 
 KEPT = Path(__file__).resolve().parents[2] / "build" / "vivado"
+SCRIPTS = ("create_project.tcl", "copy_memory.tcl")
 BOARD_TOP = "board_selftest"
 
 

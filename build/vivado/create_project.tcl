@@ -78,6 +78,12 @@ if {$out_of_context} {
         -objects [get_runs synth_1]
 }
 
+if {$language eq "VHDL"} {
+    add_files -norecurse -fileset [get_filesets utils_1] [in_design vivado/copy_memory.tcl]
+    set_property STEPS.SYNTH_DESIGN.TCL.PRE [get_files -of_objects [get_filesets utils_1] *copy_memory.tcl] \
+        [get_runs synth_1]
+}
+
 if {$goal eq "simulate"} {
     launch_simulation -simset [get_filesets sim_1] -mode behavioral
     close_sim

@@ -23,7 +23,8 @@ def make_project(folder, target, hdl):
     if target.board:
         files["rtl"].append("rtl/board_selftest.v")
     texts = {name: "" for names in files.values() for name in names}
-    texts["vivado/create_project.tcl"] = vivado.kept_file("create_project.tcl")
+    for name in vivado.SCRIPTS:
+        texts[f"vivado/{name}"] = vivado.kept_file(name)
     texts["vivado/settings.tcl"] = vivado.settings(target, "bitloom", hdl, files, {"LANES": 8} if target.board else {})
     texts[f"vivado/{target.constraints}"] = vivado.constraints(target)
     for name, text in texts.items():
@@ -63,6 +64,14 @@ def test_script_uses_known_options_and_existing_files(name, hdl, goal, tmp_path)
     out_of_context = any("out_of_context" in line for line in called(done.stdout, "set_property"))
     assert out_of_context != target.board
     assert ("VHDL 2008" in done.stdout) == (hdl == "vhdl")
+
+
+def test_memory_images_are_copied_into_the_run_folder(tmp_path):
+    script = make_project(tmp_path, TARGETS["pynq-z2"], "vhdl")
+    run = tmp_path / "run"
+    run.mkdir()
+    subprocess.run(["tclsh", script.parent / "copy_memory.tcl"], cwd=run, check=True)
+    assert [path.name for path in run.iterdir()] == ["program.mem"]
 
 
 def test_a_missing_file_is_found(tmp_path):

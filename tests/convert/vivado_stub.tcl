@@ -44,6 +44,7 @@ set properties {
     generic *
     xsim.simulate.runtime *
     STEPS.SYNTH_DESIGN.ARGS.FLATTEN_HIERARCHY {rebuilt full none}
+    STEPS.SYNTH_DESIGN.TCL.PRE *
     {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS} {{-mode out_of_context}}
     PACKAGE_PIN *
     IOSTANDARD {LVCMOS33 LVCMOS18}
@@ -106,7 +107,7 @@ proc run {command arguments} {
         }
         get_filesets {
             set name [lindex $others 0]
-            if {$name ni {sources_1 constrs_1 sim_1}} { error "get_filesets: no fileset $name" }
+            if {$name ni {sources_1 constrs_1 sim_1 utils_1}} { error "get_filesets: no fileset $name" }
             return $name
         }
         get_runs {
