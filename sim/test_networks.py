@@ -11,7 +11,7 @@ from quant.datasets import load
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS
 from sim.network import compare_on, run_program
-from sim.networks import NETWORKS, random_network
+from sim.networks import NETWORKS, narrow_sums, random_network
 from tests.core.networks import images
 
 FEWEST_RANDOM = 20  # of 24 random networks that fit LeNet-5's memories; the others are skipped
@@ -48,24 +48,47 @@ def test_networks_one_after_the_other_on_lenets_hardware(size, seed):
 
 
 def test_random_networks_on_lenets_hardware(seed):
-    _, config, _ = lenet_hardware(8)
-    check_random_networks(config, seed, 24, FEWEST_RANDOM)
+    check_random_networks(lenet_hardware(8)[1], seed, 24, FEWEST_RANDOM)
+
+
+def test_a_build_for_18_bit_multipliers(seed):
+    check_build(HardwareConfig(rows=4, lanes=8, req_lanes=4, multiplier="18x18", act_depth=1024), seed, 8)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rows,lanes,req_lanes", [(4, 4, 4), (8, 8, 1), (16, 4, 2), (4, 16, 4), (16, 16, 16)])
-def test_many_random_networks(rows, lanes, req_lanes, seed):
-    config = HardwareConfig(rows=rows, lanes=lanes, req_lanes=req_lanes, act_depth=1024, line_depth=1024)
-    check_random_networks(config, seed, 300, 270)
+@pytest.mark.parametrize("size", [(4, 4, 4), (8, 8, 1), (16, 4, 2), (4, 16, 4), (16, 16, 16), (32, 32, 8)])
+@pytest.mark.parametrize("multiplier", ["25x18", "27x18"])
+def test_many_builds(size, multiplier, seed):
+    rows, lanes, req_lanes = size
+    memories = {"act_depth": 1024, "line_depth": 1024}
+    check_build(HardwareConfig(rows, lanes, req_lanes=req_lanes, multiplier=multiplier, **memories), seed, 200)
 
 
-def check_random_networks(config, seed, count, fewest):
+@pytest.mark.long
+@pytest.mark.parametrize("multiplier", ["25x18", "18x18"])
+@pytest.mark.parametrize("rows,lanes", [(4, 4), (8, 8), (4, 32)])
+def test_narrow_accumulators(rows, lanes, multiplier, seed):
+    config = HardwareConfig(rows, lanes, acc_bits=16, multiplier=multiplier)
+    check_random_networks(config, seed, 100, 100, narrow_sums)
+
+
+def check_build(config, seed, count):
+    """All named networks and `count` random ones."""
+    rng = np.random.default_rng(seed)
+    with open_accelerator(config) as accelerator:
+        for make in NETWORKS:
+            graph = make(rng)
+            check_network(accelerator, graph, images(rng, graph, 3), seed, str(rng.choice(list(STALLS))))
+    check_random_networks(config, seed, count, 0.9 * count)
+
+
+def check_random_networks(config, seed, count, fewest, make=random_network):
     """`count` random networks with all stall patterns; those that the configuration cannot hold are left out."""
     ran = 0
     with open_accelerator(config) as accelerator:
         for number in range(count):
             rng = np.random.default_rng([seed, number])
-            graph = random_network(rng)
+            graph = make(rng)
             try:
                 compile_graph(graph, config)
             except (FitError, UnsupportedError):
