@@ -198,7 +198,7 @@ class Accelerator:
         outputs, first_beat, last_beat, current = [], [], [], bytearray()
         waiting = list(reversed(images))
         end = dut.cycle + limit
-        next_look = dut.cycle + STATUS_INTERVAL
+        watch = _StatusWatch(dut)
         seen = taken = 0
         starts = False
         free_at = dut.cycle + self.ready_cycles
@@ -214,7 +214,7 @@ class Accelerator:
                     )
                 )
                 taken, starts = len(source.cycles), True
-            run_cycles(dut, (source, sink), 1)
+            run_cycles(dut, (source, sink, watch), 1)
             if starts and len(source.cycles) > taken:
                 first_beat.append(source.cycles[taken])
                 starts = False
@@ -227,14 +227,14 @@ class Accelerator:
                     free_at = last_beat[-1] + self.ready_cycles
                     current.clear()
                 seen += 1
-            if dut.cycle >= next_look:
-                self._raise_error()
-                next_look = dut.cycle + STATUS_INTERVAL
-            if dut.cycle >= end:
+            if watch.error or dut.cycle >= end:
                 self._stuck(len(outputs), len(images), limit)
-        dut.poke("s_axis_tvalid", 0)
-        dut.poke("m_axis_tready", 0)
+        self._end_streams()
         return Run(outputs, first_beat, last_beat)
+
+    def _end_streams(self):
+        for name in ("s_axis_tvalid", "m_axis_tready", "host_read"):
+            self.dut.poke(name, 0)
 
     def _raise_error(self):
         code, layer = self.error()
@@ -242,8 +242,31 @@ class Accelerator:
             raise AcceleratorError(f"layer {layer}: error code {code}: {error_text(code)}")
 
     def _stuck(self, done, images, limit):
+        self._end_streams()
         self._raise_error()
         raise AcceleratorError(f"{done} of {images} images came out in {limit} cycles")
+
+
+class _StatusWatch:
+    """Bus model that reads the status register every STATUS_INTERVAL cycles while the streams go on."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.error = False
+        self.countdown = STATUS_INTERVAL
+
+    def drive(self):
+        self.countdown -= 1
+        if self.countdown == HOST_READ_CYCLES:
+            self.dut.poke("host_addr", host_address(REGION_REGISTERS, REG_STATUS))
+            self.dut.poke("host_read", 1)
+        elif self.countdown == HOST_READ_CYCLES - 1:
+            self.dut.poke("host_read", 0)
+
+    def sample(self):
+        if self.countdown == 0:
+            self.error = bool(self.dut.peek("host_rdata") & STATUS_ERROR)
+            self.countdown = STATUS_INTERVAL
 
 
 def kept_bytes(beat, keep):

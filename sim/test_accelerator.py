@@ -51,6 +51,18 @@ def test_images_pass_with_stalls(engine, isolated, stalls, seed):
         assert run.total_cycles == (alone if isolated else 5 * BEATS + 1)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_looking_at_the_status_does_not_disturb_the_streams(engine, seed, monkeypatch):
+    monkeypatch.setattr("sim.accelerator.STATUS_INTERVAL", 5)
+    monkeypatch.setattr("sim.batch.STATUS_INTERVAL", 5)
+    config = HardwareConfig(rows=4, lanes=4)
+    inputs = images(8, config.lanes, seed)
+    with open_accelerator(config, engine, block=echo_top) as accelerator:
+        accelerator.load(echo_program())
+        run = accelerator.run(inputs, STALLS["both"], seed, isolated=False)
+    assert run.outputs == [echo_reference(image, config.lanes) for image in inputs]
+
+
 @pytest.mark.parametrize("lanes", [8, 16, 32])
 def test_wide_streams(lanes, seed):
     config = HardwareConfig(rows=4, lanes=lanes)
