@@ -24,6 +24,16 @@ def awkward(rng):
     return chain("awkward", first, second, pool, third, last)
 
 
+def small(rng):
+    """Three layers in a few hundred cycles at 4x4, for the slow simulators: convolution with pool, another, dense."""
+    source = TensorType(6, 5, 3, 8, 0.02, -9)
+    first = conv(rng, "a", "input", source, 5, (3, 3), pads=(1, 0, 1, 1), rule="gemmlowp")
+    pool = maxpool("p", "a", first.output, (2, 2), pads=(0, 1, 0, 1))
+    second = conv(rng, "b", "p", pool.output, 6, (2, 1), rule="half_away", qmin=-100)
+    last = dense(rng, "c", "b", second.output, 3, raw=True)
+    return chain("small", first, pool, second, last)
+
+
 def dense_first(rng):
     """Starts with a dense layer and ends with int8, not raw."""
     source = TensorType(3, 5, 3, 8, 0.05, -77)
@@ -84,7 +94,7 @@ def extreme(rng):
     return chain("extreme", first, replace(last, weights=weights))
 
 
-NETWORKS = (awkward, dense_first, one_layer, one_raw_layer, pools, exponents, extreme)
+NETWORKS = (small, awkward, dense_first, one_layer, one_raw_layer, pools, exponents, extreme)
 
 
 def narrow_sums(rng):
