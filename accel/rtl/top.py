@@ -121,8 +121,9 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         group_data, group_count, group_valid, group_pixel_last, group_last, config=config)
     pooling = pool(
         clk, core_rst, start, group_data, group_count, group_valid, group_pixel_last, group_last,
-        field(layer, "pool_enable"), field(layer, "oh_minus1"), field(layer, "ow_minus1"), field(layer, "pool_kh_minus1"),
-        field(layer, "pool_kw_minus1"), field(layer, "pool_pad_top"), field(layer, "pool_pad_left"),
+        field(layer, "pool_enable"), field(layer, "oh_minus1"), field(layer, "ow_minus1"),
+        field(layer, "pool_kh_minus1"), field(layer, "pool_kw_minus1"), field(layer, "pool_pad_top"),
+        field(layer, "pool_pad_left"),
         field(layer, "pool_oh_minus1"), field(layer, "pool_ow_minus1"), pooled_data, pooled_count, pooled_valid,
         pooled_last, config=config)
     packing = packer(
