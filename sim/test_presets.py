@@ -1,0 +1,35 @@
+"""The accelerator with preset memory images: it runs without a host, and still takes another network at run time."""
+
+import numpy as np
+import pytest
+
+from accel import reference
+from accel.compile import compile_graph
+from accel.hdl.accelerator import preset_images, presets
+from sim.accelerator import open_accelerator
+from sim.engines import ENGINES
+from sim.network import compare_on
+from sim.networks import small
+from sim.test_top import CONFIG
+from tests.core.networks import images
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_images_in_memory_need_no_host(engine, seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    graph, other = small(rng), small(rng)
+    program = compile_graph(graph, CONFIG)
+    for name, text in preset_images(program).items():
+        (tmp_path / name).write_text(text)
+    q = images(rng, graph, 2)
+    expected = reference.run(graph, q)[graph.layers[-1].name]
+    options = {"params": {"presets": presets(program, tmp_path)}, "memory_dir": tmp_path}
+    with open_accelerator(CONFIG, engine, **options) as accelerator:
+        for isolated in (True, False):
+            run = accelerator.run([program.encode_input(image) for image in q], isolated=isolated, image_limit=5000)
+            assert np.array_equal([program.decode_output(output) for output in run.outputs], expected)
+        accelerator.stop()
+        accelerator.start()
+        run = accelerator.run([program.encode_input(q[0])], image_limit=5000)
+        assert np.array_equal(program.decode_output(run.outputs[0]), expected[0])
+        assert not compare_on(accelerator, other, compile_graph(other, CONFIG), q[:1]).mismatches
