@@ -22,12 +22,6 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "sum_first.next = first_pipe[last_stage - 2]",
         "none",
     ),
-    "mac_array_8x8_18x18_a16": (
-        "mac_array",
-        "    def follow():\n        if enable:",
-        "    def follow():\n        if True:",
-        "both",
-    ),
     "byte_rotator_l16": ("byte_rotator", "bits=8 << i", "bits=8 * (i + 1)", "none"),
     "line_buffer_4x4": (
         "line_buffer",
@@ -47,7 +41,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "act_reader_4x4": ("act_reader", "left != 0 and (not holding or m_ready)", "left != 0", "sink"),
     "weight_bank_8x8": ("weight_bank", "write_row == row and write_part == j", "write_row == row", "none"),
     "conv2d_engine_4x4": ("conv2d_engine", 'field(layer, "line_kh_step"', 'field(layer, "line_row_step"', "none"),
-    "compute_core_4x4": ("compute_core", "weight_late.next = dense_weight", "weight_late.next = conv_weight", "none"),
+    "compute_core_4x4": ("compute_core", "first_3.next = first_2", "first_3.next = first_1", "none"),
     "descriptor_check_4x4": ("descriptor_check", "value > limit", "value > limit + 1", "none"),
     "scheduler_4x4": (
         "scheduler",
