@@ -7,8 +7,9 @@ from accel.rtl.hierarchy import module
 from accel.rtl.requantize_lane import REQUANTIZE_LANE_LATENCY, SCALING_BITS, requantize_lane
 
 PARAM_LATENCY = 1  # param_data follows param_addr by one cycle, see param_table
+PARAM_WAIT = PARAM_LATENCY + 1  # a register behind the table: some block memories leave no time for an adder
 BIAS_LATENCY = 1
-REQUANTIZE_LAUNCH_LATENCY = 1 + BIAS_LATENCY + REQUANTIZE_LANE_LATENCY  # from launch to m_valid
+REQUANTIZE_LAUNCH_LATENCY = PARAM_WAIT + BIAS_LATENCY + REQUANTIZE_LANE_LATENCY  # from launch to m_valid
 REQUANTIZE_LATENCY = 1 + REQUANTIZE_LAUNCH_LATENCY  # from the transfer of a tile to its first group
 RAW_BYTES = 4  # of one int32 accumulator
 
@@ -101,7 +102,7 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
     m_data: group_bytes bytes, byte 0 low, bytes behind a full group are 0; m_count: valid bytes; m_pixel_last,
     m_last: last group of the pixel, of the layer; m_valid.
     config: rows, req_lanes, acc_bits, group_bytes, param_addr_bits.
-    Latency REQUANTIZE_LATENCY (13) from the transfer of a tile to its first group, REQUANTIZE_LAUNCH_LATENCY (12)
+    Latency REQUANTIZE_LATENCY (14) from the transfer of a tile to its first group, REQUANTIZE_LAUNCH_LATENCY (13)
     from a launch to m_valid. A group a cycle while launch_ok is high; nothing stalls behind the launch.
     """
     rows, lanes, acc_bits = config.rows, config.req_lanes, config.acc_bits
@@ -175,17 +176,19 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
     # Launch: the rows of the group, then the bias of each lane.
     group_rows, group_rows_late = [Signal(intbv(0)[lanes * acc_bits:]) for _ in range(2)]
     pick = _select(tile, row, group_rows, first_bit=lane_bits)
-    launched = delay(clk, group_rows, group_rows_late, cycles=1)
+    launched = delay(clk, group_rows, group_rows_late, cycles=PARAM_WAIT)
+    param_late = Signal(intbv(0)[len(param_data):])
+    wait_param = delay(clk, param_data, param_late, cycles=PARAM_WAIT - PARAM_LATENCY)
     accs = [group_rows_late((lane + 1) * acc_bits, lane * acc_bits) for lane in range(lanes)]
     pick_raw = []
     if lanes > 1:  # raw groups hold one row: lane 0 takes it from wherever it is
         lane_index = Signal(intbv(0)[lane_bits:])
         accs[0] = Signal(intbv(0)[acc_bits:])
         row_low = row(lane_bits, 0)
-        pick_raw = [delay(clk, row_low, lane_index, cycles=1),
+        pick_raw = [delay(clk, row_low, lane_index, cycles=PARAM_WAIT),
                     _select(group_rows_late, lane_index, accs[0], first_bit=0)]
 
-    params = [param_data((lane + 1) * param_bits, lane * param_bits) for lane in range(lanes)]
+    params = [param_late((lane + 1) * param_bits, lane * param_bits) for lane in range(lanes)]
     biased = [Signal(intbv(0)[32:]) for _ in range(lanes)]
     scalings = [Signal(intbv(0)[SCALING_BITS:]) for _ in range(lanes)]
     results = [Signal(intbv(0)[8:]) for _ in range(lanes)]
@@ -222,5 +225,5 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
         m_pixel_last.next = marks_late[count_bits]
         m_last.next = marks_late[count_bits + 1]
 
-    return (control, advance, hold, find_param, ask_param, count_bytes, pick, launched, pick_raw, adders,
+    return (control, advance, hold, find_param, ask_param, count_bytes, pick, launched, wait_param, pick_raw, adders,
             lane_blocks, wait_raw, wait_marks, mark, follow, present)
