@@ -22,6 +22,7 @@ from accel.config import HardwareConfig
 from accel.convert import main
 from accel.hdl.accelerator import convert_accelerator
 from accel.ir import Graph, InputEncoding
+from tests.convert.test_vivado import called, run_script
 from tests.core import networks
 
 ROOT = Path(accel.__file__).parents[1]
@@ -149,6 +150,15 @@ def test_bench_passes_in_icarus(converted, arguments):
     out, figures = converted
     printed = run_bench(out, *arguments)
     assert "PASS: 3 images" in printed and f"(predicted {figures['predicted_cycles_per_image']})" in printed
+
+
+def test_vivado_script_runs_with_stand_ins(converted):
+    out, _ = converted
+    done = run_script(out / "vivado" / "create_project.tcl", True, "bitstream", "2")
+    assert done.returncode == 0, done.stderr
+    added = " ".join(called(done.stdout, "add_files"))
+    for path in [*rtl_files(out), *(out / "mem").iterdir(), out / "sim" / "tb_bitloom.v"]:
+        assert str(path) in added, path.name
 
 
 def test_bench_finds_a_wrong_beat(converted, tmp_path):
