@@ -214,7 +214,10 @@ class Accelerator:
                     )
                 )
                 taken, starts = len(source.cycles), True
-            run_cycles(dut, (source, sink, watch), 1)
+            try:
+                run_cycles(dut, (source, sink, watch), 1)
+            except AssertionError as error:  # a stalled beat did not stay
+                raise AcceleratorError(str(error)) from None
             if starts and len(source.cycles) > taken:
                 first_beat.append(source.cycles[taken])
                 starts = False

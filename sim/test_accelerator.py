@@ -94,6 +94,16 @@ def test_error_code_ends_the_run(engine, seed, monkeypatch):
         assert accelerator.run(good).outputs == [echo_reference(image, config.lanes) for image in good]
 
 
+@pytest.mark.parametrize("fault", ["drops valid", "changes data"])
+@pytest.mark.parametrize("engine", ["myhdl", "verilator"])
+def test_an_output_beat_that_does_not_wait_is_reported(engine, fault, seed):
+    config = HardwareConfig(rows=4, lanes=4)
+    with open_accelerator(config, engine, block=echo_top, params={"fault": fault}) as accelerator:
+        accelerator.load(echo_program())
+        with pytest.raises(AcceleratorError, match="m_axis: cycle .* stalled"):
+            accelerator.run(images(4, config.lanes, seed), STALLS["both"], seed)
+
+
 @pytest.mark.parametrize("engine", ["myhdl", "verilator"])
 def test_a_stuck_image_is_reported(engine, seed):
     config = HardwareConfig(rows=4, lanes=4)

