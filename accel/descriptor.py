@@ -49,7 +49,7 @@ DESCRIPTOR_STRIDE = 32  # host words from one descriptor to the next
 REGION_REGISTERS, REGION_DESCRIPTORS, REGION_PARAMETERS, REGION_COUNTERS, REGION_WEIGHTS = range(5)
 REGION_SHIFT = 20
 # Registers (region 0).
-REG_CONTROL = 0  # write: bit 0 enable, bit 1 abort (soft reset, clears an error); read: bit 0 enable
+REG_CONTROL = 0  # write: bit 0 enable, bit 1 abort (soft reset, clears an error)
 REG_STATUS = 1  # read: bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:16 layer of the error
 REG_LAYERS = 2  # number of layers less one
 REG_IMAGES = 3  # read: images finished since reset
