@@ -6,6 +6,8 @@ import pytest
 
 from accel.config import HardwareConfig
 from accel.descriptor import (
+    CONTROL_ABORT,
+    CONTROL_ENABLE,
     DESCRIPTOR_BITS,
     DESCRIPTOR_STRIDE,
     DESCRIPTOR_WORDS,
@@ -207,6 +209,26 @@ def change_program(dut, rng):
     assert dut.peek("layer") == program[1]
 
 
+def abort(dut, rng, program):
+    """A soft reset drops a running layer and keeps the registers: the host's bit 0, the number of layers."""
+    for again in (0, CONTROL_ENABLE):
+        dut.step(rng.randint(0, 2 * FETCH_CYCLES))
+        write_register(dut, REG_CONTROL, CONTROL_ABORT | again)
+        poke(dut, rst=1)
+        dut.step()
+        poke(dut, rst=0)
+        assert status(dut) == {"busy": 0, "error": 0, "code": 0, "layer": 0}
+        if not again:
+            for _ in range(FETCH_CYCLES + 10):
+                assert not dut.peek("start") and not status(dut)["busy"]
+                dut.step()
+            write_register(dut, REG_CONTROL, CONTROL_ENABLE)
+        for number, descriptor in enumerate(program):
+            wait_start(dut, FETCH_CYCLES + 4)
+            run_layer(dut, rng, number, descriptor, rng.randint(3, 40))
+        assert dut.peek("images") == 1
+
+
 def fail(dut, rng):
     """Each error ends the run with its code and layer; a reset clears it and the program runs from its first layer."""
     for name, code in ERRORS.items():
@@ -260,6 +282,7 @@ def drive(dut, rng, stalls):
     run_images(dut, rng)
     stop_and_go(dut, rng)
     change_program(dut, rng)
+    abort(dut, rng, begin(dut, rng, 3))
     fail(dut, rng)
     refuse(dut, rng)
     run_images(dut, rng)
@@ -298,3 +321,4 @@ def test_a_preset_program_runs_after_reset(engine, seed, tmp_path):
                 wait_start(dut, FETCH_CYCLES + 4)
                 run_layer(dut, rng, number, descriptor, rng.randint(3, 40))
         assert dut.peek("images") == 2
+        abort(dut, rng, program)

@@ -3,6 +3,7 @@
 from myhdl import Signal, always, always_comb, always_seq, concat, enum, intbv, modbv
 
 from accel.descriptor import (
+    CONTROL_ABORT,
     DESCRIPTOR_BITS,
     DESCRIPTOR_STRIDE,
     DESCRIPTOR_WORDS,
@@ -27,17 +28,18 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
               stalls, *, config, autostart=False, layers=1, preset=""):
     """Runs the layers of the program for image after image while it is enabled.
 
-    reg_*: host writes of the registers. program_*: host writes of the descriptor memory. counter_address: layer whose
-    counters are on cycles and stalls two cycles later: clock cycles of its last run and those of them in which no word
-    entered the array. status, images: the registers that the host reads (accel/descriptor.py). start, layer: one cycle,
-    a layer begins, and its descriptor, which holds until the next start.
+    reg_*: host writes of the registers. rst in the cycle behind a write of CONTROL_ABORT is the soft reset that it asks
+    for: it stops everything but leaves the registers as written. program_*: host writes of the descriptor memory.
+    counter_address: layer whose counters are on cycles and stalls one cycle later: clock cycles of its last run and
+    those of them in which no word entered the array. status, images: the registers that the host reads
+    (accel/descriptor.py). start, layer: one cycle, a layer begins, and its descriptor, which holds until the next start.
     layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error:
     ends the run with an error; so does a descriptor that the check refuses. issuing: a word enters the array.
     autostart, layers, preset: the program is in the memory image and runs after reset.
     The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
     two cycles after the end of the one before.
     """
-    unused(reg_wdata)  # bits beyond the registers
+    unused(reg_wdata)  # bits that no register has
     state = Signal(scheduler_state.IDLE)
     enabled = Signal(bool(autostart))
     layers_minus1 = Signal(intbv(layers - 1)[config.layer_bits:])
@@ -47,7 +49,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     shadow = Signal(intbv(0)[DESCRIPTOR_BITS:])
     active = Signal(intbv(0)[DESCRIPTOR_BITS:])
     progress = Signal(intbv(0, min=0, max=64))
-    shadow_ready, finishing, fetch_again, output_done = [Signal(bool(0)) for _ in range(4)]
+    shadow_ready, finishing, fetch_again, output_done, aborting = [Signal(bool(0)) for _ in range(5)]
     program_raddr = Signal(intbv(0)[config.layer_bits + 5:])
     program_data, cycle_count, stall_count = [Signal(intbv(0)[32:]) for _ in range(3)]
     bad = Signal(bool(0))
@@ -91,12 +93,17 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         if progress != 0 and progress < fetch_end:
             shadow.next = concat(program_data, shadow[DESCRIPTOR_BITS:32])
 
-    @always_seq(clk.posedge, reset=rst)
+    @always(clk.posedge)
     def write_registers():
-        if reg_we and reg_address == REG_CONTROL:
-            enabled.next = reg_wdata[0]
-        if reg_we and reg_address == REG_LAYERS:
-            layers_minus1.next = reg_wdata[config.layer_bits:]
+        aborting.next = reg_we and reg_address == REG_CONTROL and (reg_wdata & CONTROL_ABORT) != 0
+        if rst and not aborting:
+            enabled.next = autostart
+            layers_minus1.next = layers - 1
+        else:
+            if reg_we and reg_address == REG_CONTROL:
+                enabled.next = reg_wdata[0]
+            if reg_we and reg_address == REG_LAYERS:
+                layers_minus1.next = reg_wdata[config.layer_bits:]
 
     @always_seq(clk.posedge, reset=rst)
     def sequence():
