@@ -23,6 +23,7 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
     between rows. Waits for the source and for slots, for nothing else, so it ends for any field values.
     """
     lanes, lane_bits, address_bits = config.lanes, config.lane_bits, config.line_byte_bits
+    step_bits = min(address_bits, len(element_bytes_minus1))
     state = Signal(feeder_state.IDLE)
     padding, filling, element_ends, row_ends, row_starts, top_ends, taken = [Signal(bool(0)) for _ in range(7)]
     source_ready, words_used = [Signal(bool(0)) for _ in range(2)]
@@ -145,7 +146,7 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
 
     @always(clk.posedge)
     def follow_bytes():
-        element_step.next = element_bytes_minus1[address_bits:] + element_gap + 1
+        element_step.next = element_bytes_minus1[step_bits:] + element_gap + 1
         if start:
             position.next = 0
             room.next = lanes
