@@ -10,10 +10,11 @@ import pytest
 from accel import model_dir, reference
 from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
+from accel.errors import TargetError
 from accel.hdl.accelerator import preset_images, presets
 from quant.datasets import load
 from sim import network
-from sim.accelerator import open_accelerator
+from sim.accelerator import AcceleratorError, open_accelerator
 from sim.bus import STALLS
 from sim.engines.cache import REPOSITORY
 from sim.network import compare_on, find_mismatches, run_network
@@ -142,6 +143,29 @@ def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
     assert "mismatch: image 1, layer pool2, (h,w,c)=(2,3,4): expected" in output.err
     wave = tmp_path / "lenet5-int8-image1-verilator.vcd"
     assert f"waveform: {wave}" in output.err and wave.stat().st_size > 1000
+
+
+def test_sim_run_reports_a_stuck_accelerator(monkeypatch, capsys):
+    from sim import cli
+
+    def stuck(*_, **__):
+        raise AcceleratorError("0 of 1 images came out in 99 cycles")
+
+    monkeypatch.setattr(cli, "run_network", stuck)
+    assert cli.main.main(["run", "lenet5-int8", "--count", "1", "--json"], standalone_mode=False) == 1
+    output = capsys.readouterr()
+    assert "mismatch: lenet5-int8 on verilator: 0 of 1 images" in output.err and output.out == ""
+
+
+@pytest.mark.parametrize(
+    ("engine", "needs"), [("icarus", "apt install iverilog"), ("verilator", "apt install g\\+\\+")]
+)
+def test_sim_run_says_which_tool_is_missing(engine, needs, monkeypatch):
+    from sim import cli
+
+    monkeypatch.setattr(cli.shutil, "which", lambda name: None)
+    with pytest.raises(TargetError, match=needs):
+        cli.main.main(["run", "lenet5-int8", "--count", "1", "--engine", engine], standalone_mode=False)
 
 
 @pytest.mark.parametrize(

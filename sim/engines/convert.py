@@ -40,17 +40,30 @@ def block_reference(block):
 
 def convert_block(block, ports, params, hdl="verilog"):
     """Convert `block` with these ports (Signals or None) and parameters; returns Converted."""
-    types = [(name, None if signal is None else PortType.of(signal, f"port {name}"))
-             for name, signal in ports.items()]
+    types = [(name, None if signal is None else PortType.of(signal, f"port {name}")) for name, signal in ports.items()]
     reference = block_reference(block)
     job = pickle.dumps({"block": reference, "ports": types, "params": params, "hdl": hdl})
-    key = content_key(
-        repr((reference[:2], types, sorted(params.items(), key=repr), hdl, myhdl.__version__)),
-        *_sources(reference[2]),
-    )
-    folder = cached("hdl", key, lambda scratch: _run_job(job, scratch))
+    request = repr((reference[:2], types, sorted(params.items(), key=repr), hdl, myhdl.__version__))
+    sources = _sources(reference[2])
+
+    def build(scratch):
+        _run_job(job, scratch)
+        if content_key(request, *sources) != key:
+            raise _SourcesChanged
+
+    while True:
+        key = content_key(request, *sources)
+        try:
+            folder = cached("hdl", key, build)
+            break
+        except _SourcesChanged:
+            continue  # somebody saved a file meanwhile: the text may belong to either version
     manifest = json.loads((folder / "manifest.json").read_text())
     return Converted(folder, tuple(manifest["files"]), manifest["top"], manifest["directions"])
+
+
+class _SourcesChanged(Exception):
+    """The block's sources are not those that the cache key names."""
 
 
 def _sources(block_file):
