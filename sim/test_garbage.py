@@ -11,6 +11,9 @@ from accel.config import HardwareConfig
 from accel.descriptor import (
     DESCRIPTOR_STRIDE,
     ERROR_FIELD,
+    ERROR_OUTPUT_RANGE,
+    ERROR_POOL,
+    ERROR_STARVED,
     ERROR_TEXT,
     FIELDS,
     MAGIC,
@@ -51,7 +54,7 @@ class Bench:
 
     def start(self, descriptors):
         """Write descriptors over those of the loaded program and start."""
-        self.accelerator.stop()  # this sets REG_LAYERS back
+        self.accelerator.stop()
         base = host_address(REGION_DESCRIPTORS, 0)
         self.accelerator.write_many(enumerate(np.ravel(descriptors).tolist(), base))
         self.accelerator.write(host_address(REGION_REGISTERS, REG_LAYERS), len(descriptors) - 1)
@@ -119,6 +122,33 @@ def test_every_field_beyond_its_limit(bench, seed):
         bench.start(descriptors)
         bench.run(data, rng.randrange(1000))
         assert bench.accelerator.error() == (ERROR_FIELD + FIELDS[name].word, layer), f"{name}={value}"
+    bench.check_lenet(seed)
+
+
+@pytest.mark.parametrize("layer,changes,code", [
+    (0, {"need_rows": 200}, ERROR_STARVED),
+    (1, {"ring_slots_minus1": 0}, ERROR_STARVED),
+    (0, {"in_words": 0}, ERROR_STARVED),
+    (0, {"in_words": 97}, ERROR_STARVED),
+    (1, {"in_words": 146}, ERROR_STARVED),
+    (0, {"data_rows_minus1": 20, "in_words": 98}, ERROR_STARVED),
+    (1, {"row_step": 255}, ERROR_STARVED),
+    (0, {"oh_minus1": 2**16 - 1}, ERROR_STARVED),
+    (0, {"pool_oh_minus1": 14}, ERROR_POOL),
+    (1, {"pool_ow_minus1": 5}, ERROR_POOL),
+    (1, {"pool_kh_minus1": 15}, ERROR_POOL),
+    (0, {"out_base": 255}, ERROR_OUTPUT_RANGE),
+    (1, {"out_base": 207}, ERROR_OUTPUT_RANGE),
+    (2, {"out_base": 242}, ERROR_OUTPUT_RANGE),
+])
+def test_damage_to_lenet_has_its_code(bench, layer, changes, code, seed):
+    descriptors = bench.right.descriptors.copy()
+    for change in changes.items():
+        spoil(descriptors, layer, *change)
+    bench.accelerator.load(bench.right)
+    bench.start(descriptors)
+    bench.run(bench.right.encode_input(bench.digits[seed % len(bench.digits)]), seed, limit=40_000)
+    assert bench.accelerator.error() == (code, layer)
     bench.check_lenet(seed)
 
 

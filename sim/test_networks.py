@@ -7,13 +7,16 @@ from accel import model_dir, reference
 from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
 from accel.errors import FitError, UnsupportedError
+from accel.ir import TensorType
 from quant.datasets import load
 from sim.accelerator import open_accelerator
-from sim.bus import STALLS
+from sim.bus import STALLS, Stalls
 from sim.network import compare_on, run_program
-from sim.networks import NETWORKS, narrow_sums, random_network
-from tests.core.networks import images
+from sim.networks import NETWORKS, chain, narrow_sums, random_network
+from tests.core.networks import conv, images
 
+# A sink that all but sleeps: the output FIFO is full for most of the time.
+PATTERNS = {**STALLS, "choked": Stalls("choked", source=0.1, sink=0.97, burst=100)}
 FEWEST_RANDOM = 20  # of 24 random networks that fit LeNet-5's memories; the others are skipped
 
 
@@ -27,7 +30,7 @@ def lenet_hardware(size):
 def check_network(accelerator, graph, q, seed, stalls="none"):
     """Every layer with stalls; then back to back without: the same outputs, and counters as predicted."""
     program = compile_graph(graph, accelerator.config)
-    run = compare_on(accelerator, graph, program, q, layers=True, stalls=STALLS[stalls], seed=seed)
+    run = compare_on(accelerator, graph, program, q, layers=True, stalls=PATTERNS[stalls], seed=seed)
     assert not run.mismatches, f"{graph.name}, {stalls}\n" + "\n".join(map(str, run.mismatches[:5]))
     steady = run_program(accelerator, program, q, isolated=False)
     assert np.array_equal(steady.outputs, run.outputs), f"{graph.name}: back to back differs from single images"
@@ -43,7 +46,7 @@ def test_networks_one_after_the_other_on_lenets_hardware(size, seed):
         check_network(accelerator, lenet, digits[:10], seed)
         for make in NETWORKS:
             graph = make(rng)
-            check_network(accelerator, graph, images(rng, graph, 3), seed, str(rng.choice(list(STALLS))))
+            check_network(accelerator, graph, images(rng, graph, 3), seed, str(rng.choice(list(PATTERNS))))
         check_network(accelerator, lenet, digits[10:12], seed, "bursts")
 
 
@@ -52,7 +55,24 @@ def test_random_networks_on_lenets_hardware(seed):
 
 
 def test_a_build_for_18_bit_multipliers(seed):
-    check_build(HardwareConfig(rows=4, lanes=8, req_lanes=4, multiplier="18x18", act_depth=1024), seed, 8)
+    """req_lanes = lanes: every group of channels fills an output word."""
+    config = HardwareConfig(rows=4, lanes=4, req_lanes=4, multiplier="18x18", act_depth=1024, line_depth=512)
+    check_build(config, seed, 12)
+
+
+def test_an_output_that_waits(seed):
+    """Maps of pixels, raw and int8, larger than the output FIFO, into a sink that all but sleeps."""
+    _, config, digits = lenet_hardware(8)
+    with open_accelerator(config) as accelerator:
+        for graph, q in ((chain("conv1", *model_dir.load("lenet5-int8").layers[:1]), digits[:2]), raw_map(seed)):
+            check_network(accelerator, graph, q, seed, "choked")
+
+
+def raw_map(seed):
+    rng = np.random.default_rng(seed)
+    layer = conv(rng, "raw", "input", TensorType(9, 8, 3, 8, 0.1, 1), 11, (2, 2), raw=True)
+    graph = chain("raw_map", layer)
+    return graph, images(rng, graph, 2)
 
 
 @pytest.mark.long
@@ -78,7 +98,7 @@ def check_build(config, seed, count):
     with open_accelerator(config) as accelerator:
         for make in NETWORKS:
             graph = make(rng)
-            check_network(accelerator, graph, images(rng, graph, 3), seed, str(rng.choice(list(STALLS))))
+            check_network(accelerator, graph, images(rng, graph, 3), seed, str(rng.choice(list(PATTERNS))))
     check_random_networks(config, seed, count, 0.9 * count)
 
 
@@ -93,6 +113,6 @@ def check_random_networks(config, seed, count, fewest, make=random_network):
                 compile_graph(graph, config)
             except (FitError, UnsupportedError):
                 continue
-            check_network(accelerator, graph, images(rng, graph, 3), seed, list(STALLS)[number % len(STALLS)])
+            check_network(accelerator, graph, images(rng, graph, 3), seed, list(PATTERNS)[number % len(PATTERNS)])
             ran += 1
     assert ran >= fewest
