@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from accel.config import HardwareConfig
 from accel.fixedpoint import RULES
 from accel.ir import Graph, InputEncoding, Requantize, TensorType
 from tests.core.networks import conv, dense, maxpool, random_graph
@@ -94,7 +95,41 @@ def extreme(rng):
     return chain("extreme", first, replace(last, weights=weights))
 
 
-NETWORKS = (small, awkward, dense_first, one_layer, one_raw_layer, pools, exponents, extreme)
+def deep(rng):
+    """Eight layers: the whole program memory of a build with max_layers=8."""
+    layers, name, source = [], "input", TensorType(3, 4, 2, 8, 0.1, 60)
+    for number in range(8):
+        layers.append(conv(rng, f"l{number}", name, source, int(rng.integers(1, 13)), (1, 1), rule=RULES[number % 3]))
+        name, source = layers[-1].name, layers[-1].output
+    return chain("deep", *layers)
+
+
+NETWORKS = (small, awkward, dense_first, one_layer, one_raw_layer, pools, exponents, extreme, deep)
+
+
+# Three networks that fill a memory of this build to its last word.
+FULL = HardwareConfig(rows=4, lanes=4, req_lanes=4, multiplier="18x18", weight_depth=1024, act_depth=1024,
+                      line_depth=512, param_depth=512, pool_depth=256, max_layers=8)
+
+
+def full_rows(rng):
+    """Two rows of 256 words each in the line buffer, 768 + 256 words of activations, 256 pooled columns."""
+    first = conv(rng, "a", "input", TensorType(3, 256, 4, 8, 0.1, 9), 4, (1, 1))
+    second = conv(rng, "b", "a", first.output, 4, (1, 1), rule="half_away")
+    pool = maxpool("p", "b", second.output, (3, 1))
+    return chain("full_rows", first, second, pool, conv(rng, "c", "p", pool.output, 3, (1, 1), (1, 50)))
+
+
+def full_weights(rng):
+    """1 + 33 * 31 words of weights."""
+    first = conv(rng, "a", "input", TensorType(11, 3, 4, 8, 0.1, 9), 4, (1, 1))
+    return chain("full_weights", first, dense(rng, "b", "a", first.output, 124, raw=True))
+
+
+def full_parameters(rng):
+    """1 + 127 groups of four channels."""
+    first = conv(rng, "a", "input", TensorType(4, 2, 4, 8, 0.1, 9), 4, (1, 1))
+    return chain("full_parameters", first, dense(rng, "b", "a", first.output, 508))
 
 
 def narrow_sums(rng):

@@ -12,11 +12,20 @@ from quant.datasets import load
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS, Stalls
 from sim.network import compare_on, run_program
-from sim.networks import NETWORKS, chain, narrow_sums, random_network
+from sim.networks import (
+    FULL,
+    NETWORKS,
+    chain,
+    full_parameters,
+    full_rows,
+    full_weights,
+    narrow_sums,
+    random_network,
+)
 from tests.core.networks import conv, images
 
 # A sink that all but sleeps: the output FIFO is full for most of the time.
-PATTERNS = {**STALLS, "choked": Stalls("choked", source=0.1, sink=0.97, burst=100)}
+PATTERNS = {**STALLS, "choked": Stalls("choked", source=0.1, sink=0.9, burst=60)}
 
 
 def lenet_hardware(size):
@@ -54,9 +63,23 @@ def test_random_networks_on_lenets_hardware(seed):
 
 
 def test_a_build_for_18_bit_multipliers(seed):
-    """req_lanes = lanes: every group of channels fills an output word."""
-    config = HardwareConfig(rows=4, lanes=4, req_lanes=4, multiplier="18x18", act_depth=1024, line_depth=512)
-    check_build(config, seed, 12)
+    """Here req_lanes = lanes, too: every group of channels fills an output word."""
+    check_build(FULL, seed, 12)
+
+
+def test_memories_are_used_to_the_last_word(seed):
+    rng = np.random.default_rng(seed)
+    with open_accelerator(FULL) as accelerator:
+        plans = {}
+        for make in (full_rows, full_weights, full_parameters):
+            graph = make(rng)
+            check_network(accelerator, graph, images(rng, graph, 3), seed, str(rng.choice(list(PATTERNS))))
+            plans[graph.name] = compile_graph(graph, FULL).layers
+    rows = plans["full_rows"][1]
+    assert (rows.line_words, rows.pool_entries) == (FULL.line_depth, FULL.pool_depth)
+    assert rows.in_words + rows.out_words == FULL.act_depth
+    assert sum(layer.weight_words for layer in plans["full_weights"]) == FULL.weight_depth
+    assert sum(layer.param_groups for layer in plans["full_parameters"]) == FULL.param_group_depth
 
 
 def test_an_output_that_waits(seed):
