@@ -2,13 +2,11 @@
 
 A descriptor is DESCRIPTOR_WORDS 32-bit words; a field never crosses a word. Counts named `*_minus1` hold the count less
 one, so that no loop of the hardware can be empty. `limit(config)` is the largest value that a configuration accepts:
-the
-scheduler refuses a descriptor with a larger value, the compiler checks the same limit.
+the scheduler refuses a descriptor with a larger value, the compiler checks the same limit.
 
 Loop nest of one layer (`conv`; `dense` is one pixel with kh = 1 whose words come straight from the activation memory):
 
-    feeder:  write prefill_words words of pad_value from line address 0          (side pads and top pad rows of the
-    ring)
+    feeder:  write prefill_words words of pad_value from line address 0    (side pads and top pad rows of the ring)
              skip top_rows slots (they hold pad_value already)
              for each of data_rows:  wait for a free slot; p = slot_base + data_offset
                  for each of row_elements:  write element_bytes bytes of the source at p; p += element_bytes +
@@ -23,11 +21,11 @@ Loop nest of one layer (`conv`; `dense` is one pixel with kh = 1 whose words com
                              ((line + kh * line_kh_step) mod line_ring_words) * lanes + ox * pixel_step + k * lanes
                          w = weight word  weight_base + weight_row + (t * KH + kh) * kwords + k
                          acc[row] += dot(x, w[row]) + WORD_OFFSET
-                 line = (line + line_row_step) mod line_ring_words; weight_row = (weight_row + weight_row_step) mod
-                 weight_ring_words
+                 line = (line + line_row_step) mod line_ring_words
+                 weight_row = (weight_row + weight_row_step) mod weight_ring_words
                  release row_step slots to the feeder
-    output:  tile -> groups of req_lanes channels (raw: one channel) -> requantize -> max pool -> packed bytes -> words
-    from out_base
+    output:  tile -> groups of req_lanes channels (raw: one channel) -> requantize -> max pool -> packed bytes
+             -> words from out_base of the activation memory, or beats of m_axis
 
 Column strip (first layers with few channels): the ring interleaves its rows pixel by pixel ([x][slot][ic]), so a whole
 KW x slots x IC window is contiguous: kh = 1, slot_step = IC, element_bytes = IC, element_gap = (slots - 1) * IC,
@@ -49,9 +47,9 @@ DESCRIPTOR_STRIDE = 32  # host words from one descriptor to the next
 REGION_REGISTERS, REGION_DESCRIPTORS, REGION_PARAMETERS, REGION_COUNTERS, REGION_WEIGHTS = range(5)
 REGION_SHIFT = 20
 # Registers (region 0).
-REG_CONTROL = 0  # write: bit 0 enable, bit 1 abort (soft reset, clears an error)
+REG_CONTROL = 0  # write: bit 0 enable, bit 1 abort (soft reset that keeps the registers, clears an error)
 REG_STATUS = 1  # read: bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:16 layer of the error
-REG_LAYERS = 2  # number of layers less one
+REG_LAYERS = 2  # write: number of layers less one
 REG_IMAGES = 3  # read: images finished since reset
 REG_IDENTITY = 4  # read: rows in bits 7:0, lanes in bits 15:8, req_lanes in bits 23:16, acc_bits in bits 31:24
 CONTROL_ENABLE, CONTROL_ABORT = 1, 2

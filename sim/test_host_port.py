@@ -79,7 +79,7 @@ def expected_read(address, config, counters, status, images):
     """counters[layer] = (cycles, stalls)."""
     region, offset = address >> 20, address & 0xFFFFF
     if region == REGION_COUNTERS:
-        return (*counters[offset // 4 % len(counters)], 0, 0)[offset % 4]
+        return (*counters[offset // 4], 0, 0)[offset % 4] if offset // 4 < len(counters) else 0
     if region == REGION_REGISTERS:
         identity = config.acc_bits << 24 | config.req_lanes << 16 | config.lanes << 8 | config.rows
         return {REG_STATUS: status, REG_IMAGES: images, REG_IDENTITY: identity}.get(offset, 0)

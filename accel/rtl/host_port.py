@@ -37,7 +37,6 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
     """
     region = REGION_SHIFT
     identity = config.acc_bits << 24 | config.req_lanes << 16 | config.lanes << 8 | config.rows
-    layer_bits = config.layer_bits
     part_bits = (config.lanes // 4 - 1).bit_length()
     row_high = part_bits + (config.rows - 1).bit_length()
     word_high = row_high + config.weight_addr_bits
@@ -47,6 +46,8 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
     program_tag = REGION_DESCRIPTORS << region - program_high
     param_tag = REGION_PARAMETERS << region - param_high
     weight_tag = REGION_WEIGHTS << region - word_high
+    counter_high = config.layer_bits + 2
+    counter_tag = REGION_COUNTERS << region - counter_high
     offset_late = Signal(intbv(0)[region:])
     read_address = Signal(intbv(0)[24:])
     reading = Signal(bool(0))
@@ -82,13 +83,13 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
 
     @always_comb
     def address_counters():
-        counter_address.next = host_addr[layer_bits + 2:2]
+        counter_address.next = host_addr[counter_high:2]
 
     @always(clk.posedge)
     def read():
         if reading:
             host_rdata.next = 0
-            if read_address[24:region] == REGION_COUNTERS:
+            if read_address[24:counter_high] == counter_tag:
                 if read_address[2:] == 0:
                     host_rdata.next = cycles
                 elif read_address[2:] == 1:
