@@ -199,8 +199,7 @@ def early_rows(dut, rng, stalls, layer):
     if stalls.name == "none":
         assert walk.taken_at[-1] - walk.taken_at[0] == len(walk.operands) - 1, "a gap between operands"
         if layer["need_rows"]:
-            # row_filled is seen by an edge; WINDOW_LATENCY edges later the address register holds the first address.
-            assert walk.taken_at[0] == walk.filled_at[layer["need_rows"] - 1] + 1 + WINDOW_LATENCY
+            assert walk.taken_at[0] == walk.filled_at[layer["need_rows"] - 1] + WINDOW_LATENCY
 
 
 def starvation(dut, rng, stalls, layer):

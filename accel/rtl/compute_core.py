@@ -23,8 +23,8 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
     host writes of the weight bank. result_data, result_valid, result_ready, result_tag: finished tiles; a tile that is
     not taken stops the whole core. issuing: a word enters the array. starved: the layer needs rows that do not come.
     busy: words of the source are still to be taken. presets: weight images, one a row, or ().
-    Latency from the first address of a tile to its result_data: LINE_READ_LATENCY + mac_array_latency(config) + words -
-    1.
+    Latency from the first address of a tile to its result_data: LINE_READ_LATENCY + mac_array_latency(config) - 1 +
+    the tile's words.
     """
     stall_free, dense, conv_start, dense_start, reader_start, act_fetch = [Signal(bool(0)) for _ in range(6)]
     source_valid, source_ready, reader_valid, reader_ready = [Signal(bool(0)) for _ in range(4)]
@@ -73,19 +73,16 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
     reader = act_reader(clk, rst, reader_start, field(layer, "in_base", config.act_addr_bits), field(layer, "in_words"),
                         act_fetch, reader_address, reader_valid, reader_ready, config=config)
     conv2d = conv2d_engine(clk, rst, conv_start, stall_free, source_data, source_valid, source_ready, dense, act_data,
-    layer,
-                           operand, conv_weight, conv_valid, conv_first, conv_last, conv_tag, starved, busy,
+                           layer, operand, conv_weight, conv_valid, conv_first, conv_last, conv_tag, starved, busy,
                            config=config)
     dense_layer = dense_engine(clk, rst, dense_start, stall_free, dense_address, dense_weight, dense_valid, dense_first,
                                dense_last, dense_tag, field(layer, "in_base", config.act_addr_bits),
                                field(layer, "weight_base", config.weight_addr_bits), field(layer, "tiles_minus1"),
                                field(layer, "kwords_minus1"), config=config)
     bank = weight_bank(clk, weight_we, weight_waddr, weight_wrow, weight_wpart, weight_wdata, stall_free, weight_raddr,
-    weights,
-                       config=config, presets=presets)
+                       weights, config=config, presets=presets)
     macs = mac_array(clk, rst, stall_free, operand, weights, valid_3, first_3, last_3, tag_3, result_data,
-    result_valid, result_tag,
-                      config=config)
+                     result_valid, result_tag, config=config)
 
     # The operand takes LINE_READ_LATENCY cycles from its address, the weight one: the weight's address waits for two.
     @always_seq(clk.posedge, reset=rst)

@@ -34,17 +34,17 @@ def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, dir
         row_filled, stuck, busy, finished, field(layer, "pad_value"), field(layer, "in_words"),
         field(layer, "prefill_words"), field(layer, "ring_slots_minus1"), field(layer, "top_rows"),
         field(layer, "data_rows_minus1"), field(layer, "bottom_rows"), field(layer, "row_elements_minus1"),
-        field(layer, "element_bytes_minus1"), field(layer, "element_gap",
-              byte_bits), field(layer, "slot_step", byte_bits),
-        field(layer, "data_offset", byte_bits), field(layer, "row_step"), config=config)
+        field(layer, "element_bytes_minus1"), field(layer, "element_gap", byte_bits),
+        field(layer, "slot_step", byte_bits), field(layer, "data_offset", byte_bits), field(layer, "row_step"),
+        config=config)
     rows = line_buffer(clk, w_enable, write_address, w_rotate, w_data, w_count, enable, r_word, r_offset, direct,
                        direct_data, operand, config=config)
     walker = window(
         clk, rst, start, enable, row_filled, stuck, row_released, starved, finished, r_word, r_offset, w_address,
         m_valid, m_first, m_last, m_tag, field(layer, "need_rows"), field(layer, "row_step"), field(layer, "oh_minus1"),
-        field(layer, "ow_minus1"), field(layer, "tiles_minus1"), field(
-            layer, "kh_minus1"), field(layer, "kwords_minus1"),
-        field(layer, "pixel_step", byte_bits), field(layer, "line_kh_step", line_bits + 1),
+        field(layer, "ow_minus1"), field(layer, "tiles_minus1"), field(layer, "kh_minus1"),
+        field(layer, "kwords_minus1"), field(layer, "pixel_step", byte_bits),
+        field(layer, "line_kh_step", line_bits + 1),
         field(layer, "line_row_step", line_bits + 1), field(layer, "line_ring_words", line_bits + 1),
         field(layer, "weight_base", weight_bits), field(layer, "weight_row_step", weight_bits),
         field(layer, "weight_ring_words", weight_bits + 1), config=config)

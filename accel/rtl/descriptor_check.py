@@ -1,6 +1,6 @@
 """Compares every field of a descriptor with its limit."""
 
-from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
+from myhdl import ConcatSignal, Signal, always, always_comb, block, downrange, intbv
 
 from accel.descriptor import DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO
 from accel.rtl.fields import field
@@ -36,44 +36,36 @@ def _none(value, bad):
 
 @module
 def descriptor_check(clk, descriptor, bad, word, *, config):
-    """bad: some field of `descriptor` is over its limit for this configuration; word: the first such word.
+    """bad: some field of `descriptor` is wrong for this configuration; word: the first word that holds such a field.
 
-    Wrong are also a magic number that is not there and a zero in a field of NOT_ZERO. Latency 2 cycles.
+    Wrong are a value over its field's limit, a zero in a field of NOT_ZERO and a missing magic number.
+    Latency 2 cycles, a descriptor a cycle.
     """
     unused(descriptor)  # fields without a limit
-    flags, where, checks = [], [], []
-
-    def flag(name):
-        flags.append(Signal(bool(0)))
-        where.append(FIELDS[name].word)
-        return field(descriptor, name), flags[-1]
-
-    magic, magic_bad = flag("magic")
-    checks.append(_differs(magic, magic_bad, expected=MAGIC))
-    for name in NOT_ZERO:
-        value, zero = flag(name)
-        checks.append(_none(value, zero))
-    for name, position in FIELDS.items():
-        limit = position.limit(config)
-        if limit < 2**position.bits - 1 and name != "magic":
-            value, over = flag(name)
-            checks.append(_over(value, over, limit=limit))
-    joined = ConcatSignal(*reversed(flags))
-    found = Signal(intbv(0)[len(flags):])
-    words = tuple(where)
-    count = len(flags)
+    limits = {name: position.limit(config) for name, position in FIELDS.items() if name != "magic"}
+    limits = {name: limit for name, limit in limits.items() if limit < 2**FIELDS[name].bits - 1}
+    no_magic = Signal(bool(0))
+    zero = {name: Signal(bool(0)) for name in NOT_ZERO}
+    over = {name: Signal(bool(0)) for name in limits}
+    checks = [_differs(field(descriptor, "magic"), no_magic, expected=MAGIC)]
+    checks += [_none(field(descriptor, name), flag) for name, flag in zero.items()]
+    checks += [_over(field(descriptor, name), flag, limit=limits[name]) for name, flag in over.items()]
+    wrong = ConcatSignal(*reversed((no_magic, *zero.values(), *over.values())))
+    words = tuple(FIELDS[name].word for name in ("magic", *zero, *over))
+    count = len(words)
+    found = Signal(intbv(0)[count:])
     first = Signal(intbv(0, min=0, max=DESCRIPTOR_WORDS))
 
     @always_comb
     def find():
         first.next = 0
-        for i in range(count):
-            if found[count - 1 - i]:
-                first.next = words[count - 1 - i]
+        for i in downrange(count):
+            if found[i]:
+                first.next = words[i]
 
     @always(clk.posedge)
     def take():
-        found.next = joined
+        found.next = wrong
         bad.next = found != 0
         word.next = first
 

@@ -26,11 +26,12 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     Latency LINE_READ_LATENCY enabled cycles; a write may be read LINE_WRITE_LATENCY cycles later; one access a cycle.
     """
     lanes, width, bank_depth = config.lanes, config.word_bits, config.line_depth // 2
+    both = 2 * lanes  # bytes of two neighbouring words
     lane_bits, word_bits, bank_bits = config.lane_bits, config.line_addr_bits, config.line_addr_bits - 1
 
     # Write side: place the bytes and split them over the banks.
     write_data, rotated_data = [Signal(intbv(0)[width:]) for _ in range(2)]
-    strobes = Signal(intbv(0)[2 * lanes:])
+    strobes = Signal(intbv(0)[both:])
     even_strobes, odd_strobes = [Signal(intbv(0)[lanes:]) for _ in range(2)]
     even_waddr, odd_waddr = [Signal(modbv(0)[bank_bits:]) for _ in range(2)]
 
@@ -39,7 +40,7 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     @always_comb
     def mark():
         strobes.next = 0
-        for j in range(2 * lanes):
+        for j in range(both):
             if w_enable and w_address[lane_bits:] <= j and w_address[lane_bits:] + w_count > j:
                 strobes.next[j] = 1
 
@@ -49,12 +50,12 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
         odd_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1]
         if w_address[lane_bits]:
             even_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1] + 1
-            even_strobes.next = strobes[2 * lanes:lanes]
+            even_strobes.next = strobes[both:lanes]
             odd_strobes.next = strobes[lanes:0]
         else:
             even_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1]
             even_strobes.next = strobes[lanes:0]
-            odd_strobes.next = strobes[2 * lanes:lanes]
+            odd_strobes.next = strobes[both:lanes]
 
     # Read side: both banks, merge, rotate.
     even_raddr, odd_raddr = [Signal(modbv(0)[bank_bits:]) for _ in range(2)]
@@ -63,8 +64,8 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     offset, offset_late = [Signal(intbv(0)[lane_bits:]) for _ in range(2)]
     direct_late = Signal(bool(0))
 
-    even_bank = ram(clk, even_strobes, even_waddr, write_data, enable,
-                    even_raddr, even_data, depth=bank_depth, part_bits=8)
+    even_bank = ram(clk, even_strobes, even_waddr, write_data, enable, even_raddr, even_data, depth=bank_depth,
+                    part_bits=8)
     odd_bank = ram(clk, odd_strobes, odd_waddr, write_data, enable, odd_raddr, odd_data, depth=bank_depth, part_bits=8)
     align_read = byte_rotator(merged, offset_late, rotated)
 

@@ -40,15 +40,14 @@ def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
     Widths: level k of the tree holds sums of 2^k fields in 16 + k bits, so no level overflows.
     Latency log2(terms) + 1 enabled cycles, one word a cycle, holds while enable is low.
     """
+    sums, adders = [], []  # sums[k]: the signals of level k + 1
     level = [fields(FIELD_BITS * (i + 1), FIELD_BITS * i) for i in range(terms)]
-    width = FIELD_BITS
-    adders = []
     while len(level) > 1:
-        width += 1
-        sums = [Signal(intbv(0)[width:]) for _ in range(len(level) // 2)]
-        for i, total in enumerate(sums):
+        width = FIELD_BITS + len(sums) + 1
+        sums.append([Signal(intbv(0)[width:]) for _ in range(len(level) // 2)])
+        for i, total in enumerate(sums[-1]):
             adders.append(_adder(clk, enable, level[2 * i], level[2 * i + 1], total))
-        level = sums
+        level = sums[-1]
     total = level[0]
     if width > acc_bits:  # the sum counts modulo 2^acc_bits
         unused(total, width, acc_bits)
@@ -94,20 +93,19 @@ def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result_da
     tag_pipe = Signal(intbv(0)[2 * last_stage:])
     sum_valid, sum_first = [Signal(bool(0)) for _ in range(2)]
     accumulators = [Signal(intbv(0)[config.acc_bits:]) for _ in range(rows)]
-    cells, sums = [], []
-    for pair in range(rows // 2):
-        row_low, row_high = 2 * pair * 8 * lanes, (2 * pair + 1) * 8 * lanes
-        pair_sums = [Signal(intbv(0)[2 * FIELD_BITS:]) for _ in range(terms)]
-        for term, total in enumerate(pair_sums):
-            start = term * pair_bits
-            cells.append(mac_pair(clk, enable, x(start + pair_bits, start), w(row_low + start + pair_bits, row_low +
-            start),
-                                  w(row_high + start + pair_bits, row_high + start), total, packed=packed))
+    pair_sums = [[Signal(intbv(0)[2 * FIELD_BITS:]) for _ in range(terms)] for _ in range(rows // 2)]
+    cells, row_fields, row_sums = [], [], []
+    for pair, totals in enumerate(pair_sums):
+        cells.append([])
+        for term, total in enumerate(totals):
+            low, high = [(2 * pair + half) * 8 * lanes + term * pair_bits for half in range(2)]
+            cells[-1].append(mac_pair(clk, enable, x((term + 1) * pair_bits, term * pair_bits),
+                                      w(low + pair_bits, low), w(high + pair_bits, high), total, packed=packed))
         for half in range(2):
-            parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in pair_sums]
-            fields = ConcatSignal(*reversed(parts)) if terms > 1 else parts[0]
-            sums.append(row_accumulator(clk, enable, fields, sum_valid, sum_first, accumulators[2 * pair + half],
-                                        terms=terms, acc_bits=config.acc_bits))
+            parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in totals]
+            row_fields.append(ConcatSignal(*reversed(parts)))
+            row_sums.append(row_accumulator(clk, enable, row_fields[-1], sum_valid, sum_first,
+                                            accumulators[2 * pair + half], terms=terms, acc_bits=config.acc_bits))
     joined = ConcatSignal(*reversed(accumulators))
 
     @always_seq(clk.posedge, reset=rst)
@@ -130,4 +128,4 @@ def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result_da
         sum_first.next = first_pipe[last_stage - 1]
         result_data.next = joined
 
-    return cells, sums, follow, carry, present
+    return cells, row_sums, follow, carry, present

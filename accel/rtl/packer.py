@@ -94,6 +94,7 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, 
                 else:
                     first_group.next[8 * i + j] = aligned[8 * i + j]
 
+    # A word starts as zeros, so the contents have a reset though they are data.
     @always_seq(clk.posedge, reset=rst)
     def fill():
         if current or spill or shown:

@@ -31,8 +31,7 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     in_oh_minus1, in_ow_minus1: rows and columns that come in, less one. kh_minus1, kw_minus1: the window, less one.
     pad_top, pad_left: rows and columns of the first windows that lie outside (they never win). oh_minus1, ow_minus1:
     rows and columns that go out, less one: windows behind them are dropped, a last window that the input ends is
-    complete.
-    m_*: groups with req_lanes int8 channels; m_last on the layer's last one.
+    complete. m_*: groups with req_lanes int8 channels; m_last on the layer's last one.
     A row memory holds the running maximum of the open windows: output columns times groups of a pixel, at most
     pool_depth; more of them wrap around in it and give wrong values.
     Latency POOL_LATENCY cycles, a group every cycle, never stalls.
@@ -41,7 +40,7 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     x, y, column, row = [Signal(modbv(0)[16:]) for _ in range(4)]
     window_x, window_y = [Signal(modbv(0)[4:]) for _ in range(2)]
     address, base = [Signal(modbv(0)[bits:]) for _ in range(2)]
-    x_ends, y_ends, column_ends, row_ends, fresh, complete, kept, last_window = [Signal(bool(0)) for _ in range(8)]
+    x_ends, column_ends, row_ends, fresh, complete, kept, last_window = [Signal(bool(0)) for _ in range(7)]
     valid_1, valid_2, emit_1, last_1, fresh_1, forward_2, forward_3 = [Signal(bool(0)) for _ in range(7)]
     address_1, address_2 = [Signal(intbv(0)[bits:]) for _ in range(2)]
     data_1 = Signal(intbv(0)[len(s_data):])
@@ -57,7 +56,6 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     @always_comb
     def locate():
         x_ends.next = x == in_ow_minus1
-        y_ends.next = y == in_oh_minus1
         column_ends.next = window_x == kw_minus1 or x == in_ow_minus1
         row_ends.next = window_y == kh_minus1 or y == in_oh_minus1
         fresh.next = (x == 0 or window_x == 0) and (y == 0 or window_y == 0)

@@ -32,7 +32,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     for: it stops everything but leaves the registers as written. program_*: host writes of the descriptor memory.
     counter_address: layer whose counters are on cycles and stalls one cycle later: clock cycles of its last run and
     those of them in which no word entered the array. status, images: the registers that the host reads
-    (accel/descriptor.py). start, layer: one cycle, a layer begins, and its descriptor, which holds until the next start.
+    (accel/descriptor.py). start: one cycle, a layer begins; layer: its descriptor, which holds until the next start.
     layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error:
     ends the run with an error; so does a descriptor that the check refuses. issuing: a word enters the array.
     autostart, layers, preset: the program is in the memory image and runs after reset.

@@ -11,7 +11,7 @@ from accel.rtl.fifo import fifo
 from accel.rtl.hierarchy import module, unused
 from accel.rtl.host_port import host_port
 from accel.rtl.output_writer import OUTPUT_LATENCY, output_writer
-from accel.rtl.packer import PACKER_LATENCY, packer
+from accel.rtl.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from accel.rtl.param_table import param_table
 from accel.rtl.pool import POOL_LATENCY, pool
 from accel.rtl.ram import ram
@@ -20,13 +20,11 @@ from accel.rtl.scheduler import scheduler
 from accel.rtl.stream import register_slice
 
 STREAM_DEPTH = 64  # words of the output FIFO
-# From a launched group to its level in the output FIFO; the extra cycles are launch_ok's own register and the FIFO's
-# counter.
+# From a launched group to its word in the FIFO's level; the 4 are launch_ok's register, the FIFO's counter, a last
+# group that straddles two words and one to spare.
 GROUPS_IN_FLIGHT = REQUANTIZE_LATENCY + POOL_LATENCY + PACKER_LATENCY + OUTPUT_LATENCY + 4
-
-
 # From the last group at the requantizer's output to the last word at the packer's, which may straddle two words.
-END_DELAY = POOL_LATENCY + PACKER_LATENCY + 1
+END_DELAY = POOL_LATENCY + PACKER_LAST_LATENCY
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Presets:
 def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, m_axis_tdata, m_axis_tkeep,
             m_axis_tvalid, m_axis_tready, m_axis_tlast, host_addr, host_write, host_wdata, host_read, host_rdata, *,
             config, presets=None):
-    """Mixed-precision neural network accelerator: one program of layers, image after image.
+    """Neural network accelerator: one program of layers, image after image.
 
     clk, rst: one clock, synchronous reset, active high. s_axis_*: input tensors, lanes bytes a beat, every tensor
     starts on a beat; tlast is accepted and not needed. m_axis_*: output tensors, lanes bytes a beat, tkeep and tlast on

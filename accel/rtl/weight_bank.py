@@ -64,7 +64,7 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, *, c
             write_part.next = wpart
 
     decoders = [_row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts)
-                             for row in range(rows)]
+                for row in range(rows)]
     memories = [ram(clk, strobes[row], write_address, wide_data, enable, raddr, words[row], depth=config.weight_depth,
                     part_bits=32 if parts > 1 else 0, preset=presets[row] if presets else "",
                     style=config.weight_style) for row in range(rows)]

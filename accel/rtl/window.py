@@ -5,7 +5,7 @@ from myhdl import Signal, always, always_comb, always_seq, enum, modbv
 from accel.rtl.hierarchy import module
 
 window_state = enum("IDLE", "WAITING", "RUNNING")
-WINDOW_LATENCY = 2  # cycles from a filled row to its first address
+WINDOW_LATENCY = 3  # cycles from row_filled to the first address of its row
 PATIENCE_BITS = 4  # 2^4 enabled cycles without hope are an error; a release takes at most three
 
 
