@@ -62,7 +62,7 @@ class HardwareConfig:
 
     def __post_init__(self):
         if self.req_lanes == 0:
-            object.__setattr__(self, "req_lanes", max(1, min(self.rows, self.rows // 4)))
+            object.__setattr__(self, "req_lanes", max(1, min(self.lanes, self.rows // 4)))
         for name in ("rows", "lanes"):
             value = getattr(self, name)
             if not (_is_power_of_two(value) and 4 <= value <= 64):
@@ -85,7 +85,6 @@ class HardwareConfig:
         if self.multiplier not in MULTIPLIERS:
             raise FitError(
                 f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
-
         if self.weight_style not in WEIGHT_STYLES:
             raise FitError(f"configuration: weight_style={self.weight_style!r} is unknown; "
                            "choose block, ultra or leave it out")
