@@ -16,7 +16,7 @@ def mac_pair(clk, enable, x, w_low, w_high, sums, *, packed):
     x: two int8 activations, lane 0 in the low byte. w_low, w_high: two int8 weights of the even and the odd row.
     sums: two 16-bit fields, even row in the low half: x0 * w0 + x1 * w1 + PAIR_OFFSET, in 0 .. 65280.
     packed: True shares one 25x18 multiplier between the two rows (P = (w_high * 2^16 + w_low) * x + C, lane 1 cascaded
-    behind lane 0; 2 DSP48E1 with no logic in the fabric); False uses four 8x8 multipliers.
+    behind lane 0: 2 DSP48E1 and 40 flip-flops, in which lane 1's operands wait); False uses four 8x8 multipliers.
 
     Why it is exact: |x0*w0 + x1*w1| spans -32512 .. 32768, so with PAIR_OFFSET a field is 0 .. 65280 and fits 16 bits
     without a borrow; A = w_high * 2^16 + w_low lies within +-8388736 and fits 25 bits signed.
