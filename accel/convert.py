@@ -28,7 +28,8 @@ Exit codes: 0 done, 2 bad usage or bad input."""
 def hardware_config(graph, target, rows, lanes, options):
     """The target's configuration with the chosen options; other memories grow to hold the network."""
     values = dict(_option(text) for text in options)
-    config = HardwareConfig.from_dict({"rows": rows or target.rows, "lanes": lanes or target.lanes,
+    config = HardwareConfig.from_dict({"rows": target.rows if rows is None else rows,
+                                       "lanes": target.lanes if lanes is None else lanes,
                                        "multiplier": target.multiplier, "weight_style": target.weight_style,
                                        **values})
     needed = fit_config(graph, config)
@@ -62,6 +63,9 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, 
     program = compile_graph(graph, config)
     if preset is None:
         preset = config.weight_style != "ultra"  # UltraRAM starts empty: the host loads it
+    if preset and config.weight_style == "ultra":
+        raise FitError(f"target {target.name}: UltraRAM starts empty, so memory images cannot preset the weights; "
+                       "leave out --preset or give --option weight_style=block")
     if not preset and target.board:
         raise FitError(f"target {target.name}: the board's self-test needs the network in the memory images; "
                        "leave out --no-preset or choose a part-only target")
@@ -69,7 +73,7 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, 
                         preset=preset, stage=stage)
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME_OR_DIR",
               help="Model directory, or the name of a model that ships.")
 @click.option("--target", default=DEFAULT_TARGET, show_default=True, metavar="NAME",
@@ -87,7 +91,7 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, 
 @json_option
 def main(model, target, rows, lanes, options, hdl, golden, preset, out, as_json):
     """Turn a quantized network into Verilog or VHDL with memory images, a test bench and a Vivado project."""
-    out = out or Path("build") / "out" / Path(model).resolve().name
+    out = Path("build") / "out" / Path(model).resolve().name if out is None else out
     with progress(not as_json) as bar:
         task = bar.add_task("start", total=len(STAGES))
         begun = []

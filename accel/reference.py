@@ -57,6 +57,13 @@ def run(graph, q):
     return outputs
 
 
+def check_network(graph):
+    """check_accumulators of every layer with weights: such a network runs on the hardware, whatever the image."""
+    for layer in graph.layers:
+        if layer.op != "maxpool":
+            check_accumulators(layer)
+
+
 def run_layer(layer, q):
     """Execute one layer on int64 [N, H, W, C] of its input type."""
     if layer.op == "maxpool":

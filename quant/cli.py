@@ -60,6 +60,11 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
     if images.shape[1:] != (height, width, channels):
         raise ModelError(f"{model}: needs images of (H, W, C)={(height, width, channels)}, not "
                          f"{images.shape[1:]}")
+    classes = models.CLASSES[model]
+    for part in (labels, test_labels):
+        if part.min() < 0 or part.max() >= classes:
+            raise DataError(f"{data}: labels lie in {part.min()}..{part.max()} but {model} has the classes "
+                            f"0..{classes - 1}; give other labels")
     started = time.monotonic()
     with bar("training", epochs, as_json) as advance:
         options = training.TrainingOptions(epochs=epochs, seed=seed)
@@ -180,9 +185,10 @@ def compare(model, data, data_dir, count, float_model, weights, as_json):
 
     Example: python -m quant compare lenet5-int8 --data digits
     """
-    from accel.reference import encode_input
+    from accel.reference import check_network, encode_input
     from quant.compare import Comparer
     graph = model_dir.load(model)
+    check_network(graph)
     images, _ = load_data(data, data_dir, "test", count)
     q = encode_input(graph, images)
     comparer = Comparer(graph, _float_network(graph, float_model, weights))

@@ -11,12 +11,14 @@ def accuracy(graph, images, labels, advance=lambda count: None):
 
     images: [N, H, W, C] as the graph's input encoding takes them; labels: int64 [N]. advance(count) is
     called per batch.
-    Raises DataError without labels, ModelError where the images do not fit.
+    Raises DataError without labels, ModelError where the images do not fit, RangeError where an accumulator
+    could leave int32.
     """
     if labels is None:
         raise DataError("the images have no labels; give an .npz file with arrays `images` and `labels`")
     if not len(images):
         raise DataError("there are no images to evaluate; raise --count")
+    reference.check_network(graph)
     correct = 0
     for start in range(0, len(images), BATCH):
         part = images[start:start + BATCH]

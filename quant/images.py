@@ -21,6 +21,8 @@ def read_images(path):
     """
     path, labels = Path(path), None
     suffix = path.suffix.lower()
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is not a regular file; give a .npy, .npz or .png file")
     if suffix == ".png":
         images = read_png(path)[None]
     elif suffix == ".npy":

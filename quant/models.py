@@ -32,6 +32,7 @@ class LeNet5(nn.Module):
 
 MODELS = {"lenet5": LeNet5}
 INPUT_SHAPES = {"lenet5": (28, 28, 1)}
+CLASSES = {"lenet5": 10}
 
 
 def build(name):

@@ -1,5 +1,6 @@
 """Option types and checks that the commands of `python -m quant` share."""
 
+import math
 import os
 from pathlib import Path
 
@@ -21,9 +22,12 @@ class NumberList(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(self.kind(part) for part in value.split(","))
+            numbers = tuple(self.kind(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"'{value}' is not a list of numbers separated by commas", param, ctx)
+            numbers = ()
+        if not numbers or not all(math.isfinite(number) for number in numbers):
+            self.fail(f"'{value}' is not a list of finite numbers separated by commas", param, ctx)
+        return numbers
 
 
 def data_options(default):

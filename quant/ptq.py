@@ -73,7 +73,7 @@ def prepare(network, mean=(0.0,), std=(1.0,), encoding="uint8"):
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
             raise UnsupportedError(f"{network.name}: {name} has {len(values)} values for {channels} "
-                                   f"channels; give 1 or {channels}")
+                                   f"channel{'s' * (channels > 1)}; give one, or one per channel")
     if not all(value > 0 for value in std):
         raise RangeError(f"{network.name}: std {tuple(std)} must be positive")
     if encoding == "float":

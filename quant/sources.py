@@ -82,7 +82,8 @@ def _user_model(source):
     except BitloomError:
         raise
     except Exception as error:  # the user's code may raise anything
-        raise ModelError(f"model '{source}': {type(error).__name__}: {error}; check that it builds without "
+        text = " ".join(str(error).split())
+        raise ModelError(f"model '{source}': {type(error).__name__}: {text}; check that it builds without "
                          "arguments") from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"model '{source}': {factory} gives a {type(module).__name__}; return a "

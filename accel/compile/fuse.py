@@ -59,7 +59,7 @@ def _check_pool(pool):
         if stride != kernel and outputs > 1:
             raise UnsupportedError(f"{pool.name}: a max pool of {side} {kernel} with stride {stride} is not "
                                    "supported; "
-                                   "stride and kernel must be equal")
+                                   "stride and kernel must be equal; change the pool and train the model again")
         if kernel > MAX_POOL_SIDE:
             raise UnsupportedError(f"{pool.name}: a max pool of {side} {kernel} is not supported, at most "
                                    f"{MAX_POOL_SIDE}; use two pools in a row")

@@ -1,5 +1,6 @@
 """Compiles a graph: prepare, fuse, choose walks, fold, pack, place, emit, predict; one pass a file."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,9 +45,19 @@ def fit_config(graph, config):
     """
     candidates = _candidates(graph, config)
     least = sum(min(item.needs.weights for item in options) for options in candidates)
-    weight_depth = smallest_depth("weight_depth", least)
+    weight_depth = min(smallest_depth("weight_depth", least), LARGEST["weight_depth"])
     roomy = replace(config, weight_depth=weight_depth, line_depth=LARGEST["line_depth"])
-    return fitted([item.needs for item in _choose(candidates, roomy)], config)
+    with _network_named(graph):
+        return fitted([item.needs for item in _choose(candidates, roomy)], config)
+
+
+@contextmanager
+def _network_named(graph):
+    """A FitError inside gets the network's name."""
+    try:
+        yield
+    except FitError as error:
+        raise FitError(f"{graph.name}: {error}") from None
 
 
 def _candidates(graph, config):
@@ -106,10 +117,8 @@ def _fits(item, config):
 
 def _assemble(graph, lowered, config):
     needs = [item.needs for item in lowered]
-    try:
+    with _network_named(graph):
         check_fit(needs, config)
-    except FitError as error:
-        raise FitError(f"{graph.name}: {error}") from None
     plans, descriptors = [], []
     for index, (item, where) in enumerate(zip(lowered, place(needs, config), strict=True)):
         first, last = index == 0, index == len(lowered) - 1

@@ -57,11 +57,11 @@ def memory_needs(needs, config):
     act_name, act_words = _largest(needs, lambda need: need.in_words + need.out_words)
     line_name, line_words = _largest(needs, lambda need: need.line)
     pool_name, pool_entries = _largest(needs, lambda need: need.pool)
-    return {
+    return {  # the line buffer first: what fits it decides how many weights are stored
+        "line_depth": (line_words, f"{line_name}: its rows in the line buffer need"),
         "weight_depth": (sum(need.weights for need in needs), "the weights of all layers need"),
         "param_depth": (params, "the parameters of all layers need"),
         "act_depth": (act_words, f"{act_name}: input and output together need"),
-        "line_depth": (line_words, f"{line_name}: its rows in the line buffer need"),
         "pool_depth": (pool_entries, f"{pool_name}: its rows in the pooling memory need"),
         "max_layers": (len(needs), "the layers of the program need"),
     }
@@ -96,6 +96,9 @@ def smallest_depth(option, needed):
 
 def fitted(needs, config):
     """`config` with the smallest depths that hold a program. Raises FitError beyond what can be built."""
-    depths = {option: smallest_depth(option, needed)
-              for option, (needed, _) in memory_needs(needs, config).items()}
+    depths = {}
+    for option, (needed, purpose) in memory_needs(needs, config).items():
+        depths[option] = smallest_depth(option, needed)
+        if depths[option] > LARGEST[option]:
+            raise FitError(f"{purpose} {needed} {UNITS[option]}; {_remedy(option, depths[option])}")
     return replace(config, **depths)

@@ -67,5 +67,5 @@ def check_target(config, target):
     available = target.block_rams + 8 * target.ultra_rams  # an UltraRAM holds as much as eight blocks
     if weights + others > available:
         raise FitError(f"{where}, weight_depth={config.weight_depth} needs about {weights + others:.0f} "
-                       f"block RAMs, but {target.part} has {available}; lower weight_depth or choose a larger "
-                       "target")
+                       f"block RAMs, but {target.part} has {available}; choose a larger target or a "
+                       "smaller network")

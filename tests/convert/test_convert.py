@@ -262,9 +262,13 @@ def test_an_earlier_output_is_replaced_and_other_folders_are_not(model, tmp_path
     (("--model", "no-such-model"), "is neither a model directory nor a model that ships"),
     (("--rows", "16", "--lanes", "16"), "needs 144 multipliers, but xc7a35ticsg324-1L has 90"),
     (("--rows", "6"), "rows=6 must be a power of two"),
-    (("--option", "weight_depth=16"), "weight_depth"),
+    (("--rows", "0"), "rows=0 must be a power of two"),
+    (("--lanes", "0"), "lanes=0 must be a power of two"),
+    (("--option", "weight_depth=16"), "weight_depth is 16; raise weight_depth to"),
     (("--option", "weight_depth=many"), "option weight_depth: 'many' is not an integer"),
     (("--option", "depth=3"), "option 'depth=3': must be NAME=VALUE with a NAME of"),
+    (("--model", "lenet5-int8", "--option", "line_depth=16"), "raise line_depth to"),
+    (("--target", "zcu104", "--preset"), "UltraRAM starts empty"),
     (("--no-preset",), "the board's self-test needs the network in the memory images"),
     (("--golden", "0"), "golden"),
     (("--hdl", "edif"), "edif"),
@@ -289,6 +293,8 @@ def test_a_damaged_model_leaves_no_output(model, tmp_path):
 
 
 def test_an_unwritable_output_is_refused(model, tmp_path):
+    done = convert("--model", model, *SMALL, "--out", "")
+    assert done.returncode == 2 and "choose another output folder" in done.stderr
     blocker = tmp_path / "file"
     blocker.write_text("")
     done = convert("--model", model, *SMALL, "--out", blocker / "design")

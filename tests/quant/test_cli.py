@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from accel import ir, model_dir
 from accel.cli import run_cli
 from quant import datasets
 from quant.cli import main
@@ -27,6 +28,9 @@ def recurrent():
 
 def grouped():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2))
+
+def raising():
+    raise RuntimeError("first line\\nsecond error line")
 
 def broken():
     net = make()
@@ -161,6 +165,10 @@ BAD = {
     "shape": ((*PTQ, "{tmp}/net.py:make", "--input-shape", "1,9,9", "--out", "{tmp}/out"), "(9, 9, 1)"),
     "shape text": ((*PTQ, "{tmp}/net.py:make", "--input-shape", "1,x", "--out", "{tmp}/out"), "numbers"),
     "shape axes": ((*PTQ, "{tmp}/net.py:make", "--input-shape", "1,9", "--out", "{tmp}/out"), "C,H,W"),
+    "user's own error": ((*PTQ, "{tmp}/net.py:raising", "--out", "{tmp}/out"), "first line second error line"),
+    "mean": ((*PTQ, "lenet5", "--mean", "nan", "--out", "{tmp}/out"), "'nan' is not a list of finite numbers"),
+    "means": ((*PTQ, "lenet5", "--mean", "0,0,0", "--out", "{tmp}/out"), "3 values for 1 channel; give one"),
+    "infinite std": ((*PTQ, "lenet5", "--std", "1e999", "--out", "{tmp}/out"), "finite numbers"),
     "std": ((*PTQ, "lenet5", "--std", "0", "--out", "{tmp}/out"), "must be positive"),
     "name": ((*PTQ, "lenet5", "--name", "../up", "--out", "{tmp}/out"), "../up"),
     "output is a file": ((*PTQ, "lenet5", "--out", "{tmp}/net.py"), "net.py"),
@@ -170,10 +178,23 @@ BAD = {
     "train model": (("train", "--data", "digits", "--model", "lenet6", "--out", "{tmp}/w.npz"), "'lenet6' is "
                                                                                                 "unknown"),
     "train labels": (("train", "--data", "{tmp}/plain.npy", "--out", "{tmp}/w.npz"), "no labels"),
+    "train classes": (("train", "--data", "{tmp}/classes.npz", "--out", "{tmp}/w.npz"), "labels lie in -1..99"),
     "train size": (("train", "--data", "{tmp}/large.npz", "--out", "{tmp}/w.npz"), "(30, 30, 1)"),
     "other float model": (("compare", "lenet5-int8", "--float-model", "{tmp}/net.py:make"), "differ"),
+    "images from a pipe": (("evaluate", "lenet5-int8", "--data", "{tmp}/pipe.npy"), "not a regular file"),
+    "images from a folder": (("evaluate", "lenet5-int8", "--data", "{tmp}"), "not a regular file"),
+    "accumulator": (("evaluate", "{tmp}/overflow", "--data", "digits"), "fc: the accumulator of channel 0 may reach"),
+    "compared accumulator": (("compare", "{tmp}/overflow"), "outside int32"),
     "count": (("evaluate", "lenet5-int8", "--count", "0"), "0"),
 }
+
+
+def overflowing_network():
+    """A dense layer whose sum leaves int32 for bright images only."""
+    source, output = ir.TensorType(28, 28, 1, 8, 1.0, 0), ir.TensorType(1, 1, 10, 32, 1.0, 0)
+    weights, bias = np.full((10, 784), 127), np.full(10, 2**31 - 1)
+    layer = ir.Dense("fc", "input", source, output, weights, 8, np.ones(10), bias, None)
+    return ir.Graph("overflow", source, ir.InputEncoding(), (layer,))
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -181,6 +202,9 @@ def test_bad_input_ends_with_2_and_one_sentence(quant, user_model, tmp_path, cas
     arguments, message = BAD[case]
     np.save(tmp_path / "plain.npy", np.zeros((2, 28, 28), np.uint8))
     np.savez(tmp_path / "large.npz", images=np.zeros((2, 30, 30), np.uint8), labels=np.zeros(2, int))
+    np.savez(tmp_path / "classes.npz", images=np.zeros((2, 28, 28), np.uint8), labels=np.array([-1, 99]))
+    os.mkfifo(tmp_path / "pipe.npy")
+    model_dir.save(overflowing_network(), tmp_path / "overflow")
     before = sorted(os.listdir(tmp_path))
     code, out, err = quant(*(part.replace("{tmp}", str(tmp_path)) for part in arguments))
     assert code == 2 and out == ""
