@@ -4,12 +4,13 @@ from accel.descriptor import CONTROL_ABORT, CONTROL_ENABLE, REG_CONTROL
 
 RUN_ICARUS = """\
 #!/bin/sh
-# Runs the test bench in Icarus Verilog.
+# Runs the test bench in Icarus Verilog; exits with 1 where it does not print PASS.
 # +load loads the program through the host port, +stalls adds random stalls.
 set -e
 cd "$(dirname "$0")/../mem"
 iverilog -g2005 -s tb_{top} -o ../sim/tb_{top}.vvp {sources} ../sim/tb_{top}.v
-vvp -n ../sim/tb_{top}.vvp "$@"
+vvp -n ../sim/tb_{top}.vvp "$@" | tee ../sim/tb_{top}.log
+grep -q '^PASS' ../sim/tb_{top}.log
 """
 
 
@@ -25,7 +26,7 @@ def testbench(top, program, golden, *, preset):
         top=top, lanes=lanes, images=golden.images, input_beats=len(golden.inputs),
         output_beats=len(golden.outputs), image_beats=golden.input_beats, image_outputs=golden.output_beats,
         host_writes=len(program.host_writes()), predicted=program.predicted_cycles, load=0 if preset else 1,
-        limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000,
+        limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000 + len(program.host_writes()),
         control=f"24'h{REG_CONTROL:06x}", abort=f"32'd{CONTROL_ABORT}", enable=f"32'd{CONTROL_ENABLE}",
         layers=len(program.layers) - 1, graph=program.graph_name)
 

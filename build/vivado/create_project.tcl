@@ -31,6 +31,13 @@ proc in_design {names} {
     return $paths
 }
 
+proc has_line {path pattern} {
+    set file [open $path]
+    set text [read $file]
+    close $file
+    return [regexp -line $pattern $text]
+}
+
 proc check_run {run} {
     if {[get_property PROGRESS [get_runs $run]] ne "100%"} {
         error "create_project.tcl: run $run failed: [get_property STATUS [get_runs $run]]"
@@ -87,6 +94,12 @@ if {$language eq "VHDL"} {
 if {$goal eq "simulate"} {
     launch_simulation -simset [get_filesets sim_1] -mode behavioral
     close_sim
+    set log [file join $script_dir project $project_name.sim sim_1 behav xsim simulate.log]
+    if {![file isfile $log]} {
+        puts "create_project.tcl: no $log; look for PASS in the output above"
+    } elseif {![has_line $log {^(Note: )?PASS: }]} {
+        error "create_project.tcl: the test bench did not print PASS; see $log"
+    }
 }
 if {$goal in {synth impl bitstream}} {
     launch_runs synth_1 -jobs $jobs

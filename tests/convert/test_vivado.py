@@ -74,6 +74,14 @@ def test_memory_images_are_copied_into_the_run_folder(tmp_path):
     assert [path.name for path in run.iterdir()] == ["program.mem"]
 
 
+@pytest.mark.parametrize(("printed", "code"), (("Note: PASS: 2 images", 0), ("FAIL: 1 of 9 output beats are wrong", 1)))
+def test_a_failing_bench_fails_the_script(printed, code, tmp_path, monkeypatch):
+    script = make_project(tmp_path, TARGETS["pynq-z2"], "verilog")
+    monkeypatch.setenv("BENCH_PRINTS", printed)
+    done = run_script(script, True, "simulate")
+    assert done.returncode == code and ("did not print PASS" in done.stderr) == bool(code)
+
+
 def test_a_missing_file_is_found(tmp_path):
     target = TARGETS["pynq-z2"]
     script = make_project(tmp_path, target, "verilog")

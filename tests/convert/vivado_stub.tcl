@@ -139,6 +139,17 @@ proc run {command arguments} {
             if {[llength $found] == 0} { error "get_ports: the top has no port [lindex $others 0]" }
             return $found
         }
+        create_project {
+            set ::project $others
+        }
+        launch_simulation {
+            lassign $::project name folder
+            set log [file join $folder $name.sim sim_1 behav xsim simulate.log]
+            file mkdir [file dirname $log]
+            set file [open $log w]
+            puts $file [expr {[info exists ::env(BENCH_PRINTS)] ? $::env(BENCH_PRINTS) : "PASS: 2 images"}]
+            close $file
+        }
         launch_runs {
             if {[dict exists $options to_step] && [dict get $options to_step] ne "write_bitstream"} {
                 error "launch_runs: unknown step [dict get $options to_step]"
