@@ -1,4 +1,4 @@
-"""The accelerator with preset memory images: it runs without a host, and still takes another network at run time."""
+"""The accelerator with preset memory images: it runs without a host, also after a reset, and takes another network."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from accel import reference
 from accel.compile import compile_graph
 from accel.hdl.accelerator import preset_images, presets
-from sim.accelerator import open_accelerator
+from sim.accelerator import AcceleratorError, open_accelerator
 from sim.engines import ENGINES
 from sim.network import compare_on
 from sim.networks import small
@@ -28,8 +28,9 @@ def test_images_in_memory_need_no_host(engine, seed, tmp_path):
         for isolated in (True, False):
             run = accelerator.run([program.encode_input(image) for image in q], isolated=isolated, image_limit=5000)
             assert np.array_equal([program.decode_output(output) for output in run.outputs], expected)
-        accelerator.stop()
-        accelerator.start()
-        run = accelerator.run([program.encode_input(q[0])], image_limit=5000)
+        with pytest.raises(AcceleratorError, match="0 of 1 images"):
+            accelerator.run([program.encode_input(q[1])[:8]], isolated=False, image_limit=40)
+        accelerator.dut.reset()
+        run = accelerator.run([program.encode_input(q[0])], isolated=False, image_limit=5000)
         assert np.array_equal(program.decode_output(run.outputs[0]), expected[0])
         assert not compare_on(accelerator, other, compile_graph(other, CONFIG), q[:1]).mismatches
