@@ -7,12 +7,6 @@ from dataclasses import asdict, dataclass, fields
 
 from accel.errors import FitError
 
-PRESETS = {
-    "tiny": {"rows": 4, "lanes": 4},
-    "small": {"rows": 8, "lanes": 8},
-    "medium": {"rows": 16, "lanes": 16},
-    "large": {"rows": 32, "lanes": 32},
-}
 DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
                 "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (2, 64)}
 HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py

@@ -12,7 +12,6 @@ from accel.errors import ModelError, RangeError
 
 RULES = ("half_up", "half_away", "gemmlowp")
 WEIGHT_BITS = (8, 6, 4, 2, 1)
-ACTIVATION_BITS = (8, 4, 2, 1)
 MULTIPLIER_MAX = 2**31 - 1
 SHIFT_RANGE = {"half_up": (0, 62), "half_away": (0, 62), "gemmlowp": (-31, 30)}
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1

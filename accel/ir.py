@@ -5,7 +5,7 @@ well-formed. Tensors are NHWC. Arrays are int64 and read-only. `notes` holds pla
 coverage ...) and never changes what is executed.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -389,8 +389,3 @@ class Graph:
     def with_layers(self, layers):
         """The same graph with other layers."""
         return replace(self, layers=tuple(layers))
-
-
-def layer_fields(layer):
-    """Names of the fields of a layer, in order."""
-    return tuple(item.name for item in fields(layer))
