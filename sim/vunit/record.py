@@ -4,7 +4,8 @@ One line is one clock cycle, all words hexadecimal and separated by blanks:
 
     <which outputs are compared, bit 0 = first> <each input> ... <each output just before the rising edge> ...
 
-The MyHDL run that makes the file checks every answer against the Python reference while it records.
+The run that makes the file is the case's own: it checks every answer against the Python reference while it records.
+It runs on Verilator, whose models the tests of the blocks need anyway and which is faster than MyHDL.
 """
 
 from sim.bench import run_once
@@ -20,7 +21,7 @@ def record_case(case, directions, stalls, seed, path):
         outputs = [name for name in dut.ports if directions.get(name) == "output"]
         dut.observers.append(lambda: lines.append(_line(dut, case, inputs, outputs)))
 
-    run_once(case, STALLS[stalls], "myhdl", seed, observe=observe)
+    run_once(case, STALLS[stalls], "verilator", seed, observe=observe)
     path.write_text("\n".join(lines) + "\n")
     return len(lines)
 
