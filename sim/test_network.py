@@ -1,6 +1,7 @@
 """LeNet-5 on the whole accelerator, layer by layer, and the command `python -m sim run`."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -183,6 +184,22 @@ def test_sim_run_refuses_bad_input(arguments, message):
     done = sim_run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_sim_run_refuses_bad_files(tmp_path):
+    np.save(tmp_path / "small.npy", np.zeros((2, 27, 28, 1), np.uint8))
+    (tmp_path / "text.npy").write_text("no array")
+    model = tmp_path / "model"
+    model_dir.save(model_dir.load("lenet5-int8"), model)
+    os.truncate(model / "04_fc1.bin", 100)
+    for arguments, message in (
+        (["lenet5-int8", "--images", tmp_path / "small.npy"], "images must have shape (N, 28, 28, 1)"),
+        (["lenet5-int8", "--images", tmp_path / "text.npy"], "cannot be read as .npy"),
+        ([model], "the file is truncated or damaged"),
+    ):
+        done = sim_run(*arguments)
+        assert done.returncode == 2 and done.stdout == ""
+        assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_sim_help_has_an_example():

@@ -15,6 +15,7 @@ from accel.hdl.translate import INSTANCE_WRITERS, WRITERS, translate
 from accel.rtl import hierarchy
 
 COMMENT_WIDTH = 108
+LATENCY = re.compile(r"\b(?P<name>\w+_(?:LATENCY|latency))\b(?P<call>\(config\))?(?: \(\d+\))?")
 
 
 @dataclass
@@ -235,5 +236,19 @@ def _comment(module, mark):
         lines += textwrap.wrap(f"not needed here: {', '.join(module.unused)}", COMMENT_WIDTH)
     doc = inspect.getdoc(module.source.func)
     if doc:
-        lines += ["", *doc.splitlines()]
+        lines += ["", *_with_latencies(doc, module).splitlines()]
     return "\n".join(f"{mark} {line}".rstrip() for line in lines) + "\n"
+
+
+def _with_latencies(doc, module):
+    """The docstring with the number of cycles behind the name of each latency: the reader has no Python at hand."""
+    known = module.source.func.__globals__
+
+    def numbered(match):
+        name, call = match["name"], match["call"]
+        value = known.get(name)
+        if call and value is not None and "config" in module.parameters:
+            value = value(module.parameters["config"])
+        return f"{name}{call or ''} ({value})" if isinstance(value, int) else match[0]
+
+    return LATENCY.sub(numbered, doc)

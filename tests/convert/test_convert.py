@@ -22,6 +22,9 @@ from accel.config import HardwareConfig
 from accel.convert import main
 from accel.hdl.accelerator import convert_accelerator
 from accel.ir import Graph, InputEncoding
+from accel.rtl.fifo import FIFO_LATENCY
+from accel.rtl.mac_array import mac_array_latency
+from accel.rtl.pool import POOL_LATENCY
 from tests.convert.test_vivado import called, run_script
 from tests.core import networks
 
@@ -131,6 +134,15 @@ def test_verilog_is_clean_and_documented(converted):
     for path in rtl:
         text = path.read_text()
         assert text.startswith(f"// Bitloom {accel.__version__}: accel.rtl.") and f"module {path.stem} " in text, path
+
+
+def test_latencies_are_numbers_in_the_text(converted):
+    out, _ = converted
+    cycles = mac_array_latency(HardwareConfig(rows=4, lanes=4))
+    for name, sentence in (("mac_array_4x4", f"Latency mac_array_latency(config) ({cycles}) enabled cycles"),
+                           ("pool_4x4", f"Latency POOL_LATENCY ({POOL_LATENCY}) cycles"),
+                           ("fifo_d64", f"Latency FIFO_LATENCY ({FIFO_LATENCY}) cycles")):
+        assert sentence in (out / "rtl" / f"{name}.v").read_text()
 
 
 @pytest.mark.parametrize("options", (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,8 @@ BAD = {
     "images from a folder": (("evaluate", "lenet5-int8", "--data", "{tmp}"), "not a regular file"),
     "accumulator": (("evaluate", "{tmp}/overflow", "--data", "digits"), "fc: the accumulator of channel 0 may reach"),
     "compared accumulator": (("compare", "{tmp}/overflow"), "outside int32"),
+    "damaged model": (("evaluate", "{tmp}/damaged", "--data", "digits"), "the file is truncated or damaged"),
+    "compared damage": (("compare", "{tmp}/damaged"), "the file is truncated or damaged"),
     "count": (("evaluate", "lenet5-int8", "--count", "0"), "0"),
 }
 
@@ -205,6 +208,8 @@ def test_bad_input_ends_with_2_and_one_sentence(quant, user_model, tmp_path, cas
     np.savez(tmp_path / "classes.npz", images=np.zeros((2, 28, 28), np.uint8), labels=np.array([-1, 99]))
     os.mkfifo(tmp_path / "pipe.npy")
     model_dir.save(overflowing_network(), tmp_path / "overflow")
+    shutil.copytree(tmp_path / "overflow", tmp_path / "damaged")
+    os.truncate(tmp_path / "damaged" / "00_fc.bin", 100)
     before = sorted(os.listdir(tmp_path))
     code, out, err = quant(*(part.replace("{tmp}", str(tmp_path)) for part in arguments))
     assert code == 2 and out == ""
