@@ -14,7 +14,7 @@ from accel.ir import TensorType
 from quant.datasets import load
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS, Stalls
-from sim.network import compare_on
+from sim.network import compare_on, run_network
 from sim.networks import (
     FULL,
     NETWORKS,
@@ -71,6 +71,13 @@ def test_networks_one_after_the_other_on_lenets_hardware(size, seed):
             graph = make(rng)
             check_network(accelerator, graph, images(rng, graph, 3), seed, str(rng.choice(list(PATTERNS))))
         check_network(accelerator, lenet, digits[10:12], seed, "bursts")
+
+
+@pytest.mark.long
+def test_three_digits_on_myhdl():
+    lenet, config, digits = lenet_hardware(4)
+    run = run_network(lenet, compile_graph(lenet, config), digits[:3], "myhdl")
+    assert not run.mismatches, "\n".join(map(str, run.mismatches))
 
 
 def test_random_networks_on_lenets_hardware(seed):
