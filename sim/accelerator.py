@@ -80,6 +80,7 @@ class Accelerator:
     def __init__(self, dut, config):
         self.dut = dut
         self.config = config
+        self.output_beats = 0  # of an image of the loaded program
 
     @property
     def ready_cycles(self):
@@ -130,6 +131,7 @@ class Accelerator:
         patches: (address, word) pairs that are written over the program, for tests of damaged programs.
         """
         self.stop()
+        self.output_beats = getattr(program, "output_beats", 0)
         self.write_many([*program.host_writes(), *patches])
         self.write(host_address(REGION_REGISTERS, REG_LAYERS), len(program.layers) - 1)
         self.start()

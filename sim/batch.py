@@ -15,7 +15,7 @@ from sim.accelerator import (
 )
 
 DONE, TIMEOUT, ERROR, UNSTABLE, OVERFLOW = range(5)
-OUTPUT_BEATS = 1 << 16  # first guess of the room for an image's output
+OUTPUT_BEATS = 1 << 16  # room for outputs that are longer than the loaded program's, or whose program is preset
 
 
 class _Batch(ctypes.Structure):
@@ -85,7 +85,7 @@ class BatchAccelerator(Accelerator):
         ends = np.cumsum([len(image) // lanes for image in images])
         in_last = np.zeros(len(data) // lanes, dtype=np.uint8)
         in_last[ends - 1] = 1
-        capacity = OUTPUT_BEATS + 1024 * len(images)
+        capacity = OUTPUT_BEATS + max(1024, self.output_beats) * len(images)
         out_data = np.zeros((capacity, lanes), dtype=np.uint8)
         out_keep = np.zeros(capacity, dtype=np.uint64)
         out_last = np.zeros(capacity, dtype=np.uint8)

@@ -112,6 +112,15 @@ def test_an_output_that_waits(seed):
             check_network(accelerator, graph, q, seed, "choked")
 
 
+def test_an_output_of_many_beats(seed):
+    rng = np.random.default_rng(seed)
+    graph = chain("large", conv(rng, "raw", "input", TensorType(70, 125, 2, 8, 0.1, 1), 16, (1, 1), raw=True))
+    with open_accelerator(lenet_hardware(8)[1]) as accelerator:
+        program = compile_graph(graph, accelerator.config)
+        assert program.output_beats > 2**16
+        assert not compare_on(accelerator, graph, program, images(rng, graph, 1)).mismatches
+
+
 def raw_map(seed):
     rng = np.random.default_rng(seed)
     layer = conv(rng, "raw", "input", TensorType(9, 8, 3, 8, 0.1, 1), 11, (2, 2), raw=True)
