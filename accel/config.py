@@ -12,6 +12,7 @@ DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_dep
 HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py
 WEIGHT_STYLES = ("", "block", "ultra")
 MULTIPLIERS = ("25x18", "27x18", "18x18")
+PRECISIONS = (8, 6, 4, 2, 1)
 
 
 def _is_power_of_two(value):
@@ -20,6 +21,22 @@ def _is_power_of_two(value):
 
 def _address_bits(depth):
     return max(1, (depth - 1).bit_length())
+
+
+def _checked_precisions(values):
+    """The precisions as a tuple, widest first. Raises FitError for an unknown, a repeated or a missing one."""
+    values = (values,) if isinstance(values, int) else tuple(values)
+    known = ", ".join(map(str, PRECISIONS))
+    if not set(values) <= set(PRECISIONS) or len(set(values)) != len(values):
+        raise FitError(f"configuration: precisions={','.join(map(str, values))} must be different widths of {known}")
+    if 8 not in values:
+        raise FitError(f"configuration: precisions={','.join(map(str, values))} must contain 8; add it")
+    return tuple(sorted(values, reverse=True))
+
+
+def bits_code(bits):
+    """Descriptor code of a width of 8, 4, 2 or 1 bits: log2(8 / bits)."""
+    return (8 // bits).bit_length() - 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,9 @@ class HardwareConfig:
     max_layers: descriptors that the program memory holds.
     multiplier: the multiplier of the target family: 25x18 (7 series), 27x18 (UltraScale+), 18x18 (ECP5).
     weight_style: memory of the weight bank: block, ultra (UltraScale+; cannot be preset), or "" where the tool chooses.
+    precisions: bit widths that the build computes and stores, from 8, 6, 4, 2, 1, always with 8. 4, 2 and 1 are modes
+    of the MAC array and storage of weights and activations; 6 is a width of weights that are loaded packed and computed
+    as 8.
     Raises FitError for a size that cannot be built.
     """
 
@@ -53,6 +73,7 @@ class HardwareConfig:
     max_layers: int = 16
     multiplier: str = "25x18"
     weight_style: str = ""
+    precisions: tuple = (8,)
 
     def __post_init__(self):
         if self.req_lanes == 0:
@@ -79,6 +100,7 @@ class HardwareConfig:
         if self.multiplier not in MULTIPLIERS:
             raise FitError(
                 f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
+        object.__setattr__(self, "precisions", _checked_precisions(self.precisions))
         if self.weight_style not in WEIGHT_STYLES:
             raise FitError(f"configuration: weight_style={self.weight_style!r} is unknown; "
                            "choose block, ultra or leave it out")
@@ -87,6 +109,26 @@ class HardwareConfig:
     def module_suffix(self):
         """What distinguishes the names of converted modules."""
         return f"{self.rows}x{self.lanes}"
+
+    @property
+    def modes(self):
+        """Widths that the MAC array computes in, widest first."""
+        return tuple(bits for bits in self.precisions if bits != 6)
+
+    @property
+    def mixed(self):
+        """Whether layers may differ in precision: the build has unpacking and a mode input at the array."""
+        return len(self.modes) > 1
+
+    @property
+    def unpack_bits(self):
+        """Bits of an array word's index inside a bank word that holds narrow weights."""
+        return bits_code(self.modes[-1])
+
+    @property
+    def packs_rows(self):
+        """Whether one multiplier of a mixed build takes two int8 rows (four int4, eight int2), or one (two, four)."""
+        return self.multiplier in ("25x18", "27x18") and self.rows >= 8
 
     @property
     def word_bits(self):

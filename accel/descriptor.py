@@ -44,7 +44,7 @@ OP_DENSE = 2
 DESCRIPTOR_STRIDE = 32  # host words from one descriptor to the next
 
 # Host regions, address bits 23:20.
-REGION_REGISTERS, REGION_DESCRIPTORS, REGION_PARAMETERS, REGION_COUNTERS, REGION_WEIGHTS = range(5)
+REGION_REGISTERS, REGION_DESCRIPTORS, REGION_PARAMETERS, REGION_COUNTERS, REGION_WEIGHTS, REGION_WEIGHTS6 = range(6)
 REGION_SHIFT = 20
 # Registers (region 0).
 REG_CONTROL = 0  # write: bit 0 enable, bit 1 abort (soft reset that keeps the registers, clears an error)
@@ -59,12 +59,15 @@ ERROR_NONE = 0
 ERROR_STARVED = 1  # the window needs rows that the feeder will never deliver
 ERROR_OUTPUT_RANGE = 2  # the output would leave the activation memory
 ERROR_POOL = 3  # the layer ended without its last pooled word
+ERROR_PRECISION = 4  # the build lacks a width that the descriptor names
 ERROR_FIELD = 32
 ERROR_TEXT = {
     ERROR_NONE: "no error",
     ERROR_STARVED: "the window waits for rows that the feeder does not deliver "
                    "(need_rows, data_rows, top_rows, bottom_rows, oh)",
     ERROR_OUTPUT_RANGE: "the output does not fit the activation memory behind out_base",
+    ERROR_PRECISION: "the build lacks a width that the layer needs (option precisions), or weights or input are wider "
+                     "than the computation (compute_code, weight_code, input_code, output_code)",
     ERROR_POOL: "the layer ended before the last pooled word (pool_* fields against oh, ow)",
 }
 
@@ -167,6 +170,12 @@ _TABLE = (
     ("pool_ow_minus1", 16, "columns after pooling - 1", _full(16)),
     # word 16
     ("out_base", 16, "activation memory word where the output starts", lambda config: config.act_depth - 1),
+    ("compute_code", 2, "width that the array computes in: 0, 1, 2, 3 for 8, 4, 2, 1 bits", _full(2)),
+    ("weight_code", 2, "width of the weights in the weight bank, the same code, not below compute_code", _full(2)),
+    ("input_code", 2, "width of the input's elements, the same code, not below compute_code", _full(2)),
+    ("output_code", 2, "width of the output's elements unless raw, the same code", _full(2)),
+    ("tail_bytes_minus1", 6, "source bytes that count in the last word of a kernel row - 1",
+     lambda config: config.lanes - 1),
 )
 
 

@@ -38,7 +38,7 @@ def descriptor_values(stage, walk, params, placement, in_words, *, first, last):
         "qmin": qmin,
         "qmax": qmax,
         "out_base": placement.out_base,
-    }
+    } | dict.fromkeys(("compute_code", "weight_code", "input_code", "output_code", "tail_bytes_minus1"), 0)
     return values | walk.fields | _pool_values(stage.pool)
 
 
