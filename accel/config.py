@@ -10,8 +10,11 @@ from accel.errors import FitError
 DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
                 "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (2, 64)}
 HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py
-WEIGHT_STYLES = ("", "block", "ultra")
+MEMORY_STYLES = {"weight_style": ("block", "ultra"), "act_style": ("block", "ultra", "distributed"),
+                 "line_style": ("block", "distributed"), "param_style": ("block", "distributed"),
+                 "pool_style": ("block", "distributed")}
 MULTIPLIERS = ("25x18", "27x18", "18x18")
+REQUANTIZERS = {"full": 0, "pow2": 1, "khot2": 2, "khot3": 3}  # one bits of a multiplier, 0 for any number of them
 PRECISIONS = (8, 6, 4, 2, 1)
 
 
@@ -55,9 +58,13 @@ class HardwareConfig:
     max_layers: descriptors that the program memory holds.
     multiplier: the multiplier of the target family: 25x18 (7 series), 27x18 (UltraScale+), 18x18 (ECP5).
     weight_style: memory of the weight bank: block, ultra (UltraScale+; cannot be preset), or "" where the tool chooses.
+    act_style, line_style, param_style, pool_style: the same for the activation memory (also ultra, distributed), the
+    line buffer, the parameter table and the pooling row memory (block, distributed).
     precisions: bit widths that the build computes and stores, from 8, 6, 4, 2, 1, always with 8. 4, 2 and 1 are modes
     of the MAC array and storage of weights and activations; 6 is a width of weights that are loaded packed and computed
     as 8.
+    requantizer: how the accumulator is scaled: full (any 31-bit multiplier, four DSPs a lane), or without DSPs pow2,
+    khot2, khot3 (multipliers with at most 1, 2, 3 one bits).
     Raises FitError for a size that cannot be built.
     """
 
@@ -74,6 +81,11 @@ class HardwareConfig:
     multiplier: str = "25x18"
     weight_style: str = ""
     precisions: tuple = (8,)
+    act_style: str = ""
+    line_style: str = ""
+    param_style: str = ""
+    pool_style: str = ""
+    requantizer: str = "full"
 
     def __post_init__(self):
         if self.req_lanes == 0:
@@ -101,9 +113,13 @@ class HardwareConfig:
             raise FitError(
                 f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
         object.__setattr__(self, "precisions", _checked_precisions(self.precisions))
-        if self.weight_style not in WEIGHT_STYLES:
-            raise FitError(f"configuration: weight_style={self.weight_style!r} is unknown; "
-                           "choose block, ultra or leave it out")
+        for name, styles in MEMORY_STYLES.items():
+            if getattr(self, name) not in ("", *styles):
+                raise FitError(f"configuration: {name}={getattr(self, name)!r} is unknown; "
+                               f"choose {', '.join(styles)} or leave it out")
+        if self.requantizer not in REQUANTIZERS:
+            raise FitError(f"configuration: requantizer={self.requantizer} is unknown; "
+                           f"choose one of {', '.join(REQUANTIZERS)}")
 
     @property
     def module_suffix(self):
@@ -189,9 +205,19 @@ class HardwareConfig:
         return _address_bits(self.param_group_depth * self.req_lanes)
 
     @property
+    def hot_positions(self):
+        """One bits that a requantization multiplier may have, 0 where it may be any number."""
+        return REQUANTIZERS[self.requantizer]
+
+    @property
+    def multiplier_bits(self):
+        """Bits of the multiplier of a parameter entry: the number, or 6 for each position of a one bit."""
+        return 6 * self.hot_positions or 31
+
+    @property
     def param_word_bits(self):
-        """Bits of one group's parameters: bias, 31-bit multiplier, 6-bit and 5-bit shift for each requantize lane."""
-        return self.req_lanes * (self.acc_bits + 42)
+        """Bits of one group's parameters: bias, multiplier, 6-bit and 5-bit shift for each requantize lane."""
+        return self.req_lanes * (self.acc_bits + self.multiplier_bits + 11)
 
     @property
     def param_addr_bits(self):
@@ -209,9 +235,10 @@ class HardwareConfig:
     @property
     def dsp_estimate(self):
         """Multipliers by construction: two int8 MACs each where the port is 25 bits wide or more, four per requantize
-        lane."""
+        lane unless its multipliers have few one bits."""
         macs_per_multiplier = 1 if self.multiplier == "18x18" else 2
-        return self.rows * self.lanes // macs_per_multiplier + 4 * self.req_lanes
+        requantizers = 0 if self.hot_positions else 4 * self.req_lanes
+        return self.rows * self.lanes // macs_per_multiplier + requantizers
 
     def to_dict(self):
         return asdict(self)
