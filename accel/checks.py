@@ -66,6 +66,16 @@ def integer_array(values, what, shape, low, high):
     return frozen(array.astype(np.int64))
 
 
+def flag_array(values, what, shape):
+    """A read-only bool array of exactly `shape`; 0 and 1 are taken as well."""
+    array = np.asarray(values)
+    if array.dtype.kind != "b":
+        array = integer_array(array, what, shape, 0, 1)
+    if array.shape != tuple(shape):
+        raise ModelError(f"{what} must have shape {tuple(shape)}, not {array.shape}")
+    return frozen(array.astype(bool))
+
+
 def real_array(values, what, shape):
     """A read-only float64 array of exactly `shape`, every element positive and finite."""
     array = np.asarray(values)

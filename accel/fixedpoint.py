@@ -125,6 +125,12 @@ def requantize(acc, multiplier, shift, *, rule, zero_point, qmin, qmax):
     return saturate(saturate(y, INT32_MIN, INT32_MAX) + zero_point, qmin, qmax)
 
 
+def threshold(acc, level, invert):
+    """+1 where (acc >= level) xor invert, else -1; one level and flag per output channel (the last axis of acc)."""
+    above = np.asarray(acc, dtype=np.int64) >= np.asarray(level, dtype=np.int64)
+    return np.where(above ^ np.asarray(invert, dtype=bool), np.int64(1), np.int64(-1))
+
+
 def _check_int32(values, name):
     if values.size and (values.min() < INT32_MIN or values.max() > INT32_MAX):
         worst = int(values.max()) if values.max() > INT32_MAX else int(values.min())

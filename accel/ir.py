@@ -11,13 +11,10 @@ import numpy as np
 
 from accel import checks
 from accel.errors import BitloomError, ModelError, RangeError
-from accel.fixedpoint import INT32_MAX, INT32_MIN, WEIGHT_BITS, check_multiplier, inverse_scale, qrange
+from accel.fixedpoint import INT32_MAX, INT32_MIN, WEIGHT_BITS, qrange
+from accel.tensor import MAX_ELEMENTS, MAX_SIDE, RAW_BITS, Requantize, TensorType, Threshold
 
-RAW_BITS = 32
-TENSOR_BITS = (8, 4, 2, RAW_BITS)
 INPUT_NAME = "input"
-MAX_SIDE = 65535
-MAX_ELEMENTS = 2**26
 MAX_LAYERS = 1024
 ENCODINGS = ("uint8", "float")
 
@@ -25,84 +22,6 @@ ENCODINGS = ("uint8", "float")
 def _set(instance, **values):
     for key, value in values.items():
         object.__setattr__(instance, key, value)
-
-
-@dataclass(frozen=True)
-class TensorType:
-    """Shape, storage and meaning of one tensor: real = scale * (q - zero_point).
-
-    bits 32 is a tensor of raw accumulators; its zero_point is 0. A dense vector has height = width = 1.
-    """
-
-    height: int
-    width: int
-    channels: int
-    bits: int
-    scale: float
-    zero_point: int
-
-    def __post_init__(self):
-        for side in ("height", "width", "channels"):
-            _set(self, **{side: checks.integer(getattr(self, side), side, 1, MAX_SIDE)})
-        if self.elements > MAX_ELEMENTS:
-            raise ModelError(f"shape {self.shape} has {self.elements} elements, at most {MAX_ELEMENTS} are "
-                             "allowed")
-        if type(self.bits) is not int or self.bits not in TENSOR_BITS:
-            raise ModelError(f"activation bits must be one of {', '.join(map(str, TENSOR_BITS))}, not "
-                             f"{checks.shorten(self.bits)}")
-        scale = checks.real(self.scale, "scale")
-        if self.bits == RAW_BITS:
-            if scale <= 0:
-                raise RangeError(f"scale {scale!r} must be positive")
-            low, high = 0, 0
-        else:
-            inverse_scale(scale)
-            low, high = qrange(self.bits)
-        _set(self, scale=scale, zero_point=checks.integer(self.zero_point, "zero_point", low, high))
-
-    @property
-    def shape(self):
-        return self.height, self.width, self.channels
-
-    @property
-    def elements(self):
-        return self.height * self.width * self.channels
-
-    @property
-    def stream_bytes(self):
-        """Bytes of the tensor as a stream: channels packed, whole bytes per pixel."""
-        return self.height * self.width * ((self.channels * self.bits + 7) // 8)
-
-    @property
-    def qrange(self):
-        """(qmin, qmax) of a stored element."""
-        return qrange(self.bits)
-
-
-@dataclass(frozen=True, eq=False)
-class Requantize:
-    """How int32 accumulators become stored integers; one multiplier and shift per output channel.
-
-    qmin and qmax carry ReLU, ReLU6 and clamp. The zero point is the output tensor's. See
-    `fixedpoint.requantize`.
-    """
-
-    rule: str
-    multiplier: np.ndarray
-    shift: np.ndarray
-    qmin: int
-    qmax: int
-
-    def __post_init__(self):
-        shape = np.shape(self.multiplier)
-        if len(shape) != 1:
-            raise ModelError(f"multiplier must hold one value per output channel, not shape {shape}")
-        multiplier = checks.integer_array(self.multiplier, "multiplier", shape, 0, 2**31 - 1)
-        shift = checks.integer_array(self.shift, "shift", shape, -31, 62)
-        check_multiplier(multiplier, shift, self.rule)
-        qmin = checks.integer(self.qmin, "qmin", -128, 127)
-        qmax = checks.integer(self.qmax, "qmax", qmin, 127)
-        _set(self, multiplier=multiplier, shift=shift, qmin=qmin, qmax=qmax)
 
 
 def _check_layer(layer):
@@ -143,10 +62,17 @@ def _check_weighted(layer, shape):
             raise ModelError(f"output of {layer.output.bits} bits needs a requantization; only raw int32 "
                              "goes without")
         return
-    if not isinstance(layer.requantize, Requantize):
-        raise ModelError("requantize must be a Requantize or None")
+    if not isinstance(layer.requantize, (Requantize, Threshold)):
+        raise ModelError("requantize must be a Requantize, a Threshold or None")
     if layer.output.bits == RAW_BITS:
         raise ModelError("raw int32 output must not have a requantization")
+    if isinstance(layer.requantize, Threshold) != (layer.output.bits == 1):
+        raise ModelError("1-bit output needs a Threshold" if layer.output.bits == 1 else
+                         f"a Threshold puts out 1 bit, not {layer.output.bits}")
+    if layer.output.bits == 1:
+        if layer.requantize.threshold.shape != (channels,):
+            raise ModelError(f"threshold must have shape {(channels,)}, not {layer.requantize.threshold.shape}")
+        return
     if layer.requantize.multiplier.shape != (channels,):
         raise ModelError(f"multiplier must have shape {(channels,)}, not {layer.requantize.multiplier.shape}")
     low, high = layer.output.qrange
@@ -178,10 +104,10 @@ def _window_count(layer, side, size, kernel, stride, before, after):
 
 @dataclass(frozen=True, eq=False)
 class Conv2D(_Checked):
-    """acc = sum over (kh, kw, ic) of (x - zero point) * w, + bias; pads insert the input's zero point.
+    """acc = sum over (kh, kw, ic) of (x - zero point) * w, + bias; pads insert the input's zero point, -1 for 1 bit.
 
-    weights: [OC, KH, KW, IC]; stride (sh, sw); pads (top, bottom, left, right). requantize None puts out raw
-    int32.
+    weights: [OC, KH, KW, IC]; stride (sh, sw); pads (top, bottom, left, right). requantize: a Requantize, a
+    Threshold for 1-bit output, None for raw int32.
     """
 
     name: str

@@ -9,13 +9,16 @@ import numpy as np
 
 from accel import checks
 from accel.errors import BitloomError, ModelError
-from accel.ir import LAYER_CLASSES, MAX_LAYERS, Conv2D, Dense, InputEncoding, MaxPool, Requantize, TensorType
+from accel.fixedpoint import INT32_MAX, INT32_MIN
+from accel.ir import LAYER_CLASSES, MAX_LAYERS, Conv2D, Dense, InputEncoding, MaxPool, Requantize, TensorType, Threshold
 
 FORMAT = "bitloom-model"
 FORMAT_VERSION = 1
 MAX_CHANNELS = 65535
 _TENSOR_KEYS = ("height", "width", "channels", "bits", "scale", "zero_point")
 _REQUANTIZE_KEYS = ("rule", "multiplier", "shift", "qmin", "qmax")
+THRESHOLD = "threshold"  # the rule of 1-bit outputs
+_THRESHOLD_KEYS = ("rule", "threshold", "invert")
 _WEIGHT_KEYS = ("weight_bits", "weight_scale", "requantize", "file", "bytes", "crc32")
 _LAYER_KEYS = {
     "conv2d": ("kernel", "stride", "pads", *_WEIGHT_KEYS),
@@ -53,12 +56,18 @@ def _layer_to_dict(layer, file_entry):
         values.update(weight_bits=layer.weight_bits, weight_scale=layer.weight_scale.tolist(),
                       requantize=None)
         if layer.requantize is not None:
-            rule = layer.requantize
-            values["requantize"] = {"rule": rule.rule, "multiplier": rule.multiplier.tolist(),
-                                    "shift": rule.shift.tolist(), "qmin": rule.qmin, "qmax": rule.qmax}
+            values["requantize"] = _requantize_to_dict(layer.requantize)
         values.update(file_entry)
     values["notes"] = plain_notes(layer.notes, layer.name)
     return values
+
+
+def _requantize_to_dict(rule):
+    if isinstance(rule, Threshold):
+        return {"rule": THRESHOLD, "threshold": rule.threshold.tolist(),
+                "invert": rule.invert.astype(int).tolist()}
+    return {"rule": rule.rule, "multiplier": rule.multiplier.tolist(), "shift": rule.shift.tolist(),
+            "qmin": rule.qmin, "qmax": rule.qmax}
 
 
 def plain_notes(notes, owner):
@@ -153,6 +162,8 @@ def _list(values, count, what):
 def _requantize(values, channels, name):
     if values is None:
         return None
+    if isinstance(values, dict) and values.get("rule") == THRESHOLD:
+        return _threshold(values, channels, name)
     rule, multiplier, shift, qmin, qmax = take(values, _REQUANTIZE_KEYS, f"{name}: requantize")
     multiplier = _integer_list(multiplier, channels, f"{name}: multiplier", 0, 2**31 - 1)
     shift = _integer_list(shift, channels, f"{name}: shift", -31, 62)
@@ -160,6 +171,12 @@ def _requantize(values, channels, name):
         return Requantize(rule, multiplier, shift, qmin, qmax)
     except BitloomError as error:
         raise type(error)(f"{name}: {error}") from None
+
+
+def _threshold(values, channels, name):
+    _, threshold, invert = take(values, _THRESHOLD_KEYS, f"{name}: requantize")
+    return Threshold(_integer_list(threshold, channels, f"{name}: threshold", INT32_MIN, INT32_MAX + 1),
+                     _integer_list(invert, channels, f"{name}: invert", 0, 1))
 
 
 def _integer_list(values, count, what, low, high):

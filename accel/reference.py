@@ -9,6 +9,7 @@ import numpy as np
 from accel import fixedpoint
 from accel.errors import ModelError, RangeError, UnsupportedError
 from accel.fixedpoint import INT32_MAX, INT32_MIN
+from accel.tensor import Requantize, Threshold
 
 _CHUNK_ELEMENTS = 2**19  # keeps a working set of some MB in the caches
 
@@ -16,7 +17,7 @@ _CHUNK_ELEMENTS = 2**19  # keeps a working set of some MB in the caches
 def accumulator_bounds(layer):
     """(low, high) int64[OC]: the range of the accumulator with bias, proven from the layer's actual weights.
 
-    Every input element may take any stored value of its type; padding counts as 0, which lies in that range.
+    Every input element may take any stored value of its type; padding is one of these values.
     """
     qmin, qmax = layer.input.qrange
     low, high = qmin - layer.input.zero_point, qmax - layer.input.zero_point
@@ -30,7 +31,7 @@ def check_accumulators(layer):
     """Raise RangeError unless every possible accumulator fits int32, for gemmlowp also when shifted up."""
     low, high = accumulator_bounds(layer)
     requantize = layer.requantize
-    if requantize is not None and requantize.rule == "gemmlowp":
+    if isinstance(requantize, Requantize) and requantize.rule == "gemmlowp":
         # Clipped to 2^32, which already fails, so that the shift by at most 30 stays inside int64.
         up = np.maximum(requantize.shift, 0)
         low, high = (np.clip(bound, -(2**32), 2**32) << up for bound in (low, high))
@@ -88,9 +89,10 @@ def _check_input(graph, q):
         raise ModelError(f"{graph.name}: input must have shape (N, "
                          f"{', '.join(map(str, graph.input.shape))}), "
                          f"not {q.shape}")
-    low, high = graph.input.qrange
-    if q.size and (int(q.min()) < low or int(q.max()) > high):
-        raise RangeError(f"{graph.name}: input must lie in {low}..{high}, not {int(q.min())}..{int(q.max())}")
+    if not graph.input.holds(q):
+        low, high = graph.input.qrange
+        allowed = "be -1 or +1" if graph.input.bits == 1 else f"lie in {low}..{high}"
+        raise RangeError(f"{graph.name}: input must {allowed}, not {int(q.min())}..{int(q.max())}")
     return q.astype(np.int64)
 
 
@@ -109,7 +111,7 @@ def _max_pool(layer, q):
 
 def _weighted(layer, q):
     if layer.op == "conv2d":
-        windows = _windows(q, layer.kernel, layer.stride, layer.pads, layer.input.zero_point)
+        windows = _windows(q, layer.kernel, layer.stride, layer.pads, layer.input.padding)
         columns = windows.transpose(0, 1, 2, 4, 5, 3)
     else:
         columns = q[:, None, None]
@@ -122,6 +124,8 @@ def _weighted(layer, q):
     if layer.requantize is None:
         return acc
     rule = layer.requantize
+    if isinstance(rule, Threshold):
+        return fixedpoint.threshold(acc, rule.threshold, rule.invert)
     return fixedpoint.requantize(acc, rule.multiplier, rule.shift, rule=rule.rule, qmin=rule.qmin,
                                  qmax=rule.qmax, zero_point=layer.output.zero_point)
 

@@ -39,7 +39,7 @@ def golden_vectors(graph, program, count):
     inputs, beats = [], []
     for index in range(count):
         inputs += _beats(program.encode_input(q[index]), lanes)
-        data = output_bytes(outputs[index], program.output.bits)
+        data = program.output.to_bytes(outputs[index])
         words = _beats(data.ljust(-(-len(data) // lanes) * lanes, b"\0"), lanes)
         for position, word in enumerate(words):
             valid = min(lanes, len(data) - position * lanes)
@@ -63,11 +63,6 @@ def sample_images(graph, count):
     low, high = graph.input.qrange
     span = (np.array([low, high]) - graph.input.zero_point) * graph.input.scale
     return random.uniform(*span, (count, *graph.input.shape)).astype(np.float32), f"random, seed {SEED}"
-
-
-def output_bytes(values, bits):
-    """Output integers [H, W, C] as the accelerator streams them."""
-    return np.ascontiguousarray(values).astype("<i4" if bits == 32 else "<i1").tobytes()
 
 
 def _beats(data, lanes):

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from accel.fixedpoint import RULES, qrange
-from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType
+from accel.fixedpoint import INT32_MAX, INT32_MIN, RULES, qrange
+from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType, Threshold
 
 
 def tensor(rng, height, width, channels, bits=8):
     """A tensor type with a random scale and zero point."""
-    low, high = qrange(bits)
+    low, high = (0, 0) if bits == 1 else qrange(bits)
     zero_point = int(rng.integers(low, high + 1))
     return TensorType(height, width, channels, bits, float(rng.uniform(0.001, 0.1)), zero_point)
 
@@ -22,9 +22,31 @@ def requantize(rng, channels, rule, reduction, qmin=-128, qmax=127):
     return Requantize(rule, multiplier, shift, qmin, qmax)
 
 
+def narrow_requantize(rng, channels, rule, reduction, widths, output_bits):
+    """As requantize, for weights and input of `widths` (weight bits, input bits) and narrow outputs."""
+    spread = np.prod([max(2**bits / 3.5, 1) for bits in widths])
+    real = rng.uniform(0.3, 3.0, channels) * 2**output_bits / 6 / (spread * np.sqrt(reduction))
+    exponent = np.floor(np.log2(real)).astype(np.int64) + 1
+    multiplier = np.minimum(np.round(real / 2.0**exponent * 2**31).astype(np.int64), 2**31 - 1)
+    low, high = qrange(output_bits)
+    qmin, qmax = (low, high) if rng.integers(2) else sorted(int(value) for value in rng.integers(low, high + 1, 2))
+    return Requantize(rule, multiplier, exponent if rule == "gemmlowp" else 31 - exponent, qmin, qmax)
+
+
+def threshold(rng, channels, reduction, widths):
+    """Batch norm and sign of random channels, gammas of both signs and zeros among them: gamma > 0 is a threshold,
+    gamma < 0 an inverted one, gamma = 0 a constant."""
+    spread = np.prod([max(2**bits / 3.5, 1) for bits in widths]) * np.sqrt(reduction)
+    level = np.round(rng.normal(0, spread, channels)).astype(np.int64)
+    invert = rng.integers(0, 2, channels).astype(bool)
+    constant = rng.integers(0, 4, channels) == 0
+    level = np.where(constant, np.where(rng.integers(0, 2, channels), INT32_MIN, INT32_MAX + 1), level)
+    return Threshold(level, invert)
+
+
 def conv(rng, name, input_name, source, out_channels, kernel, stride=(1, 1), pads=(0, 0, 0, 0),
-         rule="half_up", raw=False, weight_bits=8, qmin=-128, qmax=127):
-    """A convolution with random weights on the tensor type `source`."""
+         rule="half_up", raw=False, weight_bits=8, qmin=-128, qmax=127, output_bits=8, spread=False):
+    """A convolution with random weights on the tensor type `source`; spread: narrow weights use the output's range."""
     kh, kw = kernel
     height = (source.height + pads[0] + pads[1] - kh) // stride[0] + 1
     width = (source.width + pads[2] + pads[3] - kw) // stride[1] + 1
@@ -35,12 +57,19 @@ def conv(rng, name, input_name, source, out_channels, kernel, stride=(1, 1), pad
     if raw:
         output = TensorType(height, width, out_channels, 32, 0.01, 0)
         return Conv2D(name, input_name, source, output, weights, weight_bits, scale, bias, stride, pads, None)
-    output = tensor(rng, height, width, out_channels)
-    rule = requantize(rng, out_channels, rule, kh * kw * source.channels, qmin, qmax)
+    output = tensor(rng, height, width, out_channels, output_bits)
+    reduction, widths = kh * kw * source.channels, (weight_bits, source.bits)
+    if output_bits == 1:
+        rule = threshold(rng, out_channels, reduction, widths)
+    elif (source.bits, output_bits, spread) == (8, 8, False):
+        rule = requantize(rng, out_channels, rule, reduction, qmin, qmax)
+    else:
+        rule = narrow_requantize(rng, out_channels, rule, reduction, widths, output_bits)
     return Conv2D(name, input_name, source, output, weights, weight_bits, scale, bias, stride, pads, rule)
 
 
-def dense(rng, name, input_name, source, out_channels, rule="half_up", raw=False, weight_bits=8):
+def dense(rng, name, input_name, source, out_channels, rule="half_up", raw=False, weight_bits=8, output_bits=8,
+          spread=False):
     """A dense layer with random weights on the tensor type `source`."""
     weights = random_weights(rng, (out_channels, source.elements), weight_bits)
     bias = rng.integers(-3000, 3001, out_channels)
@@ -48,8 +77,14 @@ def dense(rng, name, input_name, source, out_channels, rule="half_up", raw=False
     if raw:
         output = TensorType(1, 1, out_channels, 32, 0.01, 0)
         return Dense(name, input_name, source, output, weights, weight_bits, scale, bias, None)
-    output = tensor(rng, 1, 1, out_channels)
-    rule = requantize(rng, out_channels, rule, source.elements)
+    output = tensor(rng, 1, 1, out_channels, output_bits)
+    widths = weight_bits, source.bits
+    if output_bits == 1:
+        rule = threshold(rng, out_channels, source.elements, widths)
+    elif (source.bits, output_bits, spread) == (8, 8, False):
+        rule = requantize(rng, out_channels, rule, source.elements)
+    else:
+        rule = narrow_requantize(rng, out_channels, rule, source.elements, widths, output_bits)
     return Dense(name, input_name, source, output, weights, weight_bits, scale, bias, rule)
 
 
@@ -72,8 +107,7 @@ def maxpool(name, input_name, source, kernel, stride=None, pads=(0, 0, 0, 0)):
 
 def images(rng, graph, count):
     """Random inputs of a graph, int64 [count, H, W, C]."""
-    low, high = graph.input.qrange
-    return rng.integers(low, high + 1, (count, *graph.input.shape))
+    return random_weights(rng, (count, *graph.input.shape), graph.input.bits)
 
 
 def random_graph(rng, layers=3, max_side=9, max_channels=11):
@@ -118,3 +152,39 @@ def _random_layer(rng, kind, name, input_name, source, max_channels, raw):
     if rng.integers(2):
         qmin, qmax = -128, 127
     return conv(rng, name, input_name, source, out_channels, kernel, stride, pads, rule, raw, 8, qmin, qmax)
+
+
+def random_mixed_graph(rng, layers=3, max_side=9, max_channels=11, *, weight_widths=(8, 6, 4, 2, 1),
+                       widths=(8, 4, 2, 1), input_bits=None):
+    """A random chain in which every tensor and every layer's weights have a width of their own.
+
+    1-bit outputs have inverted and constant channels. input_bits: width of the first tensor, else a random one.
+    """
+    def side(largest, least=1):
+        return int(rng.integers(least, largest + 1))
+
+    source = tensor(rng, side(max_side, 2), side(max_side, 2), side(max_channels),
+                    int(rng.choice(widths)) if input_bits is None else input_bits)
+    encoding = InputEncoding("uint8" if source.bits == 8 else "float")
+    graph_input, name, built = source, "input", []
+    for index in range(layers):
+        last = index == layers - 1
+        kind = str(rng.choice(["conv", "conv", "dense" if last else "pool"]))
+        if kind == "pool" and (not built or built[-1].op == "maxpool"):
+            kind = "conv"
+        options = {"weight_bits": int(rng.choice(weight_widths)), "output_bits": int(rng.choice(widths)),
+                   "raw": last and bool(rng.integers(2)), "rule": str(rng.choice(RULES)), "spread": True}
+        built.append(_mixed_layer(rng, kind, f"{kind}{index}", name, source, side(2 * max_channels), options))
+        name, source = built[-1].name, built[-1].output
+    return Graph("mixed", graph_input, encoding, tuple(built))
+
+
+def _mixed_layer(rng, kind, name, input_name, source, out_channels, options):
+    if kind == "dense":
+        return dense(rng, name, input_name, source, out_channels, **options)
+    kernel = tuple(min(int(rng.integers(1, 4)), side) for side in source.shape[:2])
+    pads = tuple(min(int(rng.integers(0, 3)), kernel[side // 2] - 1) for side in range(4))
+    if kind == "pool":
+        return maxpool(name, input_name, source, kernel, pads=pads)
+    stride = tuple(int(value) for value in rng.integers(1, 3, 2))
+    return conv(rng, name, input_name, source, out_channels, kernel, stride, pads, **options)

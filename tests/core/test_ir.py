@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accel.errors import BitloomError, ModelError, RangeError
-from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType
+from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType, Threshold
 from tests.core import networks
 
 SOURCE = TensorType(6, 5, 3, 8, 0.1, -7)
@@ -29,6 +29,14 @@ def raw(tensor):
     return dataclasses.replace(tensor, bits=32, zero_point=0)
 
 
+def sign(tensor):
+    return dataclasses.replace(tensor, bits=1, zero_point=0)
+
+
+def binary_conv(threshold, invert):
+    return conv(output=sign(conv().output), requantize=Threshold(np.array(threshold), np.array(invert)))
+
+
 def bad_requantize(**changes):
     return lambda: dataclasses.replace(conv().requantize, **changes)
 
@@ -39,14 +47,17 @@ BAD_TENSORS = {
     "width must be an integer in 1..65535, not True": {"width": True},
     "channels must lie in 1..65535, not a 334-bit integer": {"channels": 2**333},
     "elements, at most": {"height": 60000, "width": 60000},
-    "bits must be one of 8, 4, 2, 32, not 3": {"bits": 3},
-    "bits must be one of 8, 4, 2, 32, not 8.0": {"bits": 8.0},
+    "bits must be one of 8, 4, 2, 1, 32, not 3": {"bits": 3},
+    "bits must be one of 8, 4, 2, 1, 32, not 8.0": {"bits": 8.0},
     "scale must be finite, not nan": {"scale": float("nan")},
     "scale must be a number, not '1'": {"scale": "1"},
     "scale -1.0 must be positive": {"scale": -1.0},
     "scale 0.0 must be positive": {"scale": 0.0},
     "zero_point must lie in -128..127, not 128": {"zero_point": 128},
     "zero_point must lie in 0..0, not -7": {"bits": 32},
+    "zero_point must lie in 0..0, not -1": {"bits": 1, "zero_point": -1},
+    "zero_point must lie in -8..7, not 8": {"bits": 4, "zero_point": 8},
+    "zero_point must lie in -2..1, not -7": {"bits": 2},
 }
 
 
@@ -97,6 +108,17 @@ BAD_LAYERS = {
         bad_requantize(multiplier=np.ones((2, 2), dtype=int)),
     "qmax must lie in 5..127, not 4": bad_requantize(qmin=5, qmax=4),
     "qmin must lie in -128..127, not -129": bad_requantize(qmin=-129),
+    "conv1: 1-bit output needs a Threshold": lambda: conv(output=sign(conv().output)),
+    "conv1: a Threshold puts out 1 bit, not 8": lambda: conv(requantize=Threshold(np.zeros(4, int), np.zeros(4, bool))),
+    "conv1: threshold must have shape (4,), not (3,)": lambda: binary_conv(np.zeros(3, int), np.zeros(3, bool)),
+    "threshold must lie in -2147483648..2147483648, not 2147483649": lambda: binary_conv([0, 0, 0, 2**31 + 1], [0] * 4),
+    "threshold must lie in -2147483648..2147483648, not -2147483649":
+        lambda: binary_conv([0, 0, 0, -(2**31) - 1], [0] * 4),
+    "threshold must hold integers, not float64": lambda: binary_conv([0, 0, 0, 0.5], [0] * 4),
+    "threshold must hold one value per output channel": lambda: binary_conv(0, 0),
+    "invert must have shape (4,), not (3,)": lambda: binary_conv([0] * 4, np.zeros(3, bool)),
+    "invert must lie in 0..1, not 2": lambda: binary_conv([0] * 4, [0, 1, 2, 0]),
+    "conv1: requantize must be a Requantize, a Threshold or None": lambda: conv(requantize=3),
     "fc1: weights have 5 inputs but the input tensor (6, 5, 3) has 90": lambda: dense(
         weights=np.zeros((4, 5), dtype=int)),
     "fc1: output shape must be (1, 1, 4)": lambda: dense(output=SOURCE),
@@ -176,3 +198,29 @@ def test_only_model_errors_for_types():
         TensorType(1, 1, 1, 32, -1.0, 0)
     assert {Conv2D.op, Dense.op, MaxPool.op} == {"conv2d", "dense", "maxpool"}
     assert isinstance(conv().requantize, Requantize)
+
+
+def test_a_threshold_may_lie_just_outside_int32():
+    layer = binary_conv([2**31, -(2**31), 0, 5], [True, False, True, False])
+    assert layer.requantize.threshold.tolist() == [2**31, -(2**31), 0, 5]
+    assert layer.requantize.invert.dtype == bool and layer.requantize.invert.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(("bits", "channels", "pixel", "stored"),
+                         [(8, 5, 5, 5), (4, 5, 3, 6), (2, 5, 2, 8), (1, 5, 1, 8), (1, 9, 2, 16), (4, 6, 3, 6)])
+def test_tensors_are_packed_in_whole_bytes_a_pixel(bits, channels, pixel, stored):
+    tensor = TensorType(3, 2, channels, bits, 0.1, 0)
+    assert (tensor.pixel_bytes, tensor.stored_channels, tensor.stream_bytes) == (pixel, stored, 6 * pixel)
+    q = networks.random_weights(np.random.default_rng(bits), tensor.shape, bits)
+    data = tensor.to_bytes(q)
+    assert len(data) == 6 * pixel and np.array_equal(tensor.from_bytes(data), q)
+    bits_of = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little").reshape(6, 8 * pixel)
+    assert not bits_of[:, channels * bits:].any()
+    assert tensor.holds(q) and not tensor.holds(np.where(q == q[0, 0, 0], 2**(bits - 1) + 1, q))
+
+
+def test_a_binary_tensor_holds_no_zero_and_pads_with_minus_one():
+    tensor = TensorType(1, 1, 2, 1, 0.1, 0)
+    assert tensor.padding == -1 and tensor.holds(np.array([1, -1])) and not tensor.holds(np.array([1, 0]))
+    assert TensorType(1, 1, 2, 4, 0.1, -3).padding == -3
+    assert TensorType(1, 1, 2, 32, 0.1, 0).from_bytes(np.array([7, -9], dtype="<i4").tobytes()).tolist() == [[[7, -9]]]

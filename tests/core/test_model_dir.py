@@ -48,6 +48,24 @@ def edit(folder, change):
     (folder / "model.json").write_text(f'{body}  "crc32": "{crc}"\n}}\n')
 
 
+def put(*path_and_value):
+    *path, value = path_and_value
+
+    def change(values):
+        for step in path[:-1]:
+            values = values[step]
+        values[path[-1]] = value
+    return change
+
+
+def drop(*path):
+    def change(values):
+        for step in path[:-1]:
+            values = values[step]
+        del values[path[-1]]
+    return change
+
+
 def test_round_trip_keeps_everything(saved, tmp_path):
     graph, loaded = sample_graph(), model_dir.load(saved)
     assert (loaded.name, loaded.input, loaded.encoding) == (graph.name, graph.input, graph.encoding)
@@ -73,6 +91,56 @@ def test_random_networks_round_trip(number, tmp_path):
     last = graph.layers[-1].name
     again = model_dir.load(tmp_path / "b")
     assert np.array_equal(reference.run(again, q)[last], reference.run(graph, q)[last])
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_mixed_networks_round_trip(number, tmp_path):
+    rng = np.random.default_rng(number)
+    graph = networks.random_mixed_graph(rng)
+    model_dir.save(graph, tmp_path / "a")
+    again = model_dir.load(tmp_path / "a")
+    q = networks.images(rng, graph, 2)
+    for name, value in reference.run(again, q).items():
+        assert np.array_equal(value, reference.run(graph, q)[name])
+    for ours, theirs in zip(graph.layers, again.layers, strict=True):
+        assert ours.output == theirs.output and type(ours) is type(theirs)
+    model_dir.save(again, tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.fixture
+def signs(tmp_path):
+    rng = np.random.default_rng(4)
+    source = TensorType(4, 4, 3, 4, 0.013, -3)
+    first = networks.conv(rng, "sign", "input", source, 5, (3, 2), weight_bits=1, output_bits=1)
+    last = networks.dense(rng, "fc", "sign", first.output, 4, raw=True, weight_bits=1)
+    model_dir.save(Graph("signs", source, InputEncoding("float"), (first, last)), tmp_path / "model")
+    return tmp_path / "model"
+
+
+HOSTILE_SIGNS = {
+    "sign: threshold must be a list of 5 numbers": put("layers", 0, "requantize", "threshold", [1]),
+    "sign: threshold must lie in -2147483648..2147483648, not 2147483649":
+        put("layers", 0, "requantize", "threshold", 1, 2**31 + 1),
+    "sign: threshold must be an integer in -2147483648..2147483648, not 0.5":
+        put("layers", 0, "requantize", "threshold", 1, 0.5),
+    "sign: invert must be an integer in 0..1, not True": put("layers", 0, "requantize", "invert", 0, True),
+    "sign: invert must lie in 0..1, not 2": put("layers", 0, "requantize", "invert", 0, 2),
+    "sign: requantize lacks 'invert'": drop("layers", 0, "requantize", "invert"),
+    "sign: requantize has the unknown key 'shift'": put("layers", 0, "requantize", "shift", []),
+    "sign: a Threshold puts out 1 bit, not 2": put("layers", 0, "output", "bits", 2),
+    "sign: 1-bit output needs a Threshold": put("layers", 0, "requantize", {
+        "rule": "half_up", "multiplier": [1] * 5, "shift": [0] * 5, "qmin": -1, "qmax": 1}),
+    "sign output: zero_point must lie in 0..0, not 1": put("layers", 0, "output", "zero_point", 1),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE_SIGNS)
+def test_hostile_thresholds(signs, text):
+    edit(signs, HOSTILE_SIGNS[text])
+    with pytest.raises(BitloomError) as caught:
+        model_dir.load(signs)
+    assert text in str(caught.value)
 
 
 def test_files_are_named_by_index_and_layer(saved):
@@ -172,24 +240,6 @@ def test_every_truncation_of_model_json_is_noticed(saved):
         (saved / "model.json").write_bytes(data[:length])
         with pytest.raises(BitloomError):
             model_dir.load(saved)
-
-
-def put(*path_and_value):
-    *path, value = path_and_value
-
-    def change(values):
-        for step in path[:-1]:
-            values = values[step]
-        values[path[-1]] = value
-    return change
-
-
-def drop(*path):
-    def change(values):
-        for step in path[:-1]:
-            values = values[step]
-        del values[path[-1]]
-    return change
 
 
 HOSTILE = {

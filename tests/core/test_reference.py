@@ -9,20 +9,21 @@ import torch
 from accel import fixedpoint as fp
 from accel import reference
 from accel.errors import ModelError, RangeError, UnsupportedError
-from accel.ir import Graph, InputEncoding, TensorType
+from accel.ir import Graph, InputEncoding, TensorType, Threshold
 from tests.core import networks
 from tests.core.test_fixedpoint import oracle
 
 
 def torch_accumulators(layer, q):
-    """sum of (x - zero point) * w + bias in float64, by torch's own kernels."""
+    """sum of (x - zero point) * w + bias in float64, by torch's own kernels; a 1-bit input is padded with -1."""
     x = torch.from_numpy((q - layer.input.zero_point).astype(np.float64))
+    fill = -1.0 if layer.input.bits == 1 else 0.0
     weights = torch.from_numpy(layer.weights.astype(np.float64))
     bias = torch.from_numpy(layer.bias.astype(np.float64))
     if layer.op == "dense":
         return torch.nn.functional.linear(x.reshape(len(x), -1), weights, bias).numpy()[:, None, None]
     top, bottom, left, right = layer.pads
-    x = torch.nn.functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom))
+    x = torch.nn.functional.pad(x.permute(0, 3, 1, 2), (left, right, top, bottom), value=fill)
     acc = torch.nn.functional.conv2d(x, weights.permute(0, 3, 1, 2), bias, stride=layer.stride)
     return acc.permute(0, 2, 3, 1).numpy()
 
@@ -30,8 +31,17 @@ def torch_accumulators(layer, q):
 def torch_pool(layer, q):
     top, bottom, left, right = layer.pads
     x = torch.from_numpy(q.astype(np.float64)).permute(0, 3, 1, 2)
-    x = torch.nn.functional.pad(x, (left, right, top, bottom), value=-128.0)
+    x = torch.nn.functional.pad(x, (left, right, top, bottom), value=float(layer.input.qrange[0]))
     return torch.nn.functional.max_pool2d(x, layer.kernel, layer.stride).permute(0, 2, 3, 1).numpy()
+
+
+def signs(acc, rule):
+    """-1 and +1, one element after the other."""
+    flat = acc.reshape(-1, acc.shape[-1]).tolist()
+    levels = list(zip(rule.threshold.tolist(), rule.invert.tolist(), strict=True))
+    values = [[1 if (value >= level) != flipped else -1 for value, (level, flipped) in zip(pixel, levels, strict=True)]
+              for pixel in flat]
+    return np.array(values).reshape(acc.shape)
 
 
 def expected_layer(layer, q):
@@ -42,6 +52,8 @@ def expected_layer(layer, q):
         return acc
     rule = layer.requantize
     count = acc.shape[-1]
+    if layer.output.bits == 1:
+        return signs(acc, rule)
     flat = [oracle(int(value), int(rule.multiplier[index % count]), int(rule.shift[index % count]), rule.rule,
                    layer.output.zero_point, rule.qmin, rule.qmax) for index, value in enumerate(acc.ravel())]
     return np.array(flat).reshape(acc.shape)
@@ -60,6 +72,43 @@ def test_random_networks_equal_torch_and_fractions(number):
         got = outputs[layer.name]
         assert got.dtype == np.int64 and got.shape == (3, *layer.output.shape)
         assert np.array_equal(got, tensor), layer
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_random_mixed_networks_equal_torch_and_fractions(number):
+    rng = np.random.default_rng(number)
+    graph = networks.random_mixed_graph(rng, layers=int(rng.integers(1, 6)))
+    tensor = networks.images(rng, graph, 3)
+    outputs = reference.run(graph, tensor)
+    for layer in graph.layers:
+        tensor = expected_layer(layer, tensor)
+        assert np.array_equal(outputs[layer.name], tensor), layer
+        assert layer.output.holds(outputs[layer.name])
+
+
+@pytest.mark.parametrize("weight_bits", [8, 6, 4, 2, 1])
+@pytest.mark.parametrize("input_bits", [8, 4, 2, 1])
+@pytest.mark.parametrize("output_bits", [8, 4, 2, 1])
+def test_every_width_meets_every_width(weight_bits, input_bits, output_bits):
+    rng = np.random.default_rng(weight_bits + 10 * input_bits + 100 * output_bits)
+    source = networks.tensor(rng, 7, 5, 3, input_bits)
+    layer = networks.conv(rng, "conv", "input", source, 6, (3, 2), (2, 1), (0, 1, 1, 0), weight_bits=weight_bits,
+                          output_bits=output_bits)
+    q = networks.random_weights(rng, (3, *source.shape), input_bits)
+    got = reference.run_layer(layer, q)
+    assert np.array_equal(got, expected_layer(layer, q)) and layer.output.holds(got)
+    low, high = reference.accumulator_bounds(layer)
+    acc = torch_accumulators(layer, q)
+    assert np.all(acc >= low) and np.all(acc <= high)
+
+
+def test_thresholds_at_the_ends_and_inverted():
+    source = TensorType(1, 1, 3, 1, 1.0, 0)
+    layer = networks.conv(np.random.default_rng(0), "c", "input", source, 6, (1, 1), weight_bits=1, output_bits=1)
+    rule = Threshold([3, 4, -3, 4, -(2**31), 2**31], [False, False, True, True, False, True])
+    layer = dataclasses.replace(layer, weights=np.ones((6, 1, 1, 3), int), bias=np.zeros(6, int), requantize=rule)
+    assert reference.run_layer(layer, np.ones((1, 1, 1, 3), int)).ravel().tolist() == [1, -1, -1, 1, 1, 1]
+    assert fp.threshold([[5, 5]], [5, 6], [0, 0]).tolist() == [[1, -1]]
 
 
 @pytest.mark.parametrize("bits", [8, 6, 4, 2, 1])
@@ -150,6 +199,15 @@ def test_input_is_checked():
         reference.run(graph, np.zeros((1, 4, 4, 2)))
     with pytest.raises(RangeError, match="-128..127, not 0..128"):
         reference.run(graph, np.eye(4, dtype=int)[None, :, :, None] * np.array([128, 0]))
+
+
+def test_binary_input_holds_no_zero():
+    source = TensorType(1, 1, 2, 1, 0.02, 0)
+    graph = Graph("signs", source, InputEncoding("float"),
+                  (networks.dense(np.random.default_rng(1), "fc", "input", source, 5, raw=True),))
+    with pytest.raises(RangeError, match=r"signs: input must be -1 or \+1, not 0..1"):
+        reference.run(graph, np.array([[[[0, 1]]]]))
+    assert reference.encode_input(graph, np.float32([[[[-0.0, -1e-9]]]])).ravel().tolist() == [1, -1]
 
 
 def test_no_images_give_no_outputs():
