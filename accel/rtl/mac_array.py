@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
+from accel.fixedpoint import qrange
 from accel.rtl.hierarchy import module, unused
 from accel.rtl.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
 
@@ -11,9 +12,19 @@ def mac_array_latency(config):
     return MAC_PAIR_LATENCY + _tree_levels(config.lanes) + 1
 
 
-def word_offset(config):
-    """Constant that every word adds to every accumulator; the compiler folds it into the bias."""
-    return PAIR_OFFSET * (config.lanes // 2)
+def word_offset(config, bits=8):
+    """Constant that every word adds to every accumulator in the mode of `bits`; the compiler folds it into the bias."""
+    if not config.mixed:
+        return PAIR_OFFSET * (config.lanes // 2)
+    return {8: config.lanes * 2**15, 4: 2 * config.lanes * 56, 2: 4 * config.lanes * 2, 1: 0}[bits]
+
+
+def packed_range(config, bits, row):
+    """(lowest, highest) weight that row `row` of the array multiplies exactly in the mode of `bits`."""
+    low, high = qrange(bits)
+    if bits == 4 and config.packs_rows and config.multiplier == "25x18" and row % 4 == 3:
+        low += 1
+    return low, high
 
 
 def _tree_levels(lanes):
