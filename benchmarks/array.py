@@ -12,7 +12,7 @@ MUST_DSPS, MUST_LUTS_PER_MAC = 32, 20
 
 def make_array(config):
     return mac_array(
-        flag(), reset(), flag(), word(config.word_bits), word(config.weight_word_bits), flag(), flag(), flag(),
+        flag(), reset(), flag(), None, word(config.word_bits), word(config.weight_word_bits), flag(), flag(), flag(),
         word(2), word(config.result_bits), flag(), word(2), config=config,
     )
 

@@ -56,6 +56,7 @@ def array_ports(config):
         "clk": flag(),
         "rst": reset(),
         "enable": flag(),
+        "mode": None,
         "x": word(config.word_bits),
         "w": word(config.weight_word_bits),
         "s_valid": flag(),

@@ -81,7 +81,7 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
                                field(layer, "kwords_minus1"), config=config)
     bank = weight_bank(clk, weight_we, weight_waddr, weight_wrow, weight_wpart, weight_wdata, stall_free, weight_raddr,
                        weights, config=config, presets=presets)
-    macs = mac_array(clk, rst, stall_free, operand, weights, valid_3, first_3, last_3, tag_3, result_data,
+    macs = mac_array(clk, rst, stall_free, None, operand, weights, valid_3, first_3, last_3, tag_3, result_data,
                      result_valid, result_tag, config=config)
 
     # The operand takes LINE_READ_LATENCY cycles from its address, the weight one: the weight's address waits for two.

@@ -85,12 +85,12 @@ def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
 
 
 @module
-def mac_array(clk, rst, enable, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *,
+def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *,
               config):
     """rows x lanes int8 multiply-accumulate: one word of activations against one word of weights a cycle.
 
-    x: lanes int8 activations. w: rows x lanes int8 weights, row 0 lane 0 in the low byte. s_valid: the word counts.
-    s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last word.
+    mode: None in a build of int8 only. x: lanes int8 activations. w: rows x lanes int8 weights, row 0 lane 0 in the low
+    byte. s_valid: the word counts. s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last word.
     result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config) over the tile's
     words, modulo 2^acc_bits. result_valid, result_tag: the tile is complete; both hold while enable is low.
     The consumer takes a result in the enabled cycle in which result_valid is high: the next tile may overwrite it.
