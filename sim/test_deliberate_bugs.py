@@ -57,6 +57,8 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "none",
     ),
     "requantize_lane": ("requantize_lane", "a[31] and (shift1 != 0)", "a[31]", "none"),
+    "requantize_lane_sign": ("requantize_lane", "a[31] != scaling[0]", "a[31]", "none"),
+    "shift_multiplier_k3": ("shift_multiplier", "third_late.next = third", "third_late.next = first", "none"),
     "requantize_r4_l1_a16": (
         "requantize",
         "            if pixel_end:\n                number.next = 0",
@@ -65,7 +67,12 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     ),
     "pool_l2": ("pool", "forward_2.next = valid_1 and (address_1 == address)", "forward_2.next = False", "none"),
     "packer_n4_g4": ("packer", "current and (stop > lanes)", "current and (stop >= lanes)", "none"),
-    "param_table_l2_a32": ("param_table", "(lane == i) and (field == FIELD_BIAS)", "(field == FIELD_BIAS)", "none"),
+    "param_table_l2_a32_m31": (
+        "param_table",
+        "(lane == i) and (field == FIELD_BIAS)",
+        "(field == FIELD_BIAS)",
+        "none",
+    ),
 }
 NO_BLOCK = {"delay", "fields", "hierarchy"}
 WHOLE = {"top"}  # wiring only; sim/test_network.py runs whole networks on it

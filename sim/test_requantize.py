@@ -9,9 +9,9 @@ from myhdl import ResetSignal, Signal, intbv
 
 from accel import fixedpoint
 from accel.config import HardwareConfig
-from accel.rtl.param_table import SHIFTS_BITS, memory_words
-from accel.rtl.requantize import REQUANTIZE_LATENCY, REQUANTIZE_LAUNCH_LATENCY, channel_param_bits, requantize
-from accel.rtl.requantize_lane import MULTIPLIER_BITS
+from accel.rtl.param_table import memory_bits, memory_words
+from accel.rtl.requantize import REQUANTIZE_LATENCY, REQUANTIZE_LAUNCH_LATENCY, requantize
+from accel.rtl.shift_multiplier import khot_word
 from sim.bench import BlockCase, across, run_case
 from sim.bus import STALLS, Monitor, Source, pauses, transfer
 from sim.engines import open_dut
@@ -28,13 +28,14 @@ def ports(config):
         "s_data": word(config.result_bits), "s_valid": Signal(bool(0)), "s_ready": Signal(bool(0)),
         "s_tile_last": Signal(bool(0)), "s_last": Signal(bool(0)), "launch_ok": Signal(bool(0)),
         "param_addr": word(config.param_addr_bits),
-        "param_data": word(config.req_lanes * channel_param_bits(config.acc_bits)),
+        "param_data": word(config.param_word_bits),
         "raw": Signal(bool(0)), "round_away": Signal(bool(0)),
         "zero_point": word(8), "qmin": word(8), "qmax": word(8),
         "groups_minus1": word(8), "last_groups_minus1": word(8),
         "last_count": word(config.group_count_bits), "param_base": word(config.param_addr_bits),
         "m_data": word(8 * config.group_bytes), "m_count": word(config.group_count_bits),
         "m_valid": Signal(bool(0)), "m_pixel_last": Signal(bool(0)), "m_last": Signal(bool(0)),
+        "sign": Signal(bool(0)) if 1 in config.precisions else None,
     }
 
 
@@ -43,7 +44,7 @@ class Table:
 
     def __init__(self, dut, config, entries):
         self.dut, self.address = dut, 0
-        widths = (config.acc_bits, MULTIPLIER_BITS, SHIFTS_BITS)
+        widths = memory_bits(config)
         memories = [memory_words(entries, field, config) for field in range(3)]
         self.words = []
         for group in range(config.param_group_depth):
@@ -109,16 +110,23 @@ class Layer:
         }
         self.group_counts = [rows // self.per_group] * (self.tiles - 1) + [last_groups]
         self.bias_step = bias_step
+        self.sign = 1 in config.precisions and not raw and rng.random() < 0.6
+        if 1 in config.precisions:
+            self.settings["sign"] = self.sign
         # A small product and shift keep most results inside int8.
         self.scale = config.acc_bits - 8
 
     def entry(self, rng):
-        """(bias, multiplier, shift1, shift2) of one channel and its shift in the layer's rule."""
+        """(bias, multiplier word, shift1, shift2) of one channel; its shift in the layer's rule, its multiplier."""
+        bias, multiplier, k = rng.getrandbits(32), rng.randint(2**30, 2**31 - 1), self.config.hot_positions
+        while k and multiplier.bit_count() > k:
+            multiplier &= multiplier - 1
+        word = khot_word(multiplier, k) if k and not self.sign else multiplier & (1 << self.config.multiplier_bits) - 1
         if self.rule == "gemmlowp":
             exponent = -rng.randint(max(0, self.scale - 3), self.scale)
-            return rng.getrandbits(32), rng.randint(2**30, 2**31 - 1), 31, -exponent, exponent
+            return bias, word, 31, -exponent, exponent, multiplier
         shift = 31 + rng.randint(self.scale - 3, self.scale)
-        return rng.getrandbits(32), rng.randint(2**30, 2**31 - 1), shift, 0, shift
+        return bias, word, shift, 0, shift, multiplier
 
     def items(self, rng, entries):
         """(tiles to send, groups to expect)."""
@@ -146,7 +154,10 @@ class Layer:
         biased = fixedpoint.wrap(np.array(accs) + [self.bias_step * entry[0] for entry in chosen], self.config.acc_bits)
         if self.raw:
             return int(biased[0]) & 0xFFFFFFFF
-        multiplier, shift = np.array([entry[1] for entry in chosen]), np.array([entry[4] for entry in chosen])
+        if self.sign:
+            plus = [(value >= 0) != entry[1] % 2 for value, entry in zip(biased, chosen, strict=True)]
+            return sum((0x01 if up else 0xFF) << 8 * lane for lane, up in enumerate(plus))
+        multiplier, shift = np.array([entry[5] for entry in chosen]), np.array([entry[4] for entry in chosen])
         q = fixedpoint.requantize(biased, multiplier, shift, rule=self.rule, zero_point=self.zero_point, qmin=self.qmin,
                                   qmax=self.qmax)
         return sum((int(value) & 0xFF) << 8 * lane for lane, value in enumerate(q))
@@ -174,14 +185,17 @@ def drive(dut, rng, stalls, config, bias_step=1, layers=6):
 def case(engine_stalls=("none", "both", "bursts"), layers=6, **size):
     config = HardwareConfig(param_depth=1024, **size)
     name = f"requantize_r{config.rows}_l{config.req_lanes}_a{config.acc_bits}"
+    name += f"_k{config.hot_positions}" if config.hot_positions else ""
     return BlockCase(name, requantize, functools.partial(ports, config),
                      functools.partial(drive, config=config, layers=layers), params={"config": config},
                      stalls=engine_stalls,
                      vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS})
 
 
-CASES = [case(rows=8, lanes=8), case(rows=4, lanes=4, acc_bits=16)]
-OTHER_SIZES = [case(("both",), 3, rows=4, lanes=4, req_lanes=4), case(("both",), 3, rows=16, lanes=16, req_lanes=8)]
+CASES = [case(rows=8, lanes=8), case(rows=4, lanes=4, acc_bits=16),
+         case(("both",), rows=8, lanes=8, precisions=(8, 1), requantizer="khot2")]
+OTHER_SIZES = [case(("both",), 3, rows=4, lanes=4, req_lanes=4), case(("both",), 3, rows=16, lanes=16, req_lanes=8),
+               case(("both",), 3, rows=4, lanes=4, precisions=(8, 1), acc_bits=16, requantizer="pow2")]
 
 
 @across(CASES)

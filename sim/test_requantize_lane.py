@@ -1,5 +1,6 @@
 """One requantizer lane against accel.fixedpoint, and against plain big integers for shifts that no rule combines."""
 
+import functools
 import random
 
 import numpy as np
@@ -7,21 +8,22 @@ import pytest
 from myhdl import Signal, intbv
 
 from accel import fixedpoint
-from accel.rtl.requantize_lane import REQUANTIZE_LANE_LATENCY, SCALING_BITS, requantize_lane
+from accel.rtl.requantize_lane import MULTIPLIER_BITS, REQUANTIZE_LANE_LATENCY, SHIFTS_BITS, requantize_lane
+from accel.rtl.shift_multiplier import khot_word
 from sim.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 EDGE_MULTIPLIERS = (0, 1, 2, 2**17 - 1, 2**17, 2**30 - 1, 2**30, 2**31 - 1)
 
 
-def ports():
+def ports(k=0, sign=False):
     return {
         "clk": Signal(bool(0)),
         "a": Signal(intbv(0)[32:]),
-        "scaling": Signal(intbv(0)[SCALING_BITS:]),
+        "scaling": Signal(intbv(0)[(6 * k or MULTIPLIER_BITS) + SHIFTS_BITS:]),
         "round_away": Signal(bool(0)),
         "zero_point": Signal(intbv(0)[8:]), "qmin": Signal(intbv(0)[8:]), "qmax": Signal(intbv(0)[8:]),
-        "q": Signal(intbv(0)[8:]),
+        "q": Signal(intbv(0)[8:]), "sign": Signal(bool(0)) if sign else None,
     }
 
 
@@ -89,13 +91,17 @@ def sparse_case(rng):
     return a, 1 << rng.randint(0, 30), rng.choice((0, 0, rng.randint(0, 62))), rng.choice((0, 0, rng.randint(0, 31)))
 
 
-def random_case(rng):
-    """(a, multiplier, shift1, shift2)."""
-    return rng.choice((any_case, tie_case, near_tie_case, small_case, saturating_case, sparse_case))(rng)
+def random_case(rng, k):
+    """(a, multiplier, shift1, shift2); with k at most k one bits in the multiplier, the highest of them."""
+    a, m, *shifts = rng.choice((any_case, tie_case, near_tie_case, small_case, saturating_case, sparse_case))(rng)
+    while k and m.bit_count() > k:
+        m &= m - 1
+    return a, m, *shifts
 
 
-def drive(dut, rng, stalls, expect=expected_q, count=400):
+def drive(dut, rng, stalls, expect=expected_q, count=400, k=0):
     """One value a cycle; layer settings change between batches, as they do between layers."""
+    shift1_at, signs = 6 * k or MULTIPLIER_BITS, "sign" in dut.ports
     dut.step()
     for batch in range(8):
         away, zero_point, qmin, qmax = batch & 1, rng.randint(-40, 40), -128, 127
@@ -104,21 +110,31 @@ def drive(dut, rng, stalls, expect=expected_q, count=400):
             qmin, qmax = rng.choice(((zero_point, 127), tuple(sorted((rng.randint(-128, 127), 99)))))
         for name, value in (("round_away", away), ("zero_point", zero_point), ("qmin", qmin), ("qmax", qmax)):
             dut.poke(name, value & 0xFF)
-        cases = [random_case(rng) for _ in range(count)]
+        sign = signs and batch % 3 == 2
+        if signs:
+            dut.poke("sign", sign)
+        cases = [random_case(rng, k) for _ in range(count)]
         for cycle in range(len(cases) + REQUANTIZE_LANE_LATENCY):
             if cycle < len(cases):
                 a, m, shift1, shift2 = cases[cycle]
                 dut.poke("a", a & (2**32 - 1))
-                dut.poke("scaling", m | shift1 << 31 | shift2 << 37)
+                word = khot_word(m, k) if k and not sign else m & (1 << shift1_at) - 1
+                dut.poke("scaling", word | shift1 << shift1_at | shift2 << shift1_at + 6)
             if cycle >= REQUANTIZE_LANE_LATENCY:
                 a, m, shift1, shift2 = cases[cycle - REQUANTIZE_LANE_LATENCY]
                 want, got = expect(a, m, shift1, shift2, away, zero_point, qmin, qmax), wrap(dut.peek("q"), 8)
+                if sign:
+                    want = 1 if (a >= 0) != m % 2 else -1
                 assert got == want, (f"a={a} m={m} shift1={shift1} shift2={shift2} away={away} zero_point={zero_point} "
                                      f"qmin={qmin} qmax={qmax}: expected {want}, got {got}")
             dut.step()
 
 
-CASES = [BlockCase("requantize_lane", requantize_lane, ports, drive, stalls=("none",))]
+CASES = [BlockCase("requantize_lane", requantize_lane, ports, drive, stalls=("none",)),
+         BlockCase("requantize_lane_sign", requantize_lane, functools.partial(ports, sign=True), drive,
+                   stalls=("none",))]
+CASES += [BlockCase(f"requantize_lane_k{k}", requantize_lane, functools.partial(ports, k, sign=k == 2),
+                    functools.partial(drive, k=k, count=200), stalls=("none",)) for k in (1, 2, 3)]
 
 
 @across(CASES)

@@ -3,8 +3,7 @@
 import numpy as np
 
 from accel.descriptor import DESCRIPTOR_STRIDE
-from accel.rtl.param_table import SHIFT2_AT, SHIFTS_BITS, memory_words
-from accel.rtl.requantize_lane import MULTIPLIER_BITS
+from accel.rtl.param_table import SHIFT2_AT, memory_bits, memory_words
 
 
 def hex_lines(words, bits):
@@ -57,7 +56,7 @@ def param_images(program):
     entries = list(zip(program.bias.tolist(), program.multiplier.tolist(), (shifts & 63).tolist(),
                        (shifts >> SHIFT2_AT & 31).tolist(), strict=True))
     lanes = program.config.req_lanes
-    bits = (program.config.acc_bits, MULTIPLIER_BITS, SHIFTS_BITS)
+    bits = memory_bits(program.config)
     words = [memory_words(entries, number, program.config) for number in range(3)]
     return {f"param_{name}.mem": hex_lines(words[number], lanes * bits[number])
             for number, name in enumerate(("bias", "multiplier", "shifts"))}

@@ -49,7 +49,8 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     larger = [Signal(intbv(0)[8:]) for _ in range(config.req_lanes)]
     joined = ConcatSignal(*reversed(larger)) if len(larger) > 1 else larger[0]
 
-    maxima = ram(clk, valid_2, address_2, winner_2, None, address, stored, depth=config.pool_depth)
+    maxima = ram(clk, valid_2, address_2, winner_2, None, address, stored, depth=config.pool_depth,
+                 style=config.pool_style)
     byte_maxima = [_larger_byte(data_1(8 * i + 8, 8 * i), older(8 * i + 8, 8 * i), fresh_1, larger[i])
                    for i in range(config.req_lanes)]
 

@@ -4,7 +4,7 @@ from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, 
 
 from accel.rtl.delay import delay
 from accel.rtl.hierarchy import module
-from accel.rtl.requantize_lane import REQUANTIZE_LANE_LATENCY, SCALING_BITS, requantize_lane
+from accel.rtl.requantize_lane import REQUANTIZE_LANE_LATENCY, SHIFTS_BITS, requantize_lane
 
 PARAM_LATENCY = 1  # param_data follows param_addr by one cycle, see param_table
 PARAM_WAIT = PARAM_LATENCY + 1  # a register behind the table: some block memories leave no time for an adder
@@ -12,11 +12,6 @@ BIAS_LATENCY = 1
 REQUANTIZE_LAUNCH_LATENCY = PARAM_WAIT + BIAS_LATENCY + REQUANTIZE_LANE_LATENCY  # from launch to m_valid
 REQUANTIZE_LATENCY = 1 + REQUANTIZE_LAUNCH_LATENCY  # from the transfer of a tile to its first group
 RAW_BYTES = 4  # of one int32 accumulator
-
-
-def channel_param_bits(acc_bits):
-    """Bits of one channel's parameters: bias (acc_bits), multiplier, shift1, shift2, from bit 0 up."""
-    return acc_bits + SCALING_BITS
 
 
 @block
@@ -86,7 +81,7 @@ def bias_adder(clk, acc, param, a, scaling):
 @module
 def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_ok, param_addr, param_data,
                raw, round_away, zero_point, qmin, qmax, groups_minus1, last_groups_minus1, last_count, param_base,
-               m_data, m_count, m_valid, m_pixel_last, m_last, *, config):
+               m_data, m_count, m_valid, m_pixel_last, m_last, sign=None, *, config):
     """Turn tiles of accumulators into groups of int8 channels, or into int32 accumulators.
 
     s_data: rows accumulators of acc_bits, row 0 in the low bits; s_valid, s_ready. s_tile_last: last tile of the
@@ -94,20 +89,21 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
     group of the held one is launched, so s_ready follows launch_ok in the same cycle.
     launch_ok: a group may be launched in this cycle. What is launched comes out: m has no ready.
     param_addr, param_data: parameter table, PARAM_LATENCY (1). param_addr = param_base + number of the group within
-    its pixel. param_data: req_lanes times channel_param_bits, lane 0 low.
+    its pixel. param_data: for each of req_lanes channels bias, multiplier, shift1, shift2, from bit 0 up.
     Constant from a layer's first tile to its m_last: raw (int32 output, one channel a group, lane 0's parameters),
     round_away; zero_point, qmin, qmax (int8 as 8 bits); groups_minus1 and last_groups_minus1 (groups of a tile and
     of the last tile of a pixel, less one); last_count (valid bytes in the last group of a pixel; the others are
-    full: req_lanes, or 4 when raw); param_base.
+    full: req_lanes, or 4 when raw); param_base. sign: groups of 1-bit channels, the bytes +1 and -1; None in a build
+    without them.
     m_data: group_bytes bytes, byte 0 low, bytes behind a full group are 0; m_count: valid bytes; m_pixel_last,
     m_last: last group of the pixel, of the layer; m_valid.
-    config: rows, req_lanes, acc_bits, group_bytes, param_addr_bits.
+    config: rows, req_lanes, acc_bits, multiplier_bits, group_bytes, param_addr_bits.
     Latency REQUANTIZE_LATENCY (14) from the transfer of a tile to its first group, REQUANTIZE_LAUNCH_LATENCY (13)
     from a launch to m_valid. A group a cycle while launch_ok is high; nothing stalls behind the launch.
     """
     rows, lanes, acc_bits = config.rows, config.req_lanes, config.acc_bits
     row_bits, lane_bits = rows.bit_length() - 1, lanes.bit_length() - 1
-    param_bits = channel_param_bits(acc_bits)
+    param_bits = config.param_word_bits // lanes
     count_bits = config.group_count_bits
 
     tile = Signal(intbv(0)[rows * acc_bits:])
@@ -190,11 +186,11 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
 
     params = [param_late((lane + 1) * param_bits, lane * param_bits) for lane in range(lanes)]
     biased = [Signal(intbv(0)[32:]) for _ in range(lanes)]
-    scalings = [Signal(intbv(0)[SCALING_BITS:]) for _ in range(lanes)]
+    scalings = [Signal(intbv(0)[config.multiplier_bits + SHIFTS_BITS:]) for _ in range(lanes)]
     results = [Signal(intbv(0)[8:]) for _ in range(lanes)]
     adders = [bias_adder(clk, acc, param, a, scaling)
               for acc, param, a, scaling in zip(accs, params, biased, scalings, strict=True)]
-    lane_blocks = [requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q)
+    lane_blocks = [requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign)
                    for a, scaling, q in zip(biased, scalings, results, strict=True)]
     joined = ConcatSignal(*reversed(results)) if lanes > 1 else results[0]
 

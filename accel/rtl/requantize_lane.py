@@ -4,9 +4,10 @@ from myhdl import Signal, always, always_comb, concat, intbv
 
 from accel.rtl.delay import delay
 from accel.rtl.hierarchy import module
+from accel.rtl.shift_multiplier import shift_multiplier
 
 MULTIPLIER_BITS, SHIFT1_BITS, SHIFT2_BITS = 31, 6, 5
-SCALING_BITS = MULTIPLIER_BITS + SHIFT1_BITS + SHIFT2_BITS  # from bit 0 up
+SHIFTS_BITS = SHIFT1_BITS + SHIFT2_BITS
 WIDE_MULTIPLIER_LATENCY = 5
 FIRST_SHIFT_LATENCY = 2
 SECOND_SHIFT_LATENCY = 3
@@ -319,10 +320,13 @@ def second_shift(clk, value, shift, zero_point, qmin, qmax, q):
 
 
 @module
-def requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q):
-    """One channel: q = clamp(zero_point + R(a), qmin, qmax).
+def requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign=None):
+    """One channel: q = clamp(zero_point + R(a), qmin, qmax), or with sign the sign of a.
 
-    a: biased accumulator, 32 bits two's complement. scaling: multiplier m, shift1, shift2 from bit 0 up (SCALING_BITS).
+    a: biased accumulator, 32 bits two's complement. scaling: multiplier m, shift1, shift2 from bit 0 up. m has 31 bits,
+    or 6 bits for each of 1 to 3 positions of one bits: then shift_multiplier takes the place of wide_multiplier.
+    sign: None in a build without 1-bit outputs; constant like round_away; where it is set q is +1 for a >= 0, else -1,
+    the other way round where bit 0 of m is set.
     round_away, zero_point, qmin, qmax: of the layer, constant while a value of it is under way; int8 as 8 bits.
     q: int8 as 8 bits.
     R: p = a * m; t = p / 2^shift1 rounded half up, or half away from zero with round_away, saturated to int32; then
@@ -330,9 +334,9 @@ def requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q):
     Half away from zero is half up of p - 1 for p < 0; p - 1 is formed wherever a < 0, which is harmless for p = 0.
     Latency REQUANTIZE_LANE_LATENCY (10), a value a cycle, no stall.
     """
-    shift1_at = MULTIPLIER_BITS
+    shift1_at = len(scaling) - SHIFTS_BITS
     shift2_at = shift1_at + SHIFT1_BITS
-    multiplier = Signal(intbv(0)[MULTIPLIER_BITS:])
+    multiplier = Signal(intbv(0)[shift1_at:])
     shift1, shift1_late = [Signal(intbv(0)[SHIFT1_BITS:]) for _ in range(2)]
     shift2, shift2_early, shift2_late = [Signal(intbv(0)[SHIFT2_BITS:]) for _ in range(3)]
     product = Signal(intbv(0)[63:])
@@ -350,11 +354,31 @@ def requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q):
         product_less_one.next = round_away and a[31] and (shift1 != 0)
         value_less_one.next = shift2_early != 0
 
-    multiply = wide_multiplier(clk, a, multiplier, product_less_one, product)
+    multiplies = wide_multiplier if shift1_at == MULTIPLIER_BITS else shift_multiplier
+    multiply = multiplies(clk, a, multiplier, product_less_one, product)
     wait1 = delay(clk, shift1, shift1_late, cycles=WIDE_MULTIPLIER_LATENCY)
     round1 = first_shift(clk, product, shift1_late, value_less_one, value)
     wait2 = delay(clk, shift2, shift2_early, cycles=WIDE_MULTIPLIER_LATENCY)
     wait3 = delay(clk, shift2_early, shift2_late, cycles=FIRST_SHIFT_LATENCY)
-    round2 = second_shift(clk, value, shift2_late, zero_point, qmin, qmax, q)
+    scaled = q if sign is None else Signal(intbv(0)[8:])
+    round2 = second_shift(clk, value, shift2_late, zero_point, qmin, qmax, scaled)
+    if sign is None:
+        return unpack, choose, multiply, wait1, round1, wait2, wait3, round2
 
-    return unpack, choose, multiply, wait1, round1, wait2, wait3, round2
+    minus, minus_late = [Signal(bool(0)) for _ in range(2)]
+    wait_minus = delay(clk, minus, minus_late, cycles=REQUANTIZE_LANE_LATENCY)
+
+    @always_comb
+    def look():
+        minus.next = a[31] != scaling[0]
+
+    @always_comb
+    def present():
+        if not sign:
+            q.next = scaled
+        elif minus_late:
+            q.next = 0xFF
+        else:
+            q.next = 0x01
+
+    return unpack, choose, multiply, wait1, round1, wait2, wait3, round2, wait_minus, look, present
