@@ -39,11 +39,15 @@ SLICE = 10_000  # cycles, and beats of input for them
 
 
 class Bench:
-    """LeNet-5 at 8x8, and the programs that are spoilt on its hardware."""
+    """LeNet-5 at 8x8, and the programs that are spoilt on its hardware.
 
-    def __init__(self):
+    makers: functions that make a network of a random generator. options go to the configuration.
+    """
+
+    def __init__(self, makers=NETWORKS, **options):
+        self.makers = makers
         self.lenet = model_dir.load("lenet5-int8")
-        self.config = fit_config(self.lenet, HardwareConfig(rows=8, lanes=8))
+        self.config = fit_config(self.lenet, HardwareConfig(rows=8, lanes=8, **options))
         self.right = compile_graph(self.lenet, self.config)
         self.digits = reference.encode_input(self.lenet, load("digits")[0])
         self.logits = reference.run(self.lenet, self.digits)[self.lenet.layers[-1].name]
@@ -168,7 +172,7 @@ def check_garbage(bench, kind, numbers):
     codes = set()
     for number in numbers:
         rng = random.Random(number)
-        program = compile_graph(rng.choice(NETWORKS)(np.random.default_rng(number)), bench.config)
+        program = compile_graph(rng.choice(bench.makers)(np.random.default_rng(number)), bench.config)
         descriptors = program.descriptors.copy()
         count = len(program.layers)
         fields = [name for name in FIELDS if name not in ("magic", "op")]

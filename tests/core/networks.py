@@ -22,10 +22,14 @@ def requantize(rng, channels, rule, reduction, qmin=-128, qmax=127):
     return Requantize(rule, multiplier, shift, qmin, qmax)
 
 
+def spread_of(reduction, widths):
+    """Standard deviation of a sum of `reduction` products of weights and inputs of `widths` bits."""
+    return np.prod([max(2**bits / 3.5, 1) for bits in widths]) * np.sqrt(reduction)
+
+
 def narrow_requantize(rng, channels, rule, reduction, widths, output_bits):
     """As requantize, for weights and input of `widths` (weight bits, input bits) and narrow outputs."""
-    spread = np.prod([max(2**bits / 3.5, 1) for bits in widths])
-    real = rng.uniform(0.3, 3.0, channels) * 2**output_bits / 6 / (spread * np.sqrt(reduction))
+    real = rng.uniform(0.3, 3.0, channels) * 2**output_bits / 6 / spread_of(reduction, widths)
     exponent = np.floor(np.log2(real)).astype(np.int64) + 1
     multiplier = np.minimum(np.round(real / 2.0**exponent * 2**31).astype(np.int64), 2**31 - 1)
     low, high = qrange(output_bits)
@@ -36,8 +40,7 @@ def narrow_requantize(rng, channels, rule, reduction, widths, output_bits):
 def threshold(rng, channels, reduction, widths):
     """Batch norm and sign of random channels, gammas of both signs and zeros among them: gamma > 0 is a threshold,
     gamma < 0 an inverted one, gamma = 0 a constant."""
-    spread = np.prod([max(2**bits / 3.5, 1) for bits in widths]) * np.sqrt(reduction)
-    level = np.round(rng.normal(0, spread, channels)).astype(np.int64)
+    level = np.round(rng.normal(0, spread_of(reduction, widths), channels)).astype(np.int64)
     invert = rng.integers(0, 2, channels).astype(bool)
     constant = rng.integers(0, 4, channels) == 0
     level = np.where(constant, np.where(rng.integers(0, 2, channels), INT32_MIN, INT32_MAX + 1), level)
@@ -52,13 +55,14 @@ def conv(rng, name, input_name, source, out_channels, kernel, stride=(1, 1), pad
     width = (source.width + pads[2] + pads[3] - kw) // stride[1] + 1
     shape = (out_channels, kh, kw, source.channels)
     weights = random_weights(rng, shape, weight_bits)
-    bias = rng.integers(-3000, 3001, out_channels)
+    reduction, widths = kh * kw * source.channels, (weight_bits, source.bits)
+    reach = int(2 * spread_of(reduction, widths)) if spread else 3000
+    bias = rng.integers(-reach, reach + 1, out_channels)
     scale = rng.uniform(0.001, 0.1, out_channels)
     if raw:
         output = TensorType(height, width, out_channels, 32, 0.01, 0)
         return Conv2D(name, input_name, source, output, weights, weight_bits, scale, bias, stride, pads, None)
     output = tensor(rng, height, width, out_channels, output_bits)
-    reduction, widths = kh * kw * source.channels, (weight_bits, source.bits)
     if output_bits == 1:
         rule = threshold(rng, out_channels, reduction, widths)
     elif (source.bits, output_bits, spread) == (8, 8, False):
@@ -72,13 +76,14 @@ def dense(rng, name, input_name, source, out_channels, rule="half_up", raw=False
           spread=False):
     """A dense layer with random weights on the tensor type `source`."""
     weights = random_weights(rng, (out_channels, source.elements), weight_bits)
-    bias = rng.integers(-3000, 3001, out_channels)
+    widths = weight_bits, source.bits
+    reach = int(2 * spread_of(source.elements, widths)) if spread else 3000
+    bias = rng.integers(-reach, reach + 1, out_channels)
     scale = rng.uniform(0.001, 0.1, out_channels)
     if raw:
         output = TensorType(1, 1, out_channels, 32, 0.01, 0)
         return Dense(name, input_name, source, output, weights, weight_bits, scale, bias, None)
     output = tensor(rng, 1, 1, out_channels, output_bits)
-    widths = weight_bits, source.bits
     if output_bits == 1:
         rule = threshold(rng, out_channels, source.elements, widths)
     elif (source.bits, output_bits, spread) == (8, 8, False):
