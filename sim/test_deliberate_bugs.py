@@ -74,6 +74,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "none",
     ),
     "pool_l2": ("pool", "forward_2.next = valid_1 and (address_1 == address)", "forward_2.next = False", "none"),
+    "bit_packer_l2_p8421": ("bit_packer", "collected.next = merged", "collected.next = low", "none"),
     "packer_n4_g4": ("packer", "current and (stop > lanes)", "current and (stop >= lanes)", "none"),
     "param_table_l2_a32_m31": (
         "param_table",
@@ -81,6 +82,10 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "(field == FIELD_BIAS)",
         "none",
     ),
+    "mantissa_multiplier": ("mantissa_multiplier", "rest != 0", "rest > 1", "none"),
+    "quantize_lane": ("quantize_lane", "guard and (rest or normal[0])", "guard", "none"),
+    "code_packer_l2": ("code_packer", "elif first:", "elif last:", "none"),
+    "quantizer_l2": ("quantizer", "pipe[QUANTIZE_LANE_LATENCY - 1]\n", "pipe[0]\n", "none"),
 }
 NO_BLOCK = {"delay", "fields", "hierarchy"}
 WHOLE = {"top"}  # wiring only; sim/test_network.py runs whole networks on it

@@ -1,0 +1,60 @@
+"""The quantizer unit: a stream of float32 becomes a stream of packed integers."""
+
+from myhdl import ConcatSignal, Signal, always_comb, always_seq, concat, intbv
+
+from accel.rtl.code_packer import CODE_PACKER_LATENCY, code_packer
+from accel.rtl.fifo import FIFO_LATENCY, fifo
+from accel.rtl.hierarchy import module
+from accel.rtl.quantize_lane import NAN_LATENCY, QUANTIZE_LANE_LATENCY, quantize_lane
+
+QUANTIZER_LATENCY = QUANTIZE_LANE_LATENCY + CODE_PACKER_LATENCY + FIFO_LATENCY
+FIFO_DEPTH = 32
+# From a beat to its word in the FIFO's level and from there to s_ready; each of these beats may end a word.
+BEATS_IN_FLIGHT = QUANTIZE_LANE_LATENCY + CODE_PACKER_LATENCY + 2
+
+
+@module
+def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, nan_seen, s_data, s_valid, s_ready,
+              m_data, m_valid, m_ready, *, lanes):
+    """float32 stream -> packed INT8, INT4, INT2 or 1-bit stream, exact for every float32 (see quantize_lane).
+
+    inv_scale, zero_point, code: as at quantize_lane. beats_minus1: beats of a tensor less one. All constant while a
+    tensor is under way. clear_nan: a pulse clears nan_seen, which every NaN sets.
+    s_data, s_valid, s_ready: `lanes` floats a beat, the first lowest; every tensor starts on a beat.
+    m_data, m_valid, m_ready: words of the same width, little-endian, the first value lowest; every tensor starts with
+    a new word; its last word is filled up with 0 behind the last beat.
+    Latency QUANTIZER_LATENCY (14) from the beat that ends a word, a beat a cycle; stalls only where FIFO_DEPTH words
+    wait for m_ready. s_ready and m_valid are registers.
+    """
+    pipe = Signal(intbv(0)[QUANTIZE_LANE_LATENCY:])
+    lane_codes = [Signal(intbv(0)[8:]) for _ in range(lanes)]
+    nans = [Signal(bool(0)) for _ in range(lanes)]
+    word = Signal(intbv(0)[32 * lanes:])
+    level = Signal(intbv(0)[FIFO_DEPTH.bit_length():])
+    taken, codes_valid, word_valid, word_ready, ready, seen = [Signal(bool(0)) for _ in range(6)]
+    converters = [
+        quantize_lane(clk, s_data(32 * lane + 32, 32 * lane), inv_scale, zero_point, code, lane_codes[lane], nans[lane])
+        for lane in range(lanes)]
+    codes = ConcatSignal(*reversed(lane_codes)) if lanes > 1 else lane_codes[0]
+    any_nan = ConcatSignal(*nans) if lanes > 1 else nans[0]
+
+    @always_seq(clk.posedge, reset=rst)
+    def follow():
+        pipe.next = concat(pipe[QUANTIZE_LANE_LATENCY - 1:], taken)
+        ready.next = level <= FIFO_DEPTH - BEATS_IN_FLIGHT
+        if clear_nan:
+            seen.next = False
+        elif pipe[NAN_LATENCY - 1] and any_nan != 0:
+            seen.next = True
+
+    @always_comb
+    def present():
+        taken.next = s_valid and ready
+        codes_valid.next = pipe[QUANTIZE_LANE_LATENCY - 1]
+        s_ready.next = ready
+        nan_seen.next = seen
+
+    packing = code_packer(clk, rst, codes, codes_valid, code, beats_minus1, word, word_valid, lanes=lanes)
+    words = fifo(clk, rst, word, word_valid, word_ready, m_data, m_valid, m_ready, level, depth=FIFO_DEPTH)
+
+    return converters, follow, present, packing, words
