@@ -1,11 +1,13 @@
 """Run a network on an engine and compare every integer with the reference."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from accel import reference
+from accel.compile import fit_config
+from accel.config import DEPTH_LIMITS
 from sim.accelerator import open_accelerator
 from sim.bench import WAVES
 
@@ -58,6 +60,12 @@ class NetworkRun:
     @property
     def cycles_per_image(self):
         return max(self.cycles) if self.cycles else None
+
+
+def shared_config(graphs, config):
+    """`config` with memories that hold any of the networks, one at a time: one hardware for all of them."""
+    fitted = [fit_config(graph, config) for graph in graphs]
+    return replace(config, **{depth: max(getattr(one, depth) for one in fitted) for depth in DEPTH_LIMITS})
 
 
 def run_reference(graph, q):
