@@ -4,25 +4,39 @@ import numpy as np
 
 from accel.descriptor import DESCRIPTOR_STRIDE, FIELDS, pack_descriptor
 from accel.errors import FitError
+from accel.fixedpoint import pack
 
 _NO_POOL = dict.fromkeys(("pool_kh_minus1", "pool_kw_minus1", "pool_pad_top", "pool_pad_left",
                           "pool_oh_minus1", "pool_ow_minus1"), 0)
 
 
-def descriptor_values(stage, walk, params, placement, in_words, *, first, last):
+def pad_byte(tensor):
+    """A byte of padding: the padding element in every element that a byte holds."""
+    return int(pack([tensor.padding] * (8 // tensor.bits), tensor.bits)[0])
+
+
+def _limits(layer):
+    """(zero point, qmin, qmax) of what the requantizer puts out."""
+    rule = layer.requantize
+    if rule is None:
+        return 0, 0, 0
+    return layer.output.zero_point, *((-1, 1) if layer.output.bits == 1 else (rule.qmin, rule.qmax))
+
+
+def descriptor_values(stage, walk, params, placement, in_words, config, *, first, last):
     """{field: value} of one stage, magic left out."""
     layer = stage.layer
-    rule = layer.requantize
-    zero_point, qmin, qmax = (0, 0, 0) if rule is None else (layer.output.zero_point, rule.qmin, rule.qmax)
+    zero_point, qmin, qmax = _limits(layer)
+    tail = walk.tail_bytes(config) - 1 if 1 in config.precisions else 0  # only those builds mask
     values = {
         "op": walk.op,
         "from_stream": int(first),
         "to_stream": int(last),
-        "raw": int(rule is None),
+        "raw": int(layer.requantize is None),
         "round_away": int(params.round_away),
         "pool_enable": int(stage.pool is not None),
         "last_count": params.last_count,
-        "pad_value": layer.input.zero_point,
+        "pad_value": pad_byte(layer.input),
         "in_base": placement.in_base,
         "in_words": in_words,
         "oh_minus1": walk.rows - 1,
@@ -38,8 +52,9 @@ def descriptor_values(stage, walk, params, placement, in_words, *, first, last):
         "qmin": qmin,
         "qmax": qmax,
         "out_base": placement.out_base,
-    } | dict.fromkeys(("compute_code", "weight_code", "input_code", "output_code", "tail_bytes_minus1"), 0)
-    return values | walk.fields | _pool_values(stage.pool)
+        "tail_bytes_minus1": tail,
+    }
+    return values | walk.precision.codes | walk.fields | _pool_values(stage.pool)
 
 
 def _pool_values(pool):

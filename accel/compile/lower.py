@@ -13,6 +13,7 @@ from accel.compile.parameters import Parameters, parameters
 from accel.compile.place import LARGEST, Needs, check_fit, fitted, place, smallest_depth
 from accel.compile.prepare import prepare
 from accel.compile.program import LayerPlan, Program
+from accel.compile.storage import weight_memory
 from accel.compile.walks import Walk, walks
 from accel.errors import FitError
 
@@ -124,7 +125,7 @@ def _assemble(graph, lowered, config):
         first, last = index == 0, index == len(lowered) - 1
         stage, walk = item.stage, item.walk
         in_words = words(stage.layer.input, config)
-        values = descriptor_values(stage, walk, item.params, where, in_words, first=first, last=last)
+        values = descriptor_values(stage, walk, item.params, where, in_words, config, first=first, last=last)
         descriptors.append(emit(stage, values, config))
         plans.append(LayerPlan(
             name=stage.name, output_name=stage.output_name, op=stage.layer.op, walk=walk.kind,
@@ -134,7 +135,8 @@ def _assemble(graph, lowered, config):
             in_base=where.in_base, in_words=in_words,
             out_base=where.out_base, out_words=words(stage.output, config),
             line_words=walk.line_words, pool_entries=item.needs.pool,
-            input=stage.layer.input, output=stage.output))
+            input=stage.layer.input, output=stage.output, precision=walk.precision,
+            weight_memory=weight_memory(stage.layer, walk, config)))
     columns = [np.concatenate([getattr(item.params, name) for item in lowered])
                for name in ("bias", "multiplier", "shifts")]
     return Program(

@@ -2,18 +2,27 @@
 
 import numpy as np
 
+from accel import fixedpoint
+
 
 def pack_weights(walk, config):
-    """uint8 [words, rows, lanes]: rotation, tile, kernel row, word; zeros fill the last word and the last
-    tile.
+    """uint8 [words, rows, lanes]: rotation, tile, kernel row, array word; narrow weights share the words' bytes.
 
-    The zeros silence the bytes that a fetched word holds beyond the window and the rows beyond the last
+    A byte (row, lane) of a bank word holds its array words one above the other, each with the channels of that lane,
+    the lower channel in the lower bits. Zeros (+1 for 1-bit weights) fill the last word of a kernel row, the last tile
+    and the last bank word: they silence what a fetched word holds beyond the window and the rows beyond the last
     channel.
     """
-    weights = walk.weight_bytes()
+    weights, precision = walk.weight_values(), walk.precision
     rotations, channels, kernel_rows, size = weights.shape
-    padded = np.zeros((rotations, walk.tiles * config.rows, kernel_rows, walk.kernel_words * config.lanes),
-                      dtype=np.uint8)
-    padded[:, :channels, :, :size] = weights.astype(np.uint8)
-    words = padded.reshape(rotations, walk.tiles, config.rows, kernel_rows, walk.kernel_words, config.lanes)
-    return words.transpose(0, 1, 3, 4, 2, 5).reshape(-1, config.rows, config.lanes)
+    per_lane, parts = precision.channels_per_byte, precision.array_words
+    padded = np.full((rotations, walk.tiles * config.rows, kernel_rows, walk.kernel_words * config.lanes * per_lane),
+                     precision.pad_weight, dtype=np.int64)
+    padded[:, :channels, :, :size] = weights
+    words = padded.reshape(rotations, walk.tiles, config.rows, kernel_rows, walk.kernel_words, config.lanes, per_lane)
+    words = words.transpose(0, 1, 3, 4, 2, 5, 6).reshape(-1, config.rows, config.lanes, per_lane)
+    whole = np.full((walk.weight_words * parts, *words.shape[1:]), precision.pad_weight, dtype=np.int64)
+    whole[:len(words)] = words
+    whole = whole.reshape(-1, parts, config.rows, config.lanes, per_lane).transpose(0, 2, 3, 1, 4)
+    whole = whole.reshape(-1, config.rows, config.lanes, parts * per_lane)
+    return fixedpoint.pack(whole, precision.weight_bits)[..., 0]

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from accel import reference
-from accel.errors import RangeError
+from accel.errors import FitError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, wrap
+from accel.ir import Requantize, Threshold
 from accel.rtl.mac_array import word_offset
+from accel.rtl.shift_multiplier import khot_positions, khot_word
 
 SHIFT2_LOW = 8  # position of the second shift in an entry's shifts word
 
@@ -33,6 +35,8 @@ class Parameters:
 def fold_bias(layer, walk, config):
     """The bias that the hardware adds: bias - zero point * sum of weights - offset of the array, modulo 2^32.
 
+    The 1-bit mode counts equal bits twice: the products' number is taken off. A threshold, clamped just outside the
+    range that the accumulator can reach, is taken off too: the sign then says whether it was reached.
     Raises RangeError unless the final accumulator fits the accumulators of `config` and the folded bias fits
     int32.
     """
@@ -52,7 +56,24 @@ def fold_bias(layer, walk, config):
         raise RangeError(f"{layer.name}: the bias of channel {channel} becomes {int(folded[channel])} with "
                          "the zero "
                          "point folded in, outside int32; use a smaller bias or smaller weights")
-    return wrap(folded - walk.tile_words * word_offset(config), 32)
+    if isinstance(layer.requantize, Threshold):
+        folded = folded - _clamped_threshold(layer, low, high, limit)
+    compute_bits = walk.precision.compute_bits
+    if compute_bits == 1:
+        folded = folded - layer.weights[0].size
+    return wrap(folded - walk.tile_words * word_offset(config, compute_bits), 32)
+
+
+def _clamped_threshold(layer, low, high, limit):
+    """The thresholds, at most one beyond the accumulator's range; RangeError where the difference would overflow."""
+    level = np.clip(layer.requantize.threshold, low, high + 1)
+    bad = np.flatnonzero((low - level < -limit) | (high - level >= limit))
+    if bad.size:
+        channel = int(bad[0])
+        raise RangeError(f"{layer.name}: channel {channel} compares accumulators of {int(low[channel])}.."
+                         f"{int(high[channel])} with {int(level[channel])}, a difference beyond {limit}; use fewer "
+                         "inputs or smaller weights")
+    return level
 
 
 def split_shift(requantize):
@@ -69,12 +90,7 @@ def parameters(stage, walk, config):
     channels, lanes = layer.output.channels, config.req_lanes
     bias = fold_bias(layer, walk, config)
     raw = layer.requantize is None
-    if raw:
-        away, multiplier = False, np.zeros(channels, dtype=np.int64)
-        shifts = np.zeros(channels, dtype=np.int64)
-    else:
-        away, shift1, shift2 = split_shift(layer.requantize)
-        multiplier, shifts = layer.requantize.multiplier, shift1 | shift2 << SHIFT2_LOW
+    away, multiplier, shifts = _scaling(layer, config)
     per_group = 1 if raw else lanes
     groups = config.rows // per_group
     last_channels = channels - (walk.tiles - 1) * config.rows
@@ -83,6 +99,29 @@ def parameters(stage, walk, config):
     entries = [_spread(values, total, per_group, lanes) for values in (bias, multiplier, shifts)]
     last_count = 4 if raw else last_channels - (last_groups - 1) * per_group
     return Parameters(*entries, groups, last_groups, last_count, bool(away), total)
+
+
+def _scaling(layer, config):
+    """(round away, multiplier words, shifts words) of the parameter entries; bit 0 of a threshold's word inverts."""
+    rule = layer.requantize
+    if isinstance(rule, Requantize):
+        away, shift1, shift2 = split_shift(rule)
+        return away, _multiplier_words(layer, config), shift1 | shift2 << SHIFT2_LOW
+    nothing = np.zeros(layer.output.channels, dtype=np.int64)
+    return False, nothing if rule is None else rule.invert.astype(np.int64), nothing
+
+
+def _multiplier_words(layer, config):
+    """The multipliers, or their one bits on a build without multipliers behind the array."""
+    multipliers, most = layer.requantize.multiplier, config.hot_positions
+    if not most:
+        return multipliers
+    for channel, multiplier in enumerate(multipliers.tolist()):
+        if khot_positions(multiplier, most) is None:
+            raise FitError(f"{layer.name}: the multiplier {multiplier} of channel {channel} has "
+                           f"{multiplier.bit_count()} one bits but requantizer={config.requantizer} takes {most}; "
+                           "export the model with such multipliers or build with requantizer=full")
+    return np.array([khot_word(multiplier, most) for multiplier in multipliers.tolist()], dtype=np.int64)
 
 
 def _spread(values, groups, per_group, lanes):

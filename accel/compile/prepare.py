@@ -7,18 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from accel.errors import UnsupportedError
-from accel.ir import INPUT_NAME, Conv2D, Requantize
-
-
-def check_supported(graph):
-    """Raise UnsupportedError, naming the layer and the way out, for what this hardware cannot run."""
-    tensors = [(INPUT_NAME, graph.input), *((layer.name, layer.output) for layer in graph.layers)]
-    for name, tensor in tensors:
-        if tensor.bits not in (8, 32):
-            raise UnsupportedError(f"{name}: {tensor.bits}-bit activations are not supported by this "
-                                   "hardware; "
-                                   "export the model with 8-bit activations")
+from accel.ir import INPUT_NAME, Conv2D, Requantize, Threshold
 
 
 def drop_trivial_pools(graph):
@@ -59,12 +48,16 @@ def _free_name(name, used):
 
 
 def _identity(name, input_name, tensor):
-    """y = zero point + ((x - zero point) * 1 * 2^30 + 2^29) >> 30 = x."""
+    """y = zero point + ((x - zero point) * 1 * 2^30 + 2^29) >> 30 = x; signs are compared with 0."""
     channels = tensor.channels
     weights = np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
-    rule = Requantize("half_up", np.full(channels, 2**30), np.full(channels, 30), *tensor.qrange)
     bias = np.zeros(channels, dtype=np.int64)
-    return Conv2D(name, input_name, tensor, tensor, weights, 8, np.ones(channels), bias, (1, 1),
+    if tensor.bits == 1:
+        rule = Threshold(bias, bias)
+    else:
+        rule = Requantize("half_up", np.full(channels, 2**30), np.full(channels, 30), *tensor.qrange)
+    weight_bits = 8 if tensor.bits == 8 else 2  # 0 and 1; a narrow tensor is not widened more than needed
+    return Conv2D(name, input_name, tensor, tensor, weights, weight_bits, np.ones(channels), bias, (1, 1),
                   (0, 0, 0, 0), rule)
 
 
@@ -81,5 +74,4 @@ def stream_dense(graph):
 
 def prepare(graph):
     """All passes of this file, in order."""
-    check_supported(graph)
     return insert_identities(stream_dense(drop_trivial_pools(graph)))

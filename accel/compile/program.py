@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from accel.compile.cost import image_cycles
+from accel.compile.precision import Precision
+from accel.compile.storage import WeightMemory, weight_writes
 from accel.config import HardwareConfig
 from accel.descriptor import (
     DESCRIPTOR_STRIDE,
     REGION_DESCRIPTORS,
     REGION_PARAMETERS,
     REGION_SHIFT,
-    REGION_WEIGHTS,
     host_address,
     pack_descriptor,
     unpack_descriptor,
@@ -27,7 +28,8 @@ class LayerPlan:
     name: the layer with the weights; output_name: the graph layer whose output comes out (a fused pool's
     name).
     walk: rows, strip, flat or dense (accel/compile/walks.py). predicted_cycles: from start to start of the
-    next layer.
+    next layer. precision: the widths, and a note where the layer runs wider than its own. weight_memory: bytes of the
+    weights.
     """
 
     name: str
@@ -48,6 +50,13 @@ class LayerPlan:
     pool_entries: int
     input: TensorType
     output: TensorType
+    precision: Precision
+    weight_memory: WeightMemory
+
+    @property
+    def macs_per_lane(self):
+        """Multiply-accumulates of one row and lane in a cycle of this layer."""
+        return self.precision.channels_per_byte
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +64,8 @@ class Program:
     """Everything that a host loads, and the encoding of inputs and outputs.
 
     descriptors: uint32 [layers, DESCRIPTOR_STRIDE], unused words 0. weights: uint8 [words, rows, lanes].
-    bias: int32, multiplier: uint32, shifts: uint32, one per entry of the parameter table.
+    bias: int32, multiplier: uint32, shifts: uint32, one per entry of the parameter table; multiplier as the word that
+    is written, which holds bit positions on a build without multipliers and the inversion of a 1-bit output.
     """
 
     config: HardwareConfig
@@ -95,8 +105,9 @@ class Program:
 
     @property
     def utilization(self):
-        """Share of the array's multiply-accumulates that one image uses while it runs."""
-        return self.mac_count / (self.predicted_cycles * self.config.rows * self.config.lanes)
+        """Share of the array's multiply-accumulates that one image uses while it runs; narrow layers have more."""
+        lane_cycles = sum(layer.mac_count / layer.macs_per_lane for layer in self.layers)
+        return lane_cycles / (self.predicted_cycles * self.config.rows * self.config.lanes)
 
     @property
     def input_beats(self):
@@ -109,7 +120,10 @@ class Program:
         return self.layers[-1].out_words
 
     def host_writes(self):
-        """[(address, data)] that load the program through the host port: descriptors, parameters, weights."""
+        """[(address, data)] that load the program through the host port: descriptors, parameters, weights.
+
+        Layers of 6-bit weights go packed, three words for four, where the build unpacks them.
+        """
         writes = []
         for layer, words in enumerate(self.descriptors.tolist()):
             base = host_address(REGION_DESCRIPTORS, layer * DESCRIPTOR_STRIDE)
@@ -122,28 +136,25 @@ class Program:
         if words.size > 1 << REGION_SHIFT:
             raise FitError(f"{self.graph_name}: {words.size} weight words of 32 bits exceed the host port's "
                            f"{1 << REGION_SHIFT}; preset the weights from memory images")
-        base = host_address(REGION_WEIGHTS, 0)
-        writes += [(base + index, data) for index, data in enumerate(words.tolist())]
-        return writes
+        return writes + weight_writes(self.weights, self.layers)
 
     def encode_input(self, q):
         """One image of integers [H, W, C] -> bytes of whole beats."""
-        q = np.asarray(q)
+        q, tensor = np.asarray(q), self.input
         if q.shape != self.input.shape:
             raise ModelError(f"{self.graph_name}: input must have shape {self.input.shape}, not {q.shape}")
-        low, high = self.input.qrange
-        if q.dtype.kind not in "iu" or q.min() < low or q.max() > high:
-            raise RangeError(f"{self.graph_name}: input must be integers in {low}..{high}")
-        data = q.astype(np.int8).tobytes()
-        return data.ljust(self.input_beats * self.config.lanes, b"\0")
+        if q.dtype.kind not in "iu" or not tensor.holds(q):
+            low, high = tensor.qrange
+            allowed = "-1 and +1" if tensor.bits == 1 else f"integers in {low}..{high}"
+            raise RangeError(f"{self.graph_name}: input must be {allowed}")
+        return tensor.to_bytes(q).ljust(self.input_beats * self.config.lanes, b"\0")
 
     def decode_output(self, data):
         """Bytes of the output stream -> int64 [H, W, C]; bytes behind the last element are ignored."""
-        kind = "<i4" if self.output.bits == 32 else "<i1"
         size = self.output.stream_bytes
         if len(data) < size:
             raise ModelError(f"{self.graph_name}: output has {len(data)} bytes, {size} are needed")
-        return np.frombuffer(bytes(data[:size]), dtype=kind).astype(np.int64).reshape(self.output.shape)
+        return self.output.from_bytes(bytes(data[:size]))
 
     def truncated(self, count):
         """The first `count` layers as a program that puts out the last one's result, to compare layers."""

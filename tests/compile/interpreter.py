@@ -17,6 +17,7 @@ from accel.descriptor import (
     REGION_PARAMETERS,
     REGION_SHIFT,
     REGION_WEIGHTS,
+    REGION_WEIGHTS6,
     unpack_descriptor,
 )
 from accel.rtl.mac_array import word_offset
@@ -36,6 +37,26 @@ def signed(value, bits):
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
+def elements(data, bits):
+    """Bytes -> the two's complement elements of `bits` bits in them, lowest first; one bit is -1 or +1."""
+    fields = [(data.astype(np.int64) >> at) & (2**bits - 1) for at in range(0, 8, bits)]
+    codes = np.stack(fields, axis=-1).reshape(*data.shape[:-1], -1)
+    return 2 * codes - 1 if bits == 1 else codes - (codes >> (bits - 1) << bits)
+
+
+def packed(values, bits):
+    """The inverse of elements, for one pixel; 0 bits fill up the last byte."""
+    whole = 0
+    for position, value in enumerate(values):
+        code = int(value > 0) if bits == 1 else int(value) & (2**bits - 1)
+        whole |= code << position * bits
+    return whole.to_bytes(-(-len(values) * bits // 8), "little")
+
+
+def width(f, name):
+    return 8 >> f[f"{name}_code"]
+
+
 def half_away_shift(value, shift):
     if shift == 0:
         return value
@@ -51,6 +72,7 @@ class Memories:
         self.descriptors = np.zeros((config.max_layers, DESCRIPTOR_STRIDE), dtype=np.uint64)
         self.params = np.zeros((config.param_depth, 4), dtype=np.int64)
         self.weights = np.zeros((config.weight_depth, config.rows, config.lanes), dtype=np.uint8)
+        self.sixes = {}  # words of a group of 16 packed weights
         for address, data in program.host_writes():
             require(0 <= data < 2**32, f"host data {data}")
             self._write(address >> REGION_SHIFT, address & ((1 << REGION_SHIFT) - 1), data)
@@ -60,13 +82,26 @@ class Memories:
             self.descriptors[offset // DESCRIPTOR_STRIDE, offset % DESCRIPTOR_STRIDE] = data
         elif region == REGION_PARAMETERS:
             self.params[offset // 4, offset % 4] = data
+        elif region == REGION_WEIGHTS6:
+            require(6 in self.config.precisions, "packed weights without an unpacker")
+            group, part = divmod(offset, 4)
+            require(part < 3, "the fourth word of a group")
+            words = self.sixes.setdefault(group, {})
+            words[part] = data
+            if len(words) == 3:
+                whole = sum(words[j] << 32 * j for j in range(3))
+                values = [signed(whole >> 6 * i, 6) & 0xFF for i in range(16)]
+                for i in range(4):
+                    self._weights(4 * group + i, bytes(values[4 * i:4 * i + 4]))
         else:
             require(region == REGION_WEIGHTS, f"host region {region}")
-            quarters = self.config.lanes // 4
-            word, rest = divmod(offset, self.config.rows * quarters)
-            row, quarter = divmod(rest, quarters)
-            four = np.frombuffer(data.to_bytes(4, "little"), dtype=np.uint8)
-            self.weights[word, row, 4 * quarter:4 * quarter + 4] = four
+            self._weights(offset, data.to_bytes(4, "little"))
+
+    def _weights(self, offset, four):
+        quarters = self.config.lanes // 4
+        word, rest = divmod(offset, self.config.rows * quarters)
+        row, quarter = divmod(rest, quarters)
+        self.weights[word, row, 4 * quarter:4 * quarter + 4] = np.frombuffer(four, dtype=np.uint8)
 
 
 @dataclass
@@ -103,6 +138,9 @@ class Interpreter:
             for name, field in FIELDS.items():
                 require(fields[name] <= field.limit(self.config), f"layer {layer}: {name}")
             require(fields["magic"] == 0xB1, "magic")
+            require(all(width(fields, name) in self.config.modes for name in ("compute", "weight", "input", "output")),
+                    "a width that the build lacks")
+            require(min(fields["weight_code"], fields["input_code"]) >= fields["compute_code"], "computes too narrow")
             if fields["from_stream"]:
                 size = fields["in_words"] * self.config.lanes
                 require(len(stream) >= size, "input stream is too short")
@@ -128,30 +166,60 @@ class Interpreter:
     def _layer(self, f, source):
         acc = self._dense(f, source) if f["op"] == OP_DENSE else self._conv(f, source)
         pixels = [self._requantize(f, pixel) for pixel in acc]
-        return self._pool(f, pixels) if f["pool_enable"] else b"".join(pixels)
+        if f["raw"]:
+            require(not f["pool_enable"] and f["last_count"] == 4, "raw accumulators are not pooled")
+            return np.array(pixels, dtype="<i4").tobytes()
+        if f["pool_enable"]:
+            pixels = self._pool(f, pixels)
+        return b"".join(packed(pixel, width(f, "output")) for pixel in pixels)
 
     def _tile(self, f, weight_row, operands):
-        """Accumulators of every tile of one pixel; operands(kh, k) gives `lanes` bytes."""
-        config, tiles = self.config, []
+        """Accumulators of every tile of one pixel; operands(kh, k) gives a word's source bytes."""
+        config, tiles, compute = self.config, [], width(f, "compute")
+        parts = 2 ** (f["weight_code"] - f["compute_code"])
+        count = 8 // compute  # channels of a lane
         for tile in range(f["tiles_minus1"] + 1):
             acc = np.zeros(config.rows, dtype=np.int64)
             for kh in range(f["kh_minus1"] + 1):
                 for k in range(f["kwords_minus1"] + 1):
-                    index = (f["weight_base"] + weight_row
-                             + (tile * (f["kh_minus1"] + 1) + kh) * (f["kwords_minus1"] + 1) + k)
-                    weights = self.memories.weights[index].view(np.int8).astype(np.int64)
-                    acc += weights @ operands(kh, k).view(np.int8).astype(np.int64) + word_offset(config)
+                    index = weight_row + (tile * (f["kh_minus1"] + 1) + kh) * (f["kwords_minus1"] + 1) + k
+                    stored = self.memories.weights[f["weight_base"] + index // parts][..., None]
+                    part = index % parts
+                    weights = elements(stored, width(f, "weight"))[..., part * count:(part + 1) * count]
+                    x = self._masked(f, operands(kh, k).copy(), k)
+                    weights = weights.reshape(config.rows, -1)
+                    if compute == 1:
+                        acc += 2 * (weights == x).sum(axis=1)
+                    else:
+                        acc += weights @ x + word_offset(config, compute)
             tiles.append(acc)
         return tiles
 
+    def _masked(self, f, source, k):
+        """Elements of an operand word: what lies behind a kernel row counts nothing on builds with 1-bit weights."""
+        masks = 1 in self.config.precisions and k == f["kwords_minus1"]
+        kept = f["tail_bytes_minus1"] + 1 if masks else len(source)
+        if width(f, "compute") == 1:
+            source[kept:] = 0
+            return elements(source, 1)
+        values = elements(source, width(f, "input"))
+        values[kept * 8 // width(f, "input"):] = 0
+        return values
+
+    def _source_bytes(self, f):
+        """Source bytes of one array word."""
+        size = self.config.lanes >> (f["input_code"] - f["compute_code"])
+        require(size > 0, "the input's elements are wider than the array when unpacked")
+        return size
+
     def _dense(self, f, source):
         require(not f["from_stream"], "dense from the stream")
-        lanes = self.config.lanes
-        start = f["in_base"] * lanes
+        size = self._source_bytes(f)
+        start = f["in_base"] * self.config.lanes
 
         def operands(kh, k):
-            word = self.act[start + k * lanes:start + (k + 1) * lanes]
-            require(len(word) == lanes, "dense input leaves the activation memory")
+            word = self.act[start + k * size:start + (k + 1) * size]
+            require(len(word) == size, "dense input leaves the activation memory")
             return word
 
         return [self._tile(f, 0, operands)]
@@ -204,7 +272,7 @@ class Interpreter:
 
     def _window(self, f, ring):
         """Yields the tiles of each pixel, None while it waits for rows."""
-        lanes, size = self.config.lanes, len(ring.line)
+        lanes, size, source_bytes = self.config.lanes, len(ring.line), self._source_bytes(f)
         line = weight_row = 0
         for oy in range(f["oh_minus1"] + 1):
             while ring.rows_filled < oy * f["row_step"] + f["need_rows"]:
@@ -212,8 +280,8 @@ class Interpreter:
             for ox in range(f["ow_minus1"] + 1):
                 def operands(kh, k, line=line, ox=ox):
                     word = (line + kh * f["line_kh_step"]) % f["line_ring_words"]
-                    start = word * lanes + ox * f["pixel_step"] + k * lanes
-                    return ring.line[np.arange(start, start + lanes) % size]
+                    start = word * lanes + ox * f["pixel_step"] + k * source_bytes
+                    return ring.line[np.arange(start, start + source_bytes) % size]
 
                 yield self._tile(f, weight_row, operands)
             line = (line + f["line_row_step"]) % f["line_ring_words"]
@@ -221,7 +289,7 @@ class Interpreter:
             ring.rows_released += f["row_step"]
 
     def _requantize(self, f, tiles):
-        """Bytes of one pixel."""
+        """Channels of one pixel."""
         config, data, group = self.config, [], f["param_base"]
         per_group = 1 if f["raw"] else config.req_lanes
         for index, acc in enumerate(tiles):
@@ -231,33 +299,36 @@ class Interpreter:
                 rows = acc[number * per_group:(number + 1) * per_group]
                 lanes = [self._lane(f, int(value), self.memories.params[group * config.req_lanes + lane])
                          for lane, value in enumerate(rows)]
-                group_bytes = b"".join(lanes)
-                last = is_last and number == groups - 1
-                data.append(group_bytes[:f["last_count"]] if last else group_bytes)
+                last = is_last and number == groups - 1 and not f["raw"]
+                data += lanes[:f["last_count"]] if last else lanes
                 group += 1
-        return b"".join(data)
+        return data
 
     def _lane(self, f, acc, entry):
         bias, multiplier, shifts = (int(value) for value in entry[:3])
         value = signed(signed(acc + bias, self.config.acc_bits), 32)
         if f["raw"]:
-            return (value & 0xFFFFFFFF).to_bytes(4, "little")
+            return value
+        if width(f, "output") == 1:
+            return 1 if (value >= 0) != bool(multiplier & 1) else -1
         shift1, shift2 = shifts & 63, (shifts >> 8) & 31
+        if self.config.hot_positions:
+            fields = [multiplier >> 6 * i & 63 for i in range(self.config.hot_positions)]
+            multiplier = sum(1 << (field & 31) for field in fields if field & 32)
         product = value * multiplier
         if shift1:
             half = 1 << (shift1 - 1)
             product = (product + half - (1 if f["round_away"] and product < 0 else 0)) >> shift1
         product = min(max(product, -(2**31)), 2**31 - 1)
         result = half_away_shift(product, shift2) + signed(f["zero_point"], 8)
-        result = min(max(result, signed(f["qmin"], 8)), signed(f["qmax"], 8))
-        return bytes([result & 0xFF])
+        return min(max(result, signed(f["qmin"], 8)), signed(f["qmax"], 8))
 
     def _pool(self, f, pixels):
         rows, columns = f["oh_minus1"] + 1, f["ow_minus1"] + 1
-        grid = np.array([np.frombuffer(pixel, dtype=np.int8) for pixel in pixels]).reshape(rows, columns, -1)
+        grid = np.array(pixels).reshape(rows, columns, -1)
         kernel_rows, kernel_columns = f["pool_kh_minus1"] + 1, f["pool_kw_minus1"] + 1
         out_rows, out_columns = f["pool_oh_minus1"] + 1, f["pool_ow_minus1"] + 1
-        pooled = np.full((out_rows, out_columns, grid.shape[2]), signed(f["qmin"], 8), dtype=np.int8)
+        pooled = np.full((out_rows, out_columns, grid.shape[2]), signed(f["qmin"], 8))
         seen = np.zeros((out_rows, out_columns), dtype=bool)
         for y in range(rows):
             for x in range(columns):
@@ -268,4 +339,4 @@ class Interpreter:
         require(seen.all(), "a pooling window that no pixel reaches")
         groups = f["tiles_minus1"] * (f["groups_minus1"] + 1) + f["last_groups_minus1"] + 1
         require(out_columns * groups <= self.config.pool_depth, "pooling memory is too small")
-        return pooled.tobytes()
+        return pooled.reshape(-1, grid.shape[2]).tolist()

@@ -120,10 +120,15 @@ REFUSED = {
     "change the pool and train the model again": overlapping_pool,
     "pool: a max pool of height 20 is not supported, at most 16": tall_pool,
     "pool: a max pool of width 17 is not supported, at most 16": far_padded_pool,
-    "input: 4-bit activations are not supported by this hardware": narrow_input,
     "conv: pads (3, 0, 0, 0) of kernel (3, 3) make windows that hold no input row":
         lambda: chain(conv(pads=(3, 0, 0, 0))),
 }
+
+
+def test_an_absent_mode_is_refused_with_the_option():
+    with pytest.raises(FitError, match="conv: the input has 4 bits but the build has no 4-bit mode; build with "
+                                       "--precisions 8,4"):
+        compile_graph(narrow_input(), CONFIG)
 
 
 @pytest.mark.parametrize("text", REFUSED)

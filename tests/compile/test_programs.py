@@ -24,8 +24,8 @@ def check(graph, program, q, policy="feeder"):
         machine = Interpreter(program, policy, seed=index)
         output = program.decode_output(machine.run(program.encode_input(image)))
         for plan, data in zip(program.layers, machine.trace, strict=True):
-            kind = "<i4" if plan.output.bits == 32 else "<i1"
-            got = np.frombuffer(data, dtype=kind).reshape(plan.output.shape)
+            assert len(data) == plan.output.stream_bytes
+            got = plan.output.from_bytes(data)
             if plan.output_name in expected:
                 assert np.array_equal(got, expected[plan.output_name][index]), plan
         assert np.array_equal(output, expected[graph.layers[-1].name][index])
