@@ -17,15 +17,22 @@ Loop nest of one layer (`conv`; `dense` is one pixel with kh = 1 whose words com
     window:  for oy in OH:   wait until need_rows rows of this window are filled
                  for ox in OW:
                      for t in tiles:  for kh in KH:  for k in kwords:
-                         x = `lanes` bytes of the line buffer from byte
-                             ((line + kh * line_kh_step) mod line_ring_words) * lanes + ox * pixel_step + k * lanes
-                         w = weight word  weight_base + weight_row + (t * KH + kh) * kwords + k
+                         x = `lanes` bytes, widened from the `step` bytes of the line buffer from byte
+                             ((line + kh * line_kh_step) mod line_ring_words) * lanes + ox * pixel_step + k * step
+                         w = array word n = weight_row + (t * KH + kh) * kwords + k: part n mod r of every byte of
+                             bank word weight_base + n div r, widened
                          acc[row] += dot(x, w[row]) + WORD_OFFSET
                  line = (line + line_row_step) mod line_ring_words
                  weight_row = (weight_row + weight_row_step) mod weight_ring_words
                  release row_step slots to the feeder
     output:  tile -> groups of req_lanes channels (raw: one channel) -> requantize -> max pool -> packed bytes
              -> words from out_base of the activation memory, or beats of m_axis
+
+Widths: the array computes in a width of 8 >> compute_code bits, so a byte of x or w holds 2^compute_code channels, low
+ones first. Inputs and weights are stored in 8 >> input_code and 8 >> weight_code bits: step = lanes >> (input_code -
+compute_code), and r = 2^(weight_code - compute_code) array words lie in one word of the weight bank. A single bit is +1
+where it is 1 and -1 where it is 0. In a build with 1-bit weights only tail_bytes_minus1 + 1 bytes of the last word of a
+kernel row count, the others are 0. A dense layer reads its x in the same steps from in_base on.
 
 Column strip (first layers with few channels): the ring interleaves its rows pixel by pixel ([x][slot][ic]), so a whole
 KW x slots x IC window is contiguous: kh = 1, slot_step = IC, element_bytes = IC, element_gap = (slots - 1) * IC,
@@ -35,7 +42,7 @@ line_row_step = 0, and weights are stored once per rotation of the ring (weight_
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from accel.config import HardwareConfig
+from accel.config import HardwareConfig, bits_code
 from accel.errors import FitError
 
 MAGIC = 0xB1
@@ -102,6 +109,16 @@ def _line_bytes(config):
     return config.line_depth * config.lanes - 1
 
 
+def _array_words(config):
+    """Array words that the weight bank holds at the narrowest storage."""
+    return min(config.weight_depth << config.unpack_bits, 2**16)
+
+
+def _narrowest(config):
+    """Code of the narrowest width of the build."""
+    return bits_code(config.modes[-1])
+
+
 _TABLE = (
     # word 0
     ("magic", 8, "constant 0xB1", lambda config: MAGIC),
@@ -148,11 +165,12 @@ _TABLE = (
     ("line_row_step", 16, "line buffer words from one output row to the next", lambda config: config.line_depth),
     ("line_ring_words", 16, "line buffer words of the ring", lambda config: config.line_depth),
     # word 11
-    ("weight_base", 16, "first weight word", lambda config: config.weight_depth - 1),
-    ("weight_row_step", 16, "weight words from one output row to the next", lambda config: config.weight_depth - 1),
+    ("weight_base", 16, "first word of the weight bank", lambda config: config.weight_depth - 1),
+    ("weight_row_step", 16, "array words of weights from one output row to the next",
+     lambda config: _array_words(config) - 1),
     # word 12
-    ("weight_ring_words", 16, "weight words after which weight_row_step wraps; more than weight_row_step",
-     lambda config: min(config.weight_depth, 2**16 - 1)),
+    ("weight_ring_words", 16, "array words of weights after which weight_row_step wraps; more than weight_row_step",
+     lambda config: min(_array_words(config), 2**16 - 1)),
     ("param_base", 16, "first group of the parameter table", lambda config: config.param_group_depth - 1),
     # word 13
     ("groups_minus1", 8, "groups of a full tile - 1", lambda config: config.rows - 1),
@@ -170,10 +188,10 @@ _TABLE = (
     ("pool_ow_minus1", 16, "columns after pooling - 1", _full(16)),
     # word 16
     ("out_base", 16, "activation memory word where the output starts", lambda config: config.act_depth - 1),
-    ("compute_code", 2, "width that the array computes in: 0, 1, 2, 3 for 8, 4, 2, 1 bits", _full(2)),
-    ("weight_code", 2, "width of the weights in the weight bank, the same code, not below compute_code", _full(2)),
-    ("input_code", 2, "width of the input's elements, the same code, not below compute_code", _full(2)),
-    ("output_code", 2, "width of the output's elements unless raw, the same code", _full(2)),
+    ("compute_code", 2, "width that the array computes in: 0, 1, 2, 3 for 8, 4, 2, 1 bits", _narrowest),
+    ("weight_code", 2, "width of the weights in the weight bank, the same code, not below compute_code", _narrowest),
+    ("input_code", 2, "width of the input's elements, the same code, not below compute_code", _narrowest),
+    ("output_code", 2, "width of the output's elements unless raw, the same code", _narrowest),
     ("tail_bytes_minus1", 6, "source bytes that count in the last word of a kernel row - 1",
      lambda config: config.lanes - 1),
 )
@@ -190,6 +208,7 @@ def _place(table):
 
 
 FIELDS = _place(_TABLE)
+WIDTH_FIELDS = ("compute_code", "weight_code", "input_code", "output_code")  # wrong ones are ERROR_PRECISION
 NOT_ZERO = ("op", "last_count")  # fields in which the scheduler refuses a zero
 DESCRIPTOR_WORDS = 1 + max(field.word for field in FIELDS.values())
 DESCRIPTOR_BITS = 32 * DESCRIPTOR_WORDS

@@ -3,7 +3,7 @@
 from myhdl import Signal, intbv
 
 from accel.config import HardwareConfig
-from accel.descriptor import DESCRIPTOR_BITS, DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO, OP_CONV, OP_DENSE
+from accel.descriptor import DESCRIPTOR_BITS, DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO, OP_CONV, OP_DENSE, WIDTH_FIELDS
 from accel.rtl.descriptor_check import descriptor_check
 from sim.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
@@ -25,10 +25,10 @@ def wrong_words(values):
     """Descriptor words that hold a value outside 0 .. limit, or a zero that is refused (magic has its own rule)."""
     wrong = set()
     for name, position in FIELDS.items():
-        value = values[name]
+        value, over = values[name], False
         if name == "magic":
             over = value != MAGIC
-        else:
+        elif name not in WIDTH_FIELDS:
             over = value > position.limit(CONFIG) or (name in NOT_ZERO and value == 0)
         if over:
             wrong.add(position.word)
@@ -39,7 +39,7 @@ def legal_values(rng):
     values = {}
     for name, position in FIELDS.items():
         limit = min(position.limit(CONFIG), 2**position.bits - 1)
-        values[name] = rng.choice((int(name in NOT_ZERO), limit, rng.randint(1, limit)))
+        values[name] = rng.choice((int(name in NOT_ZERO), limit, rng.randint(min(1, limit), limit)))
     return {**values, "magic": MAGIC, "op": rng.choice((OP_CONV, OP_DENSE))}
 
 

@@ -13,6 +13,7 @@ from accel.descriptor import (
     ERROR_FIELD,
     ERROR_OUTPUT_RANGE,
     ERROR_POOL,
+    ERROR_PRECISION,
     ERROR_STARVED,
     ERROR_TEXT,
     FIELDS,
@@ -23,6 +24,7 @@ from accel.descriptor import (
     REG_LAYERS,
     REGION_DESCRIPTORS,
     REGION_REGISTERS,
+    WIDTH_FIELDS,
     host_address,
 )
 from quant.datasets import load
@@ -125,7 +127,8 @@ def test_every_field_beyond_its_limit(bench, seed):
         bench.accelerator.load(program)
         bench.start(descriptors)
         bench.run(data, rng.randrange(1000))
-        assert bench.accelerator.error() == (ERROR_FIELD + FIELDS[name].word, layer), f"{name}={value}"
+        code = ERROR_PRECISION if name in WIDTH_FIELDS else ERROR_FIELD + FIELDS[name].word
+        assert bench.accelerator.error() == (code, layer), f"{name}={value}"
     bench.check_lenet(seed)
 
 

@@ -14,6 +14,7 @@ from accel.descriptor import (
     ERROR_FIELD,
     ERROR_OUTPUT_RANGE,
     ERROR_POOL,
+    ERROR_PRECISION,
     ERROR_STARVED,
     FIELDS,
     NOT_ZERO,
@@ -22,6 +23,7 @@ from accel.descriptor import (
     REG_CONTROL,
     REG_LAYERS,
     REG_STATUS,
+    WIDTH_FIELDS,
 )
 from accel.rtl.scheduler import CHECK_CYCLES, scheduler
 from sim.bench import BlockCase, across, run_case
@@ -245,7 +247,7 @@ def fail(dut, rng):
 
 
 def refuse(dut, rng):
-    """A descriptor over a limit, without magic or without an operation never starts."""
+    """A descriptor over a limit, without magic, without an operation or of a width that is not built never starts."""
     for name, value in (
         ("magic", 0),
         ("op", 0),
@@ -254,6 +256,7 @@ def refuse(dut, rng):
         ("out_base", CONFIG.act_depth),
         ("prefill_words", 65),
         ("groups_minus1", 255),
+        *((name, 1) for name in WIDTH_FIELDS),
     ):
         program, position = begin(dut, rng, 2), FIELDS[name]
         broken = program[1] & ~((2**position.bits - 1) << position.base) | value << position.base
@@ -264,7 +267,8 @@ def refuse(dut, rng):
         dut.step()
         poke(dut, layer_end=0)
         dut.step(3)
-        check_stopped(dut, rng, ERROR_FIELD + position.word, 1)
+        code = ERROR_PRECISION if name in WIDTH_FIELDS else ERROR_FIELD + position.word
+        check_stopped(dut, rng, code, 1)
 
 
 def check_stopped(dut, rng, code, layer):

@@ -2,7 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, downrange, intbv
 
-from accel.descriptor import DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO
+from accel.descriptor import DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO, WIDTH_FIELDS
 from accel.rtl.fields import field
 from accel.rtl.hierarchy import module, unused
 
@@ -38,11 +38,13 @@ def _none(value, bad):
 def descriptor_check(clk, descriptor, bad, word, *, config):
     """bad: some field of `descriptor` is wrong for this configuration; word: the first word that holds such a field.
 
-    Wrong are a value over its field's limit, a zero in a field of NOT_ZERO and a missing magic number.
+    Wrong are a value over its field's limit, a zero in a field of NOT_ZERO and a missing magic number. The widths have
+    a check of their own (precision_check).
     Latency 2 cycles, a descriptor a cycle.
     """
     unused(descriptor)  # fields without a limit
-    limits = {name: position.limit(config) for name, position in FIELDS.items() if name != "magic"}
+    limits = {name: position.limit(config) for name, position in FIELDS.items()
+              if name not in ("magic", *WIDTH_FIELDS)}
     limits = {name: limit for name, limit in limits.items() if limit < 2**FIELDS[name].bits - 1}
     no_magic = Signal(bool(0))
     zero = {name: Signal(bool(0)) for name in NOT_ZERO}

@@ -10,12 +10,15 @@ from accel.descriptor import (
     ERROR_FIELD,
     ERROR_OUTPUT_RANGE,
     ERROR_POOL,
+    ERROR_PRECISION,
     ERROR_STARVED,
     REG_CONTROL,
     REG_LAYERS,
 )
 from accel.rtl.descriptor_check import descriptor_check
+from accel.rtl.fields import field
 from accel.rtl.hierarchy import module, unused
+from accel.rtl.precision_controller import precision_check
 from accel.rtl.ram import ram
 
 scheduler_state = enum("IDLE", "READY", "RUN", "ERROR")
@@ -34,7 +37,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     those of them in which no word entered the array. status, images: the registers that the host reads
     (accel/descriptor.py). start: one cycle, a layer begins; layer: its descriptor, which holds until the next start.
     layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error:
-    ends the run with an error; so does a descriptor that the check refuses. issuing: a word enters the array.
+    ends the run with an error; so does a descriptor that a check refuses. issuing: a word enters the array.
     autostart, layers, preset: the program is in the memory image and runs after reset.
     The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
     two cycles after the end of the one before.
@@ -52,7 +55,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     shadow_ready, finishing, fetch_again, output_done, aborting = [Signal(bool(0)) for _ in range(5)]
     program_raddr = Signal(intbv(0)[config.layer_bits + 5:])
     program_data, cycle_count, stall_count = [Signal(intbv(0)[32:]) for _ in range(3)]
-    bad = Signal(bool(0))
+    bad, unfit = [Signal(bool(0)) for _ in range(2)]
     bad_word = Signal(intbv(0, min=0, max=DESCRIPTOR_WORDS))
     counter_we = Signal(bool(0))
     counter_waddr = Signal(intbv(0)[config.layer_bits:])
@@ -63,6 +66,8 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     program_memory = ram(clk, program_we, program_address, program_wdata, None, program_raddr, program_data,
                          depth=DESCRIPTOR_STRIDE * 2**config.layer_bits, preset=preset)
     check = descriptor_check(clk, shadow, bad, bad_word, config=config)
+    widths = precision_check(clk, field(shadow, "compute_code"), field(shadow, "weight_code"),
+                             field(shadow, "input_code"), field(shadow, "output_code"), unfit, config=config)
     cycle_counters = ram(clk, counter_we, counter_waddr, cycle_total, None,
                          counter_address, cycles, depth=2**config.layer_bits)
     stall_counters = ram(clk, counter_we, counter_waddr, stall_total, None,
@@ -116,6 +121,10 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
             if bad:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_FIELD + bad_word
+                current.next = fetched
+            elif unfit:
+                state.next = scheduler_state.ERROR
+                error_code.next = ERROR_PRECISION
                 current.next = fetched
             else:
                 state.next = scheduler_state.RUN
@@ -181,5 +190,5 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         status.next[16:8] = error_code
         status.next[24:16] = current
 
-    return (program_memory, check, cycle_counters, stall_counters, decide, fetch, shift, write_registers, sequence,
-            load, follow_layer, count, report)
+    return (program_memory, check, widths, cycle_counters, stall_counters, decide, fetch, shift, write_registers,
+            sequence, load, follow_layer, count, report)
