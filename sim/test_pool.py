@@ -12,7 +12,7 @@ from sim.bench import BlockCase, across, run_case
 from sim.bus import STALLS, Monitor, Source, transfer
 from sim.engines import open_dut
 
-RESULT_FIELDS = ("data", "count", "last")
+RESULT_FIELDS = ("data", "count", "last", "pixel_last")
 
 
 def ports(config):
@@ -27,7 +27,7 @@ def ports(config):
         **{name: word(4) for name in ("kh_minus1", "kw_minus1", "pad_top", "pad_left")},
         **{name: word(16) for name in ("oh_minus1", "ow_minus1")},
         "m_data": word(8 * config.group_bytes), "m_count": word(config.group_count_bits), "m_valid": Signal(bool(0)),
-        "m_last": Signal(bool(0)),
+        "m_last": Signal(bool(0)), "m_pixel_last": Signal(bool(0)),
     }
 
 
@@ -74,7 +74,7 @@ class Layer:
                     data = sum((value & 0xFF) << 8 * lane for lane, value in enumerate(values))
                     send.append((data, count, int(pixel_last), int(last)))
                     if not self.enabled:
-                        expect.append((data, count, int(last)))
+                        expect.append((data, count, int(last), int(pixel_last)))
                         causes.append(len(send) - 1)
                         continue
                     key = row, column, group
@@ -84,7 +84,7 @@ class Layer:
                     if all(ends) and row < self.oh and column < self.ow:
                         word = sum((value & 0xFF) << 8 * lane for lane, value in enumerate(best[key]))
                         final = pixel_last and row == self.oh - 1 and column == self.ow - 1
-                        expect.append((word, count, int(final)))
+                        expect.append((word, count, int(final), int(pixel_last)))
                         causes.append(len(send) - 1)
         return send, expect, causes
 

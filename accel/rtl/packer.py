@@ -1,27 +1,12 @@
 """The packer: groups of a few bytes become a contiguous stream of words."""
 
-from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
+from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, intbv, modbv
 
+from accel.rtl.byte_rotator import byte_rotator
 from accel.rtl.hierarchy import module
 
 PACKER_LATENCY = 2  # from the group that fills a word to the word; the rest behind a full last word comes one later
 PACKER_LAST_LATENCY = PACKER_LATENCY + 1
-
-
-@block
-def _rotate(word, enable, rotated, *, by_bytes):
-    """rotated is word, rotated towards the high bytes by by_bytes where enable is high."""
-    top = len(word)
-    cut = top - 8 * by_bytes
-
-    @always_comb
-    def choose():
-        if enable:
-            rotated.next = concat(word[cut:], word[top:cut])
-        else:
-            rotated.next = word
-
-    return choose
 
 
 @module
@@ -45,14 +30,16 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, 
     stop, sum_stop = [Signal(modbv(0)[lane_bits + 1:]) for _ in range(2)]
     current, current_last = [Signal(bool(0)) for _ in range(2)]
     aligned = Signal(intbv(0)[8 * group_bytes:])
-    turns, turned = [], s_data
-    for level in range(turn_bits):
-        word, turned = turned, Signal(intbv(0)[8 * group_bytes:])
-        turns.append(_rotate(word, position(level), turned, by_bytes=1 << level))
+    # The rotator moves bytes down: seen from the top, with the bytes in reverse order, that is up.
+    reverse, rotated = [Signal(intbv(0)[8 * group_bytes:]) for _ in range(2)]
+    reversed_data = ConcatSignal(*[s_data(8 * i + 8, 8 * i) for i in range(group_bytes)])
+    turned = ConcatSignal(*[rotated(8 * i + 8, 8 * i) for i in range(group_bytes)])
+    rotator = byte_rotator(reverse, position(turn_bits, 0), rotated)
 
     @always_comb
     def add():
         sum_stop.next = position + s_count
+        reverse.next = reversed_data
 
     @always_seq(clk.posedge, reset=rst)
     def place():
@@ -125,4 +112,4 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, 
         m_valid.next = shown
         m_data.next = contents
 
-    return turns, add, place, turn, compare, merge, fill, hold, show, present
+    return rotator, add, place, turn, compare, merge, fill, hold, show, present

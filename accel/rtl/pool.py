@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, intbv, modbv
 
+from accel.rtl.delay import delay
 from accel.rtl.hierarchy import module
 from accel.rtl.ram import ram
 
@@ -23,7 +24,8 @@ def _larger_byte(fresh, older, only_fresh, larger):
 
 @module
 def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enabled, in_oh_minus1, in_ow_minus1,
-         kh_minus1, kw_minus1, pad_top, pad_left, oh_minus1, ow_minus1, m_data, m_count, m_valid, m_last, *, config):
+         kh_minus1, kw_minus1, pad_top, pad_left, oh_minus1, ow_minus1, m_data, m_count, m_valid, m_last,
+         m_pixel_last=None, *, config):
     """Largest value of each channel over windows of kh x kw pixels whose stride is their size; or nothing at all.
 
     start: one cycle, before the first group of a layer. s_*: groups in the order of the pixels, s_count valid bytes,
@@ -31,7 +33,8 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     in_oh_minus1, in_ow_minus1: rows and columns that come in, less one. kh_minus1, kw_minus1: the window, less one.
     pad_top, pad_left: rows and columns of the first windows that lie outside (they never win). oh_minus1, ow_minus1:
     rows and columns that go out, less one: windows behind them are dropped, a last window that the input ends is
-    complete. m_*: groups with req_lanes int8 channels; m_last on the layer's last one.
+    complete. m_*: groups with req_lanes int8 channels; m_last on the layer's last one; m_pixel_last on the last one of
+    a pixel, or None.
     A row memory holds the running maximum of the open windows: output columns times groups of a pixel, at most
     pool_depth; more of them wrap around in it and give wrong values.
     Latency POOL_LATENCY cycles, a group every cycle, never stalls.
@@ -141,4 +144,8 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
         else:
             m_data.next = data_1
 
-    return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry
+    if m_pixel_last is None:
+        return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry
+
+    wait_pixel = delay(clk, s_pixel_last, m_pixel_last, cycles=POOL_LATENCY)
+    return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry, wait_pixel
