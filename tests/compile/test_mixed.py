@@ -1,15 +1,16 @@
 """Networks of mixed widths: compiled programs, executed by the descriptor interpreter, equal the integer reference."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
-from accel.compile import compile_graph, fit_config, precisions_for
+from accel.compile import compile_graph, fit_config, lower, precisions_for
 from accel.compile.precision import layer_precision
 from accel.config import HardwareConfig
-from accel.errors import FitError
-from accel.ir import Graph, InputEncoding, TensorType
+from accel.errors import FitError, RangeError
+from accel.ir import Graph, InputEncoding, Threshold
 from tests.compile.test_programs import check
 from tests.core import networks
 
@@ -55,3 +56,197 @@ def test_every_combination_of_widths(bits, lanes):
         program = compile_graph(graph, fit_config(graph, build(lanes=lanes)))
         check(graph, program, networks.images(rng, graph, 1))
         assert program.layers[0].precision.output_bits == output_bits
+
+
+@pytest.mark.parametrize("number", range(48))
+def test_every_walk_of_a_mixed_convolution_gives_the_same_integers(number):
+    rng = np.random.default_rng(number)
+    lanes, input_bits = 8 * 2 ** (number % 3), int(rng.choice([8, 4, 2, 1]))
+    source = networks.tensor(rng, int(rng.integers(3, 8)), int(rng.integers(2, 7)), int(rng.integers(1, 8)), input_bits)
+    kernel = tuple(int(rng.integers(1, min(4, side) + 1)) for side in source.shape[:2])
+    pads = tuple(int(rng.integers(0, kernel[side // 2])) for side in range(4))
+    stride = tuple(int(value) for value in rng.integers(1, 3, 2))
+    layer = networks.conv(rng, "conv", "input", source, int(rng.integers(1, 11)), kernel, stride, pads,
+                          weight_bits=int(rng.choice(ALL)), output_bits=int(rng.choice([8, 4, 2, 1])), spread=True)
+    graph = graph_of(layer)
+    q = networks.images(rng, graph, 1)
+    config = build(lanes=lanes, line_depth=1024, weight_depth=4096)
+    options = lower._candidates(graph, config)[0]
+    for option in options:
+        assert option.walk.kind != "strip" or option.walk.precision.weight_bits > 1
+        check(graph, lower._assemble(graph, [option], config), q, "window" if number % 2 else "feeder")
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("bits", list(itertools.product(ALL, (8, 4, 2, 1))))
+def test_dense_layers_read_packed_pixels(bits, lanes):
+    """The input of the dense layer is a map of pixels with pad channels, from the activation memory."""
+    weight_bits, input_bits = bits
+    rng = np.random.default_rng(sum(bits) * lanes)
+    for channels in rng.choice(np.arange(1, 20), 3, replace=False):
+        source = networks.tensor(rng, 2, 3, 3, 8)
+        first = networks.conv(rng, "a", "input", source, int(channels), (1, 1), output_bits=input_bits, spread=True)
+        last = networks.dense(rng, "b", "a", first.output, 7, raw=True, weight_bits=weight_bits, spread=True)
+        graph = graph_of(first, last)
+        program = compile_graph(graph, fit_config(graph, build(lanes=lanes)))
+        assert program.layers[1].walk == "dense" and program.layers[1].precision.input_bits == input_bits
+        check(graph, program, networks.images(rng, graph, 2))
+
+
+def layer_of(weight_bits, input_bits, output_bits=8, channels=5, pads=(1, 1, 1, 1), outputs=8, zero_point=None):
+    rng = np.random.default_rng(5)
+    source = networks.tensor(rng, 4, 4, channels, input_bits)
+    if zero_point is not None:
+        source = dataclasses.replace(source, zero_point=zero_point)
+    return networks.conv(rng, "conv", "input", source, outputs, (3, 3), pads=pads, weight_bits=weight_bits,
+                         output_bits=output_bits, spread=True)
+
+
+WIDTHS = {  # (weights, input, precisions): (compute, storage)
+    (8, 8, (8,)): (8, 8), (4, 8, (8,)): (8, 8), (6, 8, (8, 6)): (8, 8), (1, 8, (8, 6)): (8, 8),
+    (4, 8, (8, 4)): (8, 4), (2, 8, (8, 4)): (8, 4), (2, 8, ALL): (8, 2), (1, 8, ALL): (8, 1), (1, 8, (8, 2)): (8, 2),
+    (2, 4, (8, 4, 2)): (4, 2), (1, 4, (8, 4)): (4, 4), (1, 2, ALL): (2, 1), (1, 1, ALL): (1, 1), (2, 1, ALL): (2, 2),
+    (6, 1, ALL): (8, 8), (8, 2, ALL): (8, 8), (1, 1, (8, 1)): (1, 1), (2, 1, (8, 1)): (8, 8),
+}
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_the_narrowest_storage_and_mode_that_the_build_has(widths):
+    weight_bits, input_bits, precisions = widths
+    layer = layer_of(weight_bits, input_bits, zero_point=0)
+    precision = layer_precision(layer, build(rows=8, precisions=precisions))
+    assert (precision.compute_bits, precision.weight_bits, precision.note) == (*WIDTHS[widths], "")
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+@pytest.mark.parametrize("bits", [4, 2, 1])
+def test_an_activation_of_an_absent_width_is_refused(side, bits):
+    layer = layer_of(8, bits) if side == "input" else layer_of(8, 8, bits)
+    precisions = tuple(width for width in ALL if width != bits)
+    with pytest.raises(FitError) as caught:
+        compile_graph(graph_of(layer), build(precisions=precisions))
+    assert str(caught.value) == (f"conv: the {side} has {bits} bits but the build has no {bits}-bit mode; build with "
+                                 "--precisions 8,6,4,2,1")
+
+
+def with_weight(layer, channel, value):
+    weights = np.clip(layer.weights, -7, 7)
+    weights[channel, 0, 0, 0] = value
+    return dataclasses.replace(layer, weights=weights)
+
+
+def test_a_weight_that_the_packing_cannot_hold_computes_wider():
+    layer = layer_of(4, 4)
+    for channel, wide in ((3, True), (7, True), (2, False), (0, False)):
+        changed = with_weight(layer, channel, -8)
+        precision = layer_precision(changed, build(rows=8))
+        assert (precision.compute_bits, precision.weight_bits) == ((8, 4) if wide else (4, 4))
+        assert bool(precision.note) == wide
+        graph = graph_of(changed)
+        program = compile_graph(graph, fit_config(graph, build(rows=8)))
+        assert program.layers[0].precision == precision
+        check(graph, program, networks.images(np.random.default_rng(0), graph, 1))
+    assert precision.note == ""
+    note = layer_precision(with_weight(layer, 3, -8), build(rows=8)).note
+    assert note == ("computes in 8 bits: the weight -8 of channel 3 is outside -7..7, which 4-bit packing multiplies "
+                    "exactly")
+    assert layer_precision(with_weight(layer, 3, -8), build(rows=8, multiplier="27x18")).compute_bits == 4
+
+
+def test_one_bit_weights_that_meet_zero_points_in_pad_channels_are_stored_wider():
+    layer = layer_of(1, 4, channels=5, zero_point=-3)
+    precision = layer_precision(layer, build())
+    assert (precision.weight_bits, precision.compute_bits) == (2, 4)
+    assert precision.note == ("stores weights in 2 bits: 1-bit weights have no zero for the 6 stored channels of 5 "
+                              "where padding holds the zero point -3")
+    assert layer_precision(layer, build(precisions=(8, 4, 1))).weight_bits == 4
+    for unharmed in (layer_of(1, 4, channels=6, zero_point=-3), layer_of(1, 4, zero_point=0),
+                     layer_of(1, 4, pads=(0, 0, 0, 0), zero_point=-3), layer_of(1, 1), layer_of(1, 8)):
+        assert layer_precision(unharmed, build()).weight_bits == 1
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_networks_name_the_widths_that_they_need(number):
+    graph = networks.random_mixed_graph(np.random.default_rng(number), layers=3)
+    precisions = precisions_for(graph)
+    widths = [layer.weight_bits for layer in graph.layers if layer.op != "maxpool"]
+    widths += [tensor.bits for tensor in (graph.input, *(layer.output for layer in graph.layers))]
+    assert precisions == tuple(width for width in ALL if width == 8 or width in widths)
+    compile_graph(graph, fit_config(graph, build(rows=8, precisions=precisions)))
+
+
+def test_thresholds_are_clamped_to_what_sums_can_reach():
+    layer = layer_of(1, 1, 1)
+    rule = Threshold([-(2**31), 2**31, 2**31, -(2**31), 46, -45, 45, -44], [0, 0, 1, 1, 0, 0, 0, 0])
+    layer = dataclasses.replace(layer, requantize=rule, bias=np.zeros(8, int))
+    graph = graph_of(layer)
+    program = compile_graph(graph, fit_config(graph, build()))
+    entries = program.bias[:8] + 45  # 45 products
+    assert entries.tolist() == [45, -46, -46, 45, -46, 45, -45, 44]
+    assert program.multiplier[:8].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+    check(graph, program, networks.images(np.random.default_rng(0), graph, 3))
+
+
+def test_a_threshold_whose_difference_overflows_is_refused():
+    layer = layer_of(8, 8, 1, zero_point=0)
+    weights = np.full(layer.weights.shape, 127)
+    layer = dataclasses.replace(layer, weights=weights, bias=np.full(8, -(2**14)),
+                                requantize=Threshold(np.full(8, 2**20), np.zeros(8, int)))
+    with pytest.raises(RangeError, match="conv: the accumulator of channel 0 .* build with acc_bits=32"):
+        compile_graph(graph_of(layer), build(acc_bits=16))
+    small = dataclasses.replace(layer, weights=np.where(np.arange(5) == 0, 50, 0) * np.eye(3, dtype=int)[:, :, None]
+                                * np.ones((8, 1, 1, 1), int), bias=np.zeros(8, int))
+    with pytest.raises(RangeError, match=r"conv: channel 0 compares accumulators of -19200..19050 with 19051, a "
+                                         r"difference beyond 32768; use fewer inputs or smaller weights"):
+        compile_graph(graph_of(small), build(acc_bits=16))
+    compile_graph(graph_of(small), build())
+
+
+def test_narrow_tensors_go_in_and_come_out_packed():
+    layer = layer_of(4, 4, 1)
+    program = compile_graph(graph_of(layer), build())
+    data = program.encode_input(np.full((4, 4, 5), -1))
+    assert data == b"\xff\xff\x0f" * 16 and program.input_beats == 6 and program.output_beats == 2
+    assert (program.decode_output(b"\x01" * 16) == np.where(np.arange(8) == 0, 1, -1)).all()
+    with pytest.raises(RangeError, match="input must be integers in -8..7"):
+        program.encode_input(np.full((4, 4, 5), 8))
+    signs = compile_graph(graph_of(layer_of(1, 1)), build())
+    assert signs.encode_input(np.full((4, 4, 5), 1)) == b"\x1f" * 16
+    with pytest.raises(RangeError, match=r"input must be -1 and \+1"):
+        signs.encode_input(np.zeros((4, 4, 5), int))
+
+
+def test_utilization_counts_the_rate_of_the_mode():
+    graph = graph_of(layer_of(1, 1, channels=64, outputs=64))
+    program = compile_graph(graph, fit_config(graph, build(rows=8)))
+    plain = program.mac_count / (program.predicted_cycles * 64)
+    assert program.utilization == pytest.approx(plain / 8) and program.layers[0].macs_per_lane == 8
+
+
+@pytest.mark.parametrize("requantizer", ["pow2", "khot2", "khot3"])
+def test_multipliers_of_few_one_bits(requantizer):
+    hot = {"pow2": 1, "khot2": 2, "khot3": 3}[requantizer]
+    layer = layer_of(8, 8)
+    with pytest.raises(FitError, match=rf"conv: the multiplier \d+ of channel 0 has \d+ one bits but "
+                                       rf"requantizer={requantizer} takes {hot}; export the model"):
+        compile_graph(graph_of(layer), build(requantizer=requantizer))
+    rule = layer.requantize
+    rounded = [sum(1 << place for place in sorted((i for i in range(31) if value >> i & 1), reverse=True)[:hot])
+               for value in rule.multiplier.tolist()]
+    first = dataclasses.replace(layer, requantize=dataclasses.replace(rule, multiplier=np.array(rounded)))
+    pool = networks.maxpool("pool", "conv", first.output, (2, 2))
+    second = networks.maxpool("again", "pool", pool.output, (2, 2))
+    graph = graph_of(first, pool, second)
+    program = compile_graph(graph, build(requantizer=requantizer))
+    assert int(program.multiplier.max()) < 2 ** (6 * hot)
+    check(graph, program, networks.images(np.random.default_rng(1), graph, 2))
+
+
+@pytest.mark.parametrize("bits", [4, 2, 1])
+def test_pools_of_narrow_inputs(bits):
+    rng = np.random.default_rng(bits)
+    source = networks.tensor(rng, 5, 6, 3, bits)
+    first = networks.maxpool("first", "input", source, (2, 3), pads=(1, 0, 0, 0))
+    graph = graph_of(first, networks.maxpool("second", "first", first.output, (2, 1), pads=(1, 0, 0, 0)))
+    for precisions in (ALL, (8, bits)):
+        check(graph, compile_graph(graph, build(precisions=precisions)), networks.images(rng, graph, 3))
