@@ -11,7 +11,7 @@ from accel.descriptor import OP_DENSE
 from accel.rtl.line_buffer import LINE_READ_LATENCY
 from accel.rtl.mac_array import mac_array_latency
 from accel.rtl.requantize import REQUANTIZE_LAUNCH_LATENCY
-from accel.rtl.top import END_DELAY
+from accel.rtl.top import end_delay
 
 START_CYCLES = 2  # the scheduler counts the cycle before the start pulse and the pulse itself
 FILLED_TO_READY = 2  # from the last write of a row to the cycle in which the walker sees the row
@@ -30,7 +30,7 @@ def stage_cycles(walk, params, in_words, config):
     else:
         source_end = _convolution(walk, array, in_words, config)
     launched = array.last_launch()
-    layer_end = launched + REQUANTIZE_LAUNCH_LATENCY + END_DELAY + 1
+    layer_end = launched + REQUANTIZE_LAUNCH_LATENCY + end_delay(config) + 1
     return max(layer_end, source_end) + START_CYCLES
 
 

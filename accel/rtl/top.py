@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
 
 from accel.descriptor import DESCRIPTOR_BITS
+from accel.rtl.bit_packer import bit_packer_latency
 from accel.rtl.compute_core import compute_core
 from accel.rtl.fields import field
 from accel.rtl.fifo import fifo
@@ -20,11 +21,23 @@ from accel.rtl.scheduler import scheduler
 from accel.rtl.stream import register_slice
 
 STREAM_DEPTH = 64  # words of the output FIFO
-# From a launched group to its word in the FIFO's level; the 4 are launch_ok's register, the FIFO's counter, a last
-# group that straddles two words and one to spare.
-GROUPS_IN_FLIGHT = REQUANTIZE_LATENCY + POOL_LATENCY + PACKER_LATENCY + OUTPUT_LATENCY + 4
-# From the last group at the requantizer's output to the last word at the packer's, which may straddle two words.
-END_DELAY = POOL_LATENCY + PACKER_LAST_LATENCY
+
+
+def groups_in_flight(config):
+    """Groups from the launch to the FIFO's level.
+
+    The 4 are launch_ok's register, the FIFO's counter, a last group that straddles two words and one to spare.
+    """
+    return REQUANTIZE_LATENCY + _pooled_to_packer(config) + PACKER_LATENCY + OUTPUT_LATENCY + 4
+
+
+def end_delay(config):
+    """Cycles from the last group at the requantizer's output to the packer's last word, which may straddle two."""
+    return _pooled_to_packer(config) + PACKER_LAST_LATENCY
+
+
+def _pooled_to_packer(config):
+    return POOL_LATENCY + (bit_packer_latency(config) if config.mixed else 0)
 
 
 @dataclass(frozen=True)
@@ -131,8 +144,9 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         clk, core_rst, start, field(layer, "to_stream"), field(layer, "out_base", config.act_addr_bits), level,
         packed_data, packed_keep, packed_valid, packed_last, group_end, launch_ok, act_we, act_waddr, output_data,
         output_keep, output_last, output_valid, layer_end, range_error, pool_error, config=config,
-        stream_depth=STREAM_DEPTH, in_flight=GROUPS_IN_FLIGHT, end_delay=END_DELAY)
-    activations = ram(clk, act_we, act_waddr, output_data, act_enable, act_raddr, act_data, depth=config.act_depth)
+        stream_depth=STREAM_DEPTH, in_flight=groups_in_flight(config), end_delay=end_delay(config))
+    activations = ram(clk, act_we, act_waddr, output_data, act_enable, act_raddr, act_data, depth=config.act_depth,
+                      style=config.act_style)
     output_fifo = fifo(
         clk, core_rst, output_word, output_valid, output_ready, stream_word, m_axis_tvalid, m_axis_tready, level,
         depth=STREAM_DEPTH)
