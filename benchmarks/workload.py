@@ -3,9 +3,12 @@
 import numpy as np
 
 from accel import ir
+from accel.compile import compile_graph
+from accel.config import HardwareConfig
 from accel.model_dir import load
 from accel.reference import encode_input
 from quant import datasets
+from sim import cli, network
 from sim.accelerator import open_accelerator
 
 MODEL = "lenet5-int8"
@@ -20,6 +23,28 @@ def mnist(graph, data_dir, count):
     """(input integers, labels) of the first `count` test images."""
     images, labels = datasets.load("mnist", data_dir)
     return encode_input(graph, images[:count]), labels[:count]
+
+
+def digits(graph, count):
+    """(input integers, labels) of the first `count` digits that ship."""
+    images, labels = datasets.load("digits")
+    return encode_input(graph, images[:count]), labels[:count]
+
+
+def one_build(graphs, size, precisions):
+    """The configuration of one accelerator that holds any of the networks, one at a time."""
+    return network.shared_config(graphs, HardwareConfig(*size, precisions=precisions))
+
+
+def accelerator(config):
+    """The converted Verilog in Verilator, without a program."""
+    return open_accelerator(config, "verilator")
+
+
+def compare(accelerator, graph, inputs, **options):
+    """(program, NetworkRun) of a network on an open accelerator; options go to compare_on."""
+    program = compile_graph(graph, accelerator.config)
+    return program, network.compare_on(accelerator, graph, program, inputs, **options)
 
 
 def loaded(program):
@@ -46,4 +71,5 @@ def convolution(channels_in, channels_out, side, seed=1):
 
 
 def random_inputs(graph, count, seed=2):
-    return np.random.default_rng(seed).integers(-128, 128, (count, *graph.input.shape))
+    """Integers over the whole range of the input tensor."""
+    return cli.random_inputs(graph, count, seed)

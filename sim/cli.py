@@ -4,19 +4,23 @@ import importlib.util
 import shutil
 
 import click
+import numpy as np
 
 from accel import model_dir, reference
-from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, progress, report
-from accel.compile import compile_graph, fit_config
+from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, progress, report
+from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
-from accel.errors import DataError, TargetError
+from accel.errors import DataError, FitError, TargetError
 from quant.datasets import load_images
+from sim import breakdown
 from sim.accelerator import AcceleratorError
 from sim.engines import ENGINES
 from sim.network import run_network, run_reference, trace_image
 
 CHOICES = [*ENGINES, "reference"]
 SHOWN_MISMATCHES = 10
+DIGITS_SHAPE = (28, 28, 1)
+RANDOM = "random"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,30 +35,36 @@ def main():
 @click.argument("model", metavar="MODEL_DIR")
 @click.option(
     "--images",
-    default="digits",
-    show_default=True,
-    help="Data set (mnist, fashion_mnist, digits), or an .npy, .npz or .png file.",
+    help="Data set (mnist, fashion_mnist, digits), an .npy, .npz or .png file, or random: seeded integers of the input "
+    "tensor.  [default: digits where they fit the input, else random]",
 )
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Number of images.")
 @click.option("--engine", type=click.Choice(CHOICES), default="verilator", show_default=True)
 @click.option("--rows", type=int, default=8, show_default=True, help="Output channels in parallel.")
 @click.option("--lanes", type=int, default=8, show_default=True, help="Byte lanes in parallel.")
+@click.option(
+    "--precisions",
+    metavar="LIST",
+    help="Widths of the build, such as 8,4,2,1.  [default: 8 and what the network needs]",
+)
 @click.option("--data-dir", type=click.Path(), default=None, help="Folder of the data sets.")
 @click.option("--layers", is_flag=True, help="Compare the output of every layer, not only of the last one.")
 @json_option
-def run(model, images, count, engine, rows, lanes, data_dir, layers, as_json):
+def run(model, images, count, engine, rows, lanes, precisions, data_dir, layers, as_json):
     """Run images through a model on an engine and compare every integer with the reference.
 
-    MODEL_DIR is a model directory or the name of a model of the zoo. JSON keys: model, rows, lanes, engine,
-    count, correct (images whose class is the label; null without labels), mismatches (images with a wrong
+    MODEL_DIR is a model directory or the name of a model of the zoo. JSON keys: model, rows, lanes, precisions,
+    engine, count, correct (images whose class is the label; null without labels), mismatches (images with a wrong
     integer), cycles_per_image (first input beat to last output beat), predicted_cycles_per_image, utilization
-    (MACs / (cycles * rows * lanes)), images_per_second (of the simulation). Exit code 1: something differs.
+    (share of the cycles that a full array would need, each layer in its own mode), images_per_second (of the
+    simulation), layers (widths, cycles and utilization of each; a note where a layer is computed wider than its
+    widths ask for). Exit code 1: something differs.
 
-    Example: python -m sim run lenet5-int8 --images digits --count 5 --engine myhdl --rows 4 --lanes 4
+    Example: python -m sim run lenet5-mixed --images digits --count 5 --precisions 8,4,2,1
     """
     graph = model_dir.load(model)
     q, labels = load_inputs(graph, images, count, data_dir)
-    program = compile_for(graph, rows, lanes)
+    program = compile_for(graph, rows, lanes, parse_precisions(precisions))
     check_engine(engine)
     runs = len(q) * (len(program.layers) if layers else 1)
     with progress(enabled=not as_json) as bar:
@@ -72,7 +82,13 @@ def run(model, images, count, engine, rows, lanes, data_dir, layers, as_json):
                 click.echo(f"mismatch: {graph.name} on {engine}: {error}", err=True)
                 return EXIT_MISMATCH
     values = figures(graph, program, engine, result, labels)
-    report(values, as_json, f"{graph.name} on {engine}")
+    layer_rows = breakdown.by_layer(program, result.cycles and result.cycles[-1], result.counters)
+    if as_json:
+        print_json(values | {"layers": layer_rows})
+    else:
+        values["precisions"] = ",".join(map(str, values["precisions"]))
+        report(values, as_json, f"{graph.name} on {engine}")
+        breakdown.print_layers(layer_rows)
     if not result.mismatches:
         return EXIT_OK
     for mismatch in result.mismatches[:SHOWN_MISMATCHES]:
@@ -83,16 +99,38 @@ def run(model, images, count, engine, rows, lanes, data_dir, layers, as_json):
 
 
 def load_inputs(graph, images, count, data_dir):
-    """(input integers, labels or None) of at most `count` images."""
+    """(input integers, labels or None) of at most `count` images; images None: digits where they fit, else random."""
+    if images is None:
+        images = "digits" if graph.input.shape == DIGITS_SHAPE else RANDOM
+    if images == RANDOM:
+        return random_inputs(graph, count), None
     pixels, labels = load_images(images, data_dir)
     if not len(pixels):
         raise DataError(f"images '{images}': holds no image; give a file with at least one")
     return reference.encode_input(graph, pixels[:count]), None if labels is None else labels[:count]
 
 
-def compile_for(graph, rows, lanes):
-    """The program of a graph for a size, with memories as large as it needs."""
-    return compile_graph(graph, fit_config(graph, HardwareConfig(rows=rows, lanes=lanes)))
+def random_inputs(graph, count, seed=1):
+    """Integers over the whole range of the input tensor, the same for the same seed."""
+    low, high = graph.input.qrange
+    values = np.random.default_rng(seed).integers(low, high + 1, (count, *graph.input.shape))
+    return np.where(values < 0, -1, 1) if graph.input.bits == 1 else values
+
+
+def parse_precisions(text):
+    """A tuple of widths from a text such as 8,4,2,1; None stays None."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise FitError(f"option precisions: {text!r} must be widths with commas between them, such as 8,4,1") from None
+
+
+def compile_for(graph, rows, lanes, precisions=None):
+    """The program of a graph for a size, with memories as large as it needs and, by default, the widths it needs."""
+    precisions = precisions_for(graph) if precisions is None else precisions
+    return compile_graph(graph, fit_config(graph, HardwareConfig(rows=rows, lanes=lanes, precisions=precisions)))
 
 
 def check_engine(engine):
@@ -121,7 +159,6 @@ def figures(graph, program, engine, result, labels):
     """The values of the report."""
     config = program.config
     cycles = result.cycles_per_image
-    array = config.rows * config.lanes
     correct = None
     if labels is not None:
         classes = result.outputs.reshape(len(result.outputs), -1).argmax(axis=1)
@@ -130,12 +167,13 @@ def figures(graph, program, engine, result, labels):
         "model": graph.name,
         "rows": config.rows,
         "lanes": config.lanes,
+        "precisions": list(config.precisions),
         "engine": engine,
         "count": len(result.outputs),
         "correct": correct,
         "mismatches": len({mismatch.image for mismatch in result.mismatches}),
         "cycles_per_image": cycles,
         "predicted_cycles_per_image": program.predicted_cycles,
-        "utilization": program.mac_count / (cycles * array) if cycles else None,
+        "utilization": breakdown.utilization(program, cycles) if cycles else None,
         "images_per_second": round(len(result.outputs) / result.seconds, 2) if result.seconds else None,
     }

@@ -15,12 +15,18 @@ ENDS = (-(2**31), 2**31 - 1)  # thresholds that no accumulator crosses
 
 
 def layer(rng, name, input_name, source, channels, weight_bits, output_bits, *, kernel=None, weights=None, **options):
-    """A convolution, without a kernel a dense layer. output_bits RAW puts the accumulators out; weights: these."""
+    """A convolution, without a kernel a dense layer. output_bits RAW puts the accumulators out; weights: these, else
+    random ones that fit every multiplier."""
     widths = {"weight_bits": weight_bits, "spread": True, "raw": output_bits == RAW}
     widths["output_bits"] = 8 if output_bits == RAW else output_bits
     shape = (rng, name, input_name, source, channels)
     made = conv(*shape, kernel, **widths, **options) if kernel else dense(*shape, **widths, **options)
-    return made if weights is None else replace(made, weights=weights)
+    return packable(made) if weights is None else replace(made, weights=weights)
+
+
+def packable(made):
+    """The layer without 4-bit weights of -8, which 25-bit multipliers cannot hold in every row."""
+    return replace(made, weights=np.maximum(made.weights, -7)) if made.weight_bits == 4 else made
 
 
 def chain(rng, name, *layers):
@@ -28,7 +34,10 @@ def chain(rng, name, *layers):
 
 
 def random_mixed(rng, max_channels=40, **widths):
-    return lively(rng, random_mixed_graph(rng, int(rng.integers(1, 6)), max_channels=max_channels // 2, **widths))
+    """A random chain; three of four layers with 4-bit weights have none of -8."""
+    graph = random_mixed_graph(rng, int(rng.integers(1, 6)), max_channels=max_channels // 2, **widths)
+    layers = [packable(made) if made.op != "maxpool" and rng.integers(4) else made for made in graph.layers]
+    return lively(rng, graph.with_layers(layers))
 
 
 def lively(rng, graph):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -14,10 +15,11 @@ from accel.config import HardwareConfig
 from accel.errors import TargetError
 from accel.hdl.accelerator import preset_images, presets
 from quant.datasets import load
-from sim import network
+from sim import cli, network
 from sim.accelerator import AcceleratorError, open_accelerator
 from sim.bus import STALLS
 from sim.engines.cache import REPOSITORY
+from sim.mixed import every_mode
 from sim.network import compare_on, find_mismatches, run_network
 
 
@@ -102,8 +104,10 @@ def sim_run(*arguments):
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
 
-KEYS = ["model", "rows", "lanes", "engine", "count", "correct", "mismatches", "cycles_per_image",
-        "predicted_cycles_per_image", "utilization", "images_per_second"]
+KEYS = ["model", "rows", "lanes", "precisions", "engine", "count", "correct", "mismatches", "cycles_per_image",
+        "predicted_cycles_per_image", "utilization", "images_per_second", "layers"]
+LAYER_KEYS = ["name", "op", "compute_bits", "weight_bits", "input_bits", "output_bits", "cycles", "predicted_cycles",
+              "utilization", "note"]
 
 
 @pytest.mark.parametrize("engine", ["verilator", "reference"])
@@ -114,8 +118,13 @@ def test_sim_run_json(engine):
     assert list(values) == KEYS
     assert (values["rows"], values["lanes"], values["engine"], values["count"]) == (8, 8, engine, 5)
     assert values["correct"] == 5 and values["mismatches"] == 0
+    assert values["precisions"] == [8]
+    assert [list(layer) for layer in values["layers"]] == [LAYER_KEYS] * 5
+    assert sum(layer["predicted_cycles"] for layer in values["layers"]) == values["predicted_cycles_per_image"]
     if engine == "verilator":
         assert values["cycles_per_image"] <= 9200 and 0.7 < values["utilization"] < 1
+        assert [layer["cycles"] for layer in values["layers"]] == [
+            layer["predicted_cycles"] for layer in values["layers"]]
 
 
 def test_sim_run_table_and_images_from_a_file(tmp_path):
@@ -123,11 +132,23 @@ def test_sim_run_table_and_images_from_a_file(tmp_path):
     done = sim_run("lenet5-int8", "--images", str(tmp_path / "images.npy"), "--layers")
     assert done.returncode == 0, done.stderr
     assert "cycles per image" in done.stdout and "predicted" in done.stdout
+    assert re.search(r"conv2 .*conv2d .* 8 .* 8 .* 8 .* 8 ", done.stdout)
+
+
+def test_sim_run_without_images_takes_random_ones(tmp_path):
+    rng = np.random.default_rng(3)
+    graph = every_mode(rng)
+    model_dir.save(graph, tmp_path / "mixed")
+    done = sim_run(tmp_path / "mixed", "--count", "2", "--engine", "reference", "--json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert values["precisions"] == [8, 4, 2, 1] and values["correct"] is None
+    assert [layer["compute_bits"] for layer in values["layers"]] == [8, 4, 2, 1, 4, 8]
+    assert [layer["weight_bits"] for layer in values["layers"]] == [8, 4, 2, 1, 4, 2]
+    assert np.array_equal(cli.random_inputs(graph, 2), cli.random_inputs(graph, 2))
 
 
 def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
-    from sim.cli import main
-
     run = reference.run
 
     def wrong_reference(graph, q):
@@ -137,7 +158,7 @@ def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(network.reference, "run", wrong_reference)
     monkeypatch.setattr(network, "WAVES", tmp_path)
-    code = main.main(["run", "lenet5-int8", "--count", "3", "--layers", "--json"], standalone_mode=False)
+    code = cli.main.main(["run", "lenet5-int8", "--count", "3", "--layers", "--json"], standalone_mode=False)
     output = capsys.readouterr()
     assert code == 1
     assert json.loads(output.out)["mismatches"] == 1
@@ -147,8 +168,6 @@ def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
 
 
 def test_sim_run_reports_a_stuck_accelerator(monkeypatch, capsys):
-    from sim import cli
-
     def stuck(*_, **__):
         raise AcceleratorError("0 of 1 images came out in 99 cycles")
 
@@ -162,8 +181,6 @@ def test_sim_run_reports_a_stuck_accelerator(monkeypatch, capsys):
     ("engine", "needs"), [("icarus", "apt install iverilog"), ("verilator", "apt install g\\+\\+")]
 )
 def test_sim_run_says_which_tool_is_missing(engine, needs, monkeypatch):
-    from sim import cli
-
     monkeypatch.setattr(cli.shutil, "which", lambda name: None)
     with pytest.raises(TargetError, match=needs):
         cli.main.main(["run", "lenet5-int8", "--count", "1", "--engine", engine], standalone_mode=False)
@@ -178,6 +195,8 @@ def test_sim_run_says_which_tool_is_missing(engine, needs, monkeypatch):
         (["lenet5-int8", "--rows", "7"], "rows=7 must be a power of two"),
         (["lenet5-int8", "--engine", "vcs"], "'vcs' is not one of"),
         (["lenet5-int8", "--count", "0"], "0 is not in the range"),
+        (["lenet5-int8", "--precisions", "8,4,x"], "precisions: '8,4,x' must be widths with commas"),
+        (["lenet5-int8", "--precisions", "4,2"], "precisions=4,2 must contain 8"),
     ],
 )
 def test_sim_run_refuses_bad_input(arguments, message):
