@@ -6,6 +6,7 @@ before it is used, every file has a CRC-32. A layer's file holds the packed weig
 padded to whole bytes, then the bias as little-endian int32.
 """
 
+import hashlib
 import os
 import re
 import stat
@@ -19,6 +20,7 @@ from accel.atomic import atomic_directory
 from accel.errors import BitloomError, ModelError
 from accel.fixedpoint import WEIGHT_BITS, pack, packed_bytes, unpack
 from accel.ir import INPUT_NAME, MAX_ELEMENTS, Graph
+from accel.synthetic import NAMES, NAMES_TEXT, synthetic_graph
 
 MODEL_FILE = "model.json"
 MAX_MODEL_JSON_BYTES = 2**26
@@ -34,6 +36,11 @@ def zoo_names():
     return sorted(path.parent.name for path in ZOO.glob(f"*/{MODEL_FILE}"))
 
 
+def _generated(name):
+    """Whether a name means a generated network: no directory and no model of the zoo has it."""
+    return str(name) in NAMES and not Path(name).is_dir() and not (ZOO / str(name) / MODEL_FILE).is_file()
+
+
 def resolve(name):
     """Folder of a model: an existing directory, else a model of the zoo; ModelError where neither exists."""
     path = Path(name)
@@ -43,7 +50,7 @@ def resolve(name):
         return ZOO / str(name)
     shipped = ", ".join(zoo_names()) or "none"
     raise ModelError(f"model {str(name)!r}: is neither a model directory nor a model that ships (these "
-                     f"ship: {shipped})")
+                     f"ship: {shipped}; these are generated: {NAMES_TEXT})")
 
 
 def save(graph, path):
@@ -51,6 +58,20 @@ def save(graph, path):
 
     An existing model directory is replaced. Raises OutputError where it cannot be written.
     """
+    contents = _contents(graph)
+    with atomic_directory(path, marker=MODEL_FILE) as folder:
+        for file_name, data in contents.items():
+            (folder / file_name).write_bytes(data)
+
+
+def digest(name):
+    """SHA-256 of a model's model.json, which holds the checksums of its other files."""
+    data = _contents(load(name))[MODEL_FILE] if _generated(name) else (resolve(name) / MODEL_FILE).read_bytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _contents(graph):
+    """{file name: bytes} of a model directory, model.json last."""
     files, binaries = {}, {}
     for index, layer in enumerate(graph.layers):
         if layer.op == "maxpool":
@@ -61,17 +82,16 @@ def save(graph, path):
         binaries[file_name] = data
     body = model_json.dump(model_json.graph_to_dict(graph, files)).removesuffix("\n}") + ",\n"
     text = f'{body}{_CRC_KEY}{zlib.crc32(body.encode()):08x}"\n}}\n'
-    with atomic_directory(path, marker=MODEL_FILE) as folder:
-        for file_name, data in binaries.items():
-            (folder / file_name).write_bytes(data)
-        (folder / MODEL_FILE).write_bytes(text.encode())
+    return binaries | {MODEL_FILE: text.encode()}
 
 
 def load(name):
-    """The Graph of a model directory, or of a model of the zoo by its name.
+    """The Graph of a model directory, or by its name of a model of the zoo or a generated one (accel/synthetic.py).
 
     Raises ModelError or RangeError, one sentence that names the directory and what is wrong.
     """
+    if _generated(name):
+        return synthetic_graph(str(name))
     folder = resolve(name)
     try:
         return _load(folder)

@@ -1,6 +1,5 @@
 """Everything that a conversion puts into its output folder."""
 
-import hashlib
 from dataclasses import dataclass
 
 from accel import model_dir
@@ -47,7 +46,7 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
         others |= _project(target, hdl, golden, program, preset, rtl, files | others)
         _write(folder, others)
         files |= others
-        digest = hashlib.sha256((model_dir.resolve(model) / model_dir.MODEL_FILE).read_bytes()).hexdigest()
+        digest = model_dir.digest(model)
         values = manifest.manifest(graph=graph, program=program, target=target, design=design, golden=golden,
                                    model_digest=digest, preset=preset, files=files)
         _write(folder, {manifest.MANIFEST: manifest.to_text(values)})
