@@ -7,7 +7,7 @@ import click
 
 from accel import model_dir
 from accel.cli import json_option, print_json, print_table, progress, run_cli
-from accel.compile import compile_graph, fit_config
+from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
 from accel.errors import FitError, UnsupportedError
 from accel.hdl import accelerator
@@ -20,14 +20,19 @@ EPILOG = """\b
 Examples:
   python -m accel.convert
   python -m accel.convert --model my-model --target pynq-z2 --hdl vhdl --out my-design
+  python -m accel.convert --model my-model --precisions 8,4,1
   python -m accel.convert --rows 16 --lanes 16 --target arty-a7-100t --option weight_depth=2048
 \b
 Exit codes: 0 done, 2 bad usage or bad input."""
 
 
-def hardware_config(graph, target, rows, lanes, options):
-    """The target's configuration with the chosen options; other memories grow to hold the network."""
+def hardware_config(graph, target, rows, lanes, options, precisions=None):
+    """The target's configuration with the chosen options; other memories grow to hold the network.
+
+    precisions: the widths of the build, else 8 and those of the network.
+    """
     values = dict(_option(text) for text in options)
+    values["precisions"] = precisions_for(graph) if precisions is None else precisions
     config = HardwareConfig.from_dict({"rows": target.rows if rows is None else rows,
                                        "lanes": target.lanes if lanes is None else lanes,
                                        "multiplier": target.multiplier, "weight_style": target.weight_style,
@@ -42,8 +47,9 @@ def hardware_config(graph, target, rows, lanes, options):
 def _option(text):
     name, separator, value = text.partition("=")
     known = {field.name: field.type for field in dataclasses.fields(HardwareConfig)}
-    if not separator or name not in known or name in ("rows", "lanes"):
-        names = ", ".join(sorted(set(known) - {"rows", "lanes"}))
+    others = {"rows", "lanes", "precisions"}  # have options of their own
+    if not separator or name not in known or name in others:
+        names = ", ".join(sorted(set(known) - others))
         raise UnsupportedError(f"option {text!r}: must be NAME=VALUE with a NAME of {names}")
     if known[name] in (int, "int"):
         try:
@@ -53,13 +59,23 @@ def _option(text):
     return name, value
 
 
-def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, preset=None,
+def parse_precisions(text):
+    """The widths of "8,4,1" as a tuple, or None for None. HardwareConfig checks them."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UnsupportedError(f"--precisions {text!r}: must be widths with commas between, such as 8,4,1") from None
+
+
+def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions=None, golden=2, preset=None,
             stage=lambda name: None):
     """Convert a model for a target and write the folder; returns accel.hdl.output.Written."""
     target = find_target(target_name)
     stage("compile")
     graph = model_dir.load(model)
-    config = hardware_config(graph, target, rows, lanes, options)
+    config = hardware_config(graph, target, rows, lanes, options, precisions)
     program = compile_graph(graph, config)
     if preset is None:
         preset = config.weight_style != "ultra"  # UltraRAM starts empty: the host loads it
@@ -80,6 +96,8 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, 
               help=f"Board or part: {', '.join(TARGETS)}.")
 @click.option("--rows", type=int, help="Output channels in parallel; default by target.")
 @click.option("--lanes", type=int, help="Bytes of the reduction in parallel; default by target.")
+@click.option("--precisions", metavar="BITS", help="Widths of the build, from 8,6,4,2,1 and always with 8; "
+              "default: 8 and those that the network uses.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
               help="Another field of the hardware configuration, e.g. weight_depth=2048; may be repeated.")
 @click.option("--hdl", type=click.Choice(("verilog", "vhdl")), default="verilog", show_default=True)
@@ -89,7 +107,7 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), golden=2, 
               help="Start with the network in the memories, or wait for the host; default by target.")
 @click.option("--out", type=click.Path(), help="Output folder.  [default: build/out/MODEL]")
 @json_option
-def main(model, target, rows, lanes, options, hdl, golden, preset, out, as_json):
+def main(model, target, rows, lanes, precisions, options, hdl, golden, preset, out, as_json):
     """Turn a quantized network into Verilog or VHDL with memory images, a test bench and a Vivado project."""
     out = Path("build") / "out" / Path(model).resolve().name if out is None else out
     with progress(not as_json) as bar:
@@ -100,15 +118,17 @@ def main(model, target, rows, lanes, options, hdl, golden, preset, out, as_json)
             begun.append(name)
             bar.update(task, description=name, completed=len(begun) - 1)
 
-        result = convert(model, target, rows, lanes, hdl, out, options=options, golden=golden, preset=preset,
-                         stage=stage)
+        result = convert(model, target, rows, lanes, hdl, out, options=options, precisions=parse_precisions(precisions),
+                         golden=golden, preset=preset, stage=stage)
     figures = {"out": str(result.out), "top": result.top, "files": list(result.files),
+               "precisions": ",".join(map(str, result.precisions)), "notes": list(result.notes),
                "predicted_cycles_per_image": result.predicted_cycles_per_image,
                "weight_bytes": result.weight_bytes, "dsp_estimate": result.dsp_estimate}
     if as_json:
         print_json(figures)
     else:
         figures["files"] = len(result.files)
+        figures["notes"] = "; ".join(result.notes) or None
         figures |= {"modules": result.modules, "lines": result.lines}
         print_table("Converted", ("figure", "value"),
                     [(name.replace("_", " "), value) for name, value in figures.items()])

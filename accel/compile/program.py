@@ -110,6 +110,11 @@ class Program:
         return lane_cycles / (self.predicted_cycles * self.config.rows * self.config.lanes)
 
     @property
+    def notes(self):
+        """What a reader of the report should know: the layers that run wider than their own widths, and why."""
+        return tuple(f"{layer.name}: {layer.precision.note}" for layer in self.layers if layer.precision.note)
+
+    @property
     def input_beats(self):
         """Stream beats of one input image."""
         return self.layers[0].in_words

@@ -51,7 +51,12 @@ def weight_bytes(program):
 
 
 def layer_entry(layer):
+    precision, memory = layer.precision, layer.weight_memory
     return {"name": layer.name, "op": layer.op, "walk": layer.walk,
+            "compute_bits": precision.compute_bits, "weight_bits": precision.weight_bits,
+            "input_bits": precision.input_bits, "note": precision.note,
+            "weight_bytes": memory.bank_bytes, "weight_padding_bytes": memory.padding_bytes,
+            "weight_wire_bytes": memory.wire_bytes, "weight_wire_bits": memory.wire_bits,
             "predicted_cycles": int(layer.predicted_cycles), "mac_count": int(layer.mac_count),
             "weight_base": int(layer.weight_base), "weight_words": int(layer.weight_words),
             "param_base": int(layer.param_base),
@@ -89,4 +94,7 @@ def memory_map(program):
         ("counters", descriptor.REGION_COUNTERS, "layer * 4 + (0 cycles, 1 stall cycles)"),
         ("weights", descriptor.REGION_WEIGHTS, f"(word * {config.rows} + row) * {quarters} + quarter"),
     )
+    if 6 in config.precisions:
+        regions += (("weights6", descriptor.REGION_WEIGHTS6, "4 * group + (0, 1, 2): 16 packed weights, the four words "
+                     "from 4 * group on of the weights"),)
     return {name: {"base": region << shift, "offset": offset} for name, region, offset in regions}

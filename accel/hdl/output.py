@@ -23,6 +23,8 @@ class Written:
     predicted_cycles_per_image: int
     weight_bytes: int
     dsp_estimate: int
+    precisions: tuple
+    notes: tuple
 
 
 def write_design(out, graph, program, target, *, model, hdl, golden_count, preset, stage=lambda name: None):
@@ -52,7 +54,7 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
         _write(folder, {manifest.MANIFEST: manifest.to_text(values)})
     return Written(out, accelerator.TOP, tuple(sorted((*files, manifest.MANIFEST))), design.line_count,
                    len(design.modules), int(program.predicted_cycles), manifest.weight_bytes(program),
-                   program.config.dsp_estimate)
+                   program.config.dsp_estimate, program.config.precisions, program.notes)
 
 
 def _images(program, target, golden, preset):

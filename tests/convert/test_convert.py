@@ -95,7 +95,8 @@ def rtl_files(out):
 
 def test_json_figures(converted):
     out, figures = converted
-    assert list(figures) == ["out", "top", "files", "predicted_cycles_per_image", "weight_bytes", "dsp_estimate"]
+    assert list(figures) == ["out", "top", "files", "precisions", "notes", "predicted_cycles_per_image", "weight_bytes",
+                             "dsp_estimate"]
     assert figures["out"] == str(out) and figures["top"] == "bitloom"
     assert figures["dsp_estimate"] == 4 * 4 // 2 + 4
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
