@@ -5,14 +5,17 @@ import numpy as np
 from accel import ir
 from accel.compile import compile_graph
 from accel.config import HardwareConfig
+from accel.fixedpoint import qrange
 from accel.model_dir import load
 from accel.reference import encode_input
+from accel.synthetic import random_weights
 from quant import datasets
 from sim import cli, network
 from sim.accelerator import open_accelerator
 
 MODEL = "lenet5-int8"
 SIZES = ((4, 4), (8, 8), (16, 16))
+SUMS = {8: (43, 20_000), 4: (39, 500), 2: (37, 30), 1: (0, 20)}  # bits: shift that brings sums to them, largest bias
 
 
 def lenet():
@@ -54,18 +57,25 @@ def loaded(program):
     return accelerator
 
 
-def convolution(channels_in, channels_out, side, seed=1):
-    """A graph of one 3x3 convolution with padding 1 on side x side pixels, random weights, ReLU."""
+def convolution(channels_in, channels_out, side, bits=8, seed=1):
+    """A graph of one 3x3 convolution with padding 1 on side x side pixels: random weights, everything `bits` wide."""
     rng = np.random.default_rng(seed)
-    tensor = ir.TensorType(side, side, channels_in, 8, 0.02, -3)
-    output = ir.TensorType(side, side, channels_out, 8, 0.05, -128)
+    low, high = qrange(bits)
+    tensor = ir.TensorType(side, side, channels_in, bits, 0.02, -3 if bits == 8 else 0)
+    output = ir.TensorType(side, side, channels_out, bits, 0.05, low if bits > 1 else 0)
+    shift, reach = SUMS[bits]
+    if bits == 1:
+        rule = ir.Threshold(rng.integers(-20, 21, channels_out), np.arange(channels_out) % 4 == 3)
+    else:
+        multiplier = rng.integers(2**30, 2**31, channels_out)
+        rule = ir.Requantize("half_up", multiplier, np.full(channels_out, shift), low, high)
+    weights = random_weights(rng, (channels_out, 3, 3, channels_in), bits)
+    middle = weights.sum(axis=(1, 2, 3)) * (sum(tensor.qrange) / 2 - tensor.zero_point)
     layer = ir.Conv2D(
-        "conv", ir.INPUT_NAME, tensor, output,
-        weights=rng.integers(-127, 128, (channels_out, 3, 3, channels_in)), weight_bits=8,
-        weight_scale=np.full(channels_out, 0.01), bias=rng.integers(-20_000, 20_000, channels_out),
-        stride=(1, 1), pads=(1, 1, 1, 1),
-        requantize=ir.Requantize("half_up", rng.integers(2**30, 2**31, channels_out),
-                                 np.full(channels_out, 43), -128, 127),
+        "conv", ir.INPUT_NAME, tensor, output, weights=weights, weight_bits=bits,
+        weight_scale=np.full(channels_out, 0.01),
+        bias=rng.integers(-reach, reach, channels_out) - middle.astype(np.int64),
+        stride=(1, 1), pads=(1, 1, 1, 1), requantize=rule,
     )
     return ir.Graph("convolution", tensor, ir.InputEncoding("float"), (layer,))
 
