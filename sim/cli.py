@@ -10,7 +10,8 @@ from accel import model_dir, reference
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, progress, report
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
-from accel.errors import DataError, FitError, TargetError
+from accel.convert import parse_precisions
+from accel.errors import DataError, TargetError
 from quant.datasets import load_images
 from sim import breakdown
 from sim.accelerator import AcceleratorError
@@ -115,16 +116,6 @@ def random_inputs(graph, count, seed=1):
     low, high = graph.input.qrange
     values = np.random.default_rng(seed).integers(low, high + 1, (count, *graph.input.shape))
     return np.where(values < 0, -1, 1) if graph.input.bits == 1 else values
-
-
-def parse_precisions(text):
-    """A tuple of widths from a text such as 8,4,2,1; None stays None."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise FitError(f"option precisions: {text!r} must be widths with commas between them, such as 8,4,1") from None
 
 
 def compile_for(graph, rows, lanes, precisions=None):

@@ -195,7 +195,7 @@ def test_sim_run_says_which_tool_is_missing(engine, needs, monkeypatch):
         (["lenet5-int8", "--rows", "7"], "rows=7 must be a power of two"),
         (["lenet5-int8", "--engine", "vcs"], "'vcs' is not one of"),
         (["lenet5-int8", "--count", "0"], "0 is not in the range"),
-        (["lenet5-int8", "--precisions", "8,4,x"], "precisions: '8,4,x' must be widths with commas"),
+        (["lenet5-int8", "--precisions", "8,4,x"], "--precisions '8,4,x': must be widths with commas"),
         (["lenet5-int8", "--precisions", "4,2"], "precisions=4,2 must contain 8"),
     ],
 )
