@@ -157,5 +157,6 @@ def image_cycles(steady_cycles, first, last, output_bytes, config):
     comes the first stage has prefilled its padding; a last group that straddles two words costs a cycle more.
     """
     prepared = first["prefill_words"] + first["top_rows"] + 3
-    group_start = (output_bytes - last["last_count"]) % config.lanes
-    return steady_cycles - prepared + (group_start + last["last_count"] > config.lanes)
+    group_bytes = -(-last["last_count"] // 2 ** last["output_code"])  # channels, packed
+    group_start = (output_bytes - group_bytes) % config.lanes
+    return steady_cycles - prepared + (group_start + group_bytes > config.lanes)
