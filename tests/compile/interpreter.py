@@ -188,10 +188,8 @@ class Interpreter:
                     weights = elements(stored, width(f, "weight"))[..., part * count:(part + 1) * count]
                     x = self._masked(f, operands(kh, k).copy(), k)
                     weights = weights.reshape(config.rows, -1)
-                    if compute == 1:
-                        acc += 2 * (weights == x).sum(axis=1)
-                    else:
-                        acc += weights @ x + word_offset(config, compute)
+                    acc += 2 * (weights == x).sum(axis=1) if compute == 1 else weights @ x
+                    acc += word_offset(config, compute)
             tiles.append(acc)
         return tiles
 

@@ -11,6 +11,7 @@ from accel.compile.precision import layer_precision
 from accel.config import HardwareConfig
 from accel.errors import FitError, RangeError
 from accel.ir import Graph, InputEncoding, Threshold
+from accel.rtl.mac_array import word_offset
 from tests.compile.test_programs import check
 from tests.core import networks
 
@@ -182,7 +183,7 @@ def test_thresholds_are_clamped_to_what_sums_can_reach():
     layer = dataclasses.replace(layer, requantize=rule, bias=np.zeros(8, int))
     graph = graph_of(layer)
     program = compile_graph(graph, fit_config(graph, build()))
-    entries = program.bias[:8] + 45  # 45 products
+    entries = program.bias[:8] + 45 + 3 * word_offset(program.config, 1)  # 45 products, 3 words
     assert entries.tolist() == [45, -46, -46, 45, -46, 45, -45, 44]
     assert program.multiplier[:8].tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
     check(graph, program, networks.images(np.random.default_rng(0), graph, 3))
