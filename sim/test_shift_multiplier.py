@@ -23,39 +23,53 @@ EDGES = (0, 1, -1, 2**31 - 1, -(2**31), 0x55555555, -0x55555556)
 
 def ports(k):
     return {"clk": Signal(bool(0)), "a": Signal(intbv(0)[32:]), "m": Signal(intbv(0)[POSITION_BITS * k:]),
-            "less_one": Signal(bool(0)), "product": Signal(intbv(0)[63:])}
+            "shift": Signal(intbv(0)[6:]), "less_one": Signal(bool(0)), "product": Signal(intbv(0)[63:]),
+            "shift_late": Signal(intbv(0)[6:])}
 
 
 def position_sets(k):
     """Every multiplier with at most k one bits, as positions; a sample of those with three."""
-    sets = [positions for count in range(min(k, 2) + 1) for positions in itertools.combinations(range(31), count)]
-    return sets + (random.Random(1).sample(list(itertools.combinations(range(31), 3)), 500) if k == 3 else [])
+    sets = [list(itertools.combinations(range(30, -1, -1), count)) for count in range(k + 1)]
+    if k == 3:
+        sets[3] = random.Random(1).sample(sets[3], 500)
+    return list(itertools.chain(*sets))
 
 
 def fields_word(rng, positions, k):
-    """The positions in any order, fields that do not count anywhere and with any position."""
+    """The highest position first, the others and fields that do not count in any order."""
     fields = [place | POSITION_VALID for place in positions] + [rng.getrandbits(5) for _ in range(k - len(positions))]
-    rng.shuffle(fields)
-    return sum(field << POSITION_BITS * i for i, field in enumerate(fields))
+    others = fields[1:]
+    rng.shuffle(others)
+    return sum(field << POSITION_BITS * i for i, field in enumerate([fields[0], *others]))
+
+
+def expected(positions, a, shift, less_one, first_place):
+    """(product, shift_late), with everything moved up until the highest position is 30."""
+    raised = 30 - first_place
+    product = (a * sum(1 << place for place in positions) << raised) - less_one if positions else -less_one
+    return product & 2**63 - 1, min(63, shift + raised)
 
 
 def drive(dut, rng, stalls, k, borrowed=1):
     vectors = [(positions, rng.choice((*EDGES, rng.getrandbits(32) - 2**31)), rng.getrandbits(1))
                for positions in position_sets(k) for _ in range(12 if k == 1 else 1)]
     vectors += [((), 5, 0), ((30,), -(2**31), 1), ((30, 29, 28)[:k], -(2**31), 1), ((30, 29, 28)[:k], 2**31 - 1, 0)]
+    words = [fields_word(rng, positions, k) for positions, *_ in vectors]
+    shifts = [rng.randint(0, 62) for _ in vectors]
     dut.step()
     for cycle in range(len(vectors) + SHIFT_MULTIPLIER_LATENCY):
         if cycle < len(vectors):
-            positions, a, _ = vectors[cycle]
-            dut.poke("a", a & 2**32 - 1)
-            dut.poke("m", fields_word(rng, positions, k))
+            dut.poke("a", vectors[cycle][1] & 2**32 - 1)
+            dut.poke("m", words[cycle])
+            dut.poke("shift", shifts[cycle])
         if 0 < cycle <= len(vectors):
             dut.poke("less_one", vectors[cycle - 1][2])
         if cycle >= SHIFT_MULTIPLIER_LATENCY:
-            positions, a, less_one = vectors[cycle - SHIFT_MULTIPLIER_LATENCY]
-            want = a * sum(1 << place for place in positions) - borrowed * less_one & 2**63 - 1
-            got = dut.peek("product")
-            assert got == want, f"{a} at positions {positions} less {less_one}: expected {want:x}, got {got:x}"
+            number = cycle - SHIFT_MULTIPLIER_LATENCY
+            positions, a, less_one = vectors[number]
+            want = expected(positions, a, shifts[number], borrowed * less_one, words[number] & 31)
+            got = dut.peek("product"), dut.peek("shift_late")
+            assert got == want, f"{a} at positions {positions} less {less_one}: expected {want}, got {got}"
         dut.step()
 
 

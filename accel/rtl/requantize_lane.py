@@ -100,7 +100,7 @@ def wide_multiplier(clk, a, m, less_one, product):
 def first_shift(clk, product, shift, less_one, result):
     """result = product / 2^shift rounded half up, saturated to int32, less one if it is negative and less_one is set.
 
-    product: 63 bits, two's complement. shift: 0 .. 62; rounding adds the last bit that is shifted out.
+    product: 63 bits, two's complement. shift: 0 .. 63; rounding adds the last bit that is shifted out.
     less_one: bool, one cycle behind product. The one that is taken off makes the half-up rounding of second_shift a
     rounding away from zero; it is not taken off a saturated result, whose low bits are zero.
     result: 33 bits, two's complement, -2^31 - 1 .. 2^31. The end 2^31 stands for 2^31 - 1: second_shift gives the same
@@ -324,7 +324,8 @@ def requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign
     """One channel: q = clamp(zero_point + R(a), qmin, qmax), or with sign the sign of a.
 
     a: biased accumulator, 32 bits two's complement. scaling: multiplier m, shift1, shift2 from bit 0 up. m has 31 bits,
-    or 6 bits for each of 1 to 3 positions of one bits: then shift_multiplier takes the place of wide_multiplier.
+    or 6 bits for each of 1 to 3 positions of one bits: then shift_multiplier takes the place of wide_multiplier, with
+    the same latency.
     sign: None in a build without 1-bit outputs; constant like round_away; where it is set q is +1 for a >= 0, else -1,
     the other way round where bit 0 of m is set.
     round_away, zero_point, qmin, qmax: of the layer, constant while a value of it is under way; int8 as 8 bits.
@@ -354,9 +355,12 @@ def requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign
         product_less_one.next = round_away and a[31] and (shift1 != 0)
         value_less_one.next = shift2_early != 0
 
-    multiplies = wide_multiplier if shift1_at == MULTIPLIER_BITS else shift_multiplier
-    multiply = multiplies(clk, a, multiplier, product_less_one, product)
-    wait1 = delay(clk, shift1, shift1_late, cycles=WIDE_MULTIPLIER_LATENCY)
+    if shift1_at == MULTIPLIER_BITS:
+        multiply = wide_multiplier(clk, a, multiplier, product_less_one, product)
+        wait1 = delay(clk, shift1, shift1_late, cycles=WIDE_MULTIPLIER_LATENCY)
+    else:
+        multiply = shift_multiplier(clk, a, multiplier, shift1, product_less_one, product, shift1_late)
+        wait1 = ()
     round1 = first_shift(clk, product, shift1_late, value_less_one, value)
     wait2 = delay(clk, shift2, shift2_early, cycles=WIDE_MULTIPLIER_LATENCY)
     wait3 = delay(clk, shift2_early, shift2_late, cycles=FIRST_SHIFT_LATENCY)

@@ -3,10 +3,12 @@
 from myhdl import Signal, always, always_comb, concat, intbv, modbv
 
 from accel.rtl.delay import delay
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 
 POSITION_BITS = 6  # of one field: the position in bits 4:0, bit 5 says that there is one
 POSITION_VALID = 1 << POSITION_BITS - 1
+COPY_LATENCY = 3
+LEADING_LATENCY = 2
 SHIFT_MULTIPLIER_LATENCY = 5
 
 
@@ -20,7 +22,7 @@ def khot_positions(multiplier, k):
 
 
 def khot_word(multiplier, k):
-    """The k fields of a multiplier in a parameter entry, the highest position in the lowest bits.
+    """The k fields of a multiplier in a parameter entry, the highest position first, in the lowest bits.
 
     ValueError where it has more than k one bits.
     """
@@ -35,143 +37,183 @@ def _signed(bits):
 
 
 @module
-def shifted_copy(clk, a, position, minus, term):
-    """term = a << position[4:0] where position[5] is set, else 0; plus minus.
+def shifted_copy(clk, a, position, highest, term):
+    """term = a << (30 - highest + position[4:0]) where position[5] is set, else 0.
 
-    a: 32 bits, read as two's complement. position: 6 bits. minus: 0 or -1, two cycles behind a, or None where there is
-    none. term: 63 bits, signed.
-    Latency 3, a value a cycle, no stall.
+    a: 32 bits, read as two's complement. position, highest: 6 bits; of highest only the position is read. term: 63
+    bits, signed.
+    Three stages shift by 1s, 4s and 16. Latency COPY_LATENCY (3), a value a cycle, no stall.
     """
-    coarse, middle = [Signal(intbv(0)[2:]) for _ in range(2)]
-    low, low_late = [Signal(intbv(0)[4:]) for _ in range(2)]
-    start, by_8, by_2 = _signed(32), _signed(56), _signed(62)
+    unused(highest, 6, 5)
+    amount = Signal(modbv(0)[5:])
+    low, middle = [Signal(intbv(0)[2:]) for _ in range(2)]
+    upper = Signal(intbv(0)[4:])
+    last = Signal(intbv(0)[2:])
+    start, by_1, by_4 = _signed(32), _signed(35), _signed(47)
+
+    @always_comb
+    def find():
+        start.next = a[32:].signed()
+        amount.next = position[5:] - highest[5:] - 2
 
     @always_comb
     def split():
-        start.next = a[32:].signed()
-        coarse.next = position[5:3]
-        low.next = concat(position[5], position[3:])
-        middle.next = low_late[3:1]
+        low.next = amount[2:]
+        middle.next = upper[2:]
 
     @always(clk.posedge)
-    def shift_8():
-        if coarse == 0:
-            by_8.next = start
-        elif coarse == 1:
-            by_8.next = start << 8
-        elif coarse == 2:
-            by_8.next = start << 16
+    def shift_1():
+        if low == 0:
+            by_1.next = start
+        elif low == 1:
+            by_1.next = start << 1
+        elif low == 2:
+            by_1.next = start << 2
         else:
-            by_8.next = start << 24
-        low_late.next = low
-
-    valid, fine, valid_late, fine_late = [Signal(bool(0)) for _ in range(4)]
-    picked = _signed(63)
-
-    @always_comb
-    def flags():
-        valid.next = low_late[3]
-        fine.next = low_late[0]
+            by_1.next = start << 3
+        upper.next = concat(position[5], amount[5:2])
 
     @always(clk.posedge)
-    def shift_2():
+    def shift_4():
         if middle == 0:
-            by_2.next = by_8
+            by_4.next = by_1
         elif middle == 1:
-            by_2.next = by_8 << 2
+            by_4.next = by_1 << 4
         elif middle == 2:
-            by_2.next = by_8 << 4
+            by_4.next = by_1 << 8
         else:
-            by_2.next = by_8 << 6
-        valid_late.next = valid
-        fine_late.next = fine
+            by_4.next = by_1 << 12
+        last.next = upper[4:2]
 
-    @always_comb
-    def pick():
-        picked.next = 0
-        if valid_late and fine_late:
-            picked.next = by_2 << 1
-        elif valid_late:
-            picked.next = by_2
+    @always(clk.posedge)
+    def shift_16():
+        term.next = 0
+        if last == 2:
+            term.next = by_4
+        elif last == 3:
+            term.next = by_4 << 16
 
-    if minus is None:
-        @always(clk.posedge)
-        def take():
-            term.next = picked
-    else:
-        @always(clk.posedge)
-        def take():
-            term.next = picked + minus
-
-    return split, shift_8, flags, shift_2, pick, take
+    return find, split, shift_1, shift_4, shift_16
 
 
 @module
-def shift_multiplier(clk, a, m, less_one, product):
-    """product = a * m - less_one, exact, for an m with at most k one bits, without a multiplier.
+def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
+    """product / 2^shift_late = a * m / 2^shift, exact, for an m with few one bits, without a multiplier.
 
-    a: 32 bits, read as two's complement. m: k fields of POSITION_BITS bits, k = 1 .. 3: the position of a one bit,
-    0 .. 30, in bits 4:0, and bit 5 where the field counts, see khot_word(); their sum must be below 2^31. less_one:
-    bool, one cycle behind a and m.
-    product: 63 bits, two's complement.
-    Each field shifts a copy of a by 8s, by 2s and by 1; the last of them takes less_one; two adders follow.
+    a: 32 bits, read as two's complement. m: 1 to 3 fields of POSITION_BITS bits: the position of a one bit, 0 .. 30, in
+    bits 4:0, and bit 5 where the field counts. The first field, in the low bits, has the highest position, and m is 0
+    where it does not count, see khot_word(). shift: 0 .. 62. less_one: bool, one cycle behind a and m: product is one
+    less.
+    product: 63 bits, two's complement. shift_late: 0 .. 63, enough for a quotient below 1/2.
+    The highest bit is moved to 2^30, which costs no logic, and shift by as much; the copies of the others are shifted
+    relative to it and added.
     Latency SHIFT_MULTIPLIER_LATENCY (5), a product a cycle, no stall.
     """
     k = len(m) // POSITION_BITS
     if len(m) != k * POSITION_BITS or k not in (1, 2, 3):
         raise ValueError(f"shift_multiplier: m must have 6, 12 or 18 bits, not {len(m)}")
-    terms = [_signed(63) for _ in range(k)]
-    minus = _signed(2)
-    less_one_late = Signal(bool(0))
+    fields = [m(POSITION_BITS * (i + 1), POSITION_BITS * i) for i in range(k)]
+    counts = Signal(bool(0))
+    held, minus = _signed(32), _signed(2)
+    leading = _signed(33)
+    leading_bits = Signal(intbv(0)[33:])
+    lower = Signal(bool(0))
+    raised = Signal(modbv(0)[7:])
+    limited = Signal(intbv(0)[6:])
 
     @always(clk.posedge)
-    def wait_one():
-        less_one_late.next = less_one
+    def take():
+        held.next = a[32:].signed()
+        counts.next = m[5]
+        raised.next = shift - m[5:] + 30
 
     @always_comb
-    def negate():
+    def borrow():
         minus.next = 0
-        if less_one_late:
+        if less_one:
             minus.next = -1
 
-    positions = [m(POSITION_BITS * (i + 1), POSITION_BITS * i) for i in range(k)]
-    copies = [shifted_copy(clk, a, positions[i], minus if i == k - 1 else None, terms[i]) for i in range(k)]
-    bits = Signal(intbv(0)[63:])
+    @always(clk.posedge)
+    def lead():
+        if counts:
+            leading.next = held + minus
+        else:
+            leading.next = minus
+        lower.next = less_one
+        if raised[6]:
+            limited.next = 63
+        else:
+            limited.next = raised[6:]
+
+    @always_comb
+    def present_leading():
+        leading_bits.next = leading[33:]
+
+    wait_shift = delay(clk, limited, shift_late, cycles=SHIFT_MULTIPLIER_LATENCY - LEADING_LATENCY)
+    # The highest bit's copy: 33 bits from 2^30 up, and the bit that all lower ones equal.
+    first, first_late = [Signal(intbv(0)[34:]) for _ in range(2)]
+    low_ones = 2**30 - 1
+    ones = Signal(intbv(0)[30:])
+    first_bits = Signal(intbv(0)[63:])
+
+    @always_comb
+    def join():
+        first.next = concat(leading_bits, lower)
+
+    @always_comb
+    def fill():
+        ones.next = 0
+        if first_late[0]:
+            ones.next = low_ones
+
+    @always_comb
+    def widen():
+        first_bits.next = concat(first_late[34:1], ones)
+
+    front = take, borrow, lead, present_leading, wait_shift, join, fill, widen
     if k == 1:
-        only = terms[0]
+        wait_first = delay(clk, first, first_late, cycles=SHIFT_MULTIPLIER_LATENCY - LEADING_LATENCY)
 
         @always_comb
-        def collect():
-            bits.next = only[63:]
+        def present():
+            product.next = first_bits
 
-        wait_sum = delay(clk, bits, product, cycles=2)
-        return wait_one, negate, copies, collect, wait_sum
+        return front, wait_first, present
 
-    # Sums wrap: only fields that break the rule above can leave 63 bits.
-    first, second = terms[0], terms[1]
+    # Sums wrap: only a first field that is not the highest can leave 63 bits.
+    wait_first = delay(clk, first, first_late, cycles=COPY_LATENCY - LEADING_LATENCY)
+    first_value, terms = _signed(63), [_signed(63) for _ in range(k - 1)]
     total, grand = [Signal(modbv(0, min=-(2**62), max=2**62)) for _ in range(2)]
+    copies = [shifted_copy(clk, a, fields[i + 1], fields[0], terms[i]) for i in range(k - 1)]
+    second, third = terms[0], terms[-1]
+
+    @always_comb
+    def read_first():
+        first_value.next = first_bits[63:].signed()
 
     @always(clk.posedge)
     def add():
-        total.next = first + second
+        total.next = first_value + second
 
     if k == 2:
-        @always_comb
-        def collect():
-            bits.next = total[63:]
+        @always(clk.posedge)
+        def add_third():
+            grand.next = total
 
-        wait_sum = delay(clk, bits, product, cycles=1)
-        return wait_one, negate, copies, add, collect, wait_sum
+        wait_third = ()
+    else:
+        third_late = _signed(63)
 
-    third, third_late = terms[2], _signed(63)
+        @always(clk.posedge)
+        def wait_third():
+            third_late.next = third
 
-    @always(clk.posedge)
-    def add_third():
-        third_late.next = third
-        grand.next = total + third_late
+        @always(clk.posedge)
+        def add_third():
+            grand.next = total + third_late
 
     @always_comb
     def present():
         product.next = grand[63:]
 
-    return wait_one, negate, copies, add, add_third, present
+    return front, wait_first, copies, read_first, add, wait_third, add_third, present
