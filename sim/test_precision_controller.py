@@ -4,7 +4,7 @@ import functools
 import itertools
 
 from accel.config import HardwareConfig, bits_code
-from accel.rtl.precision_controller import FORMS, precision_check, precision_controller
+from accel.rtl.precision_controller import FORMS, output_precision, precision_check, precision_controller
 from sim.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
@@ -85,6 +85,23 @@ def drive_check(dut, rng, stalls, config):
         assert dut.peek("bad") == refused(config, *codes), f"codes {codes}"
 
 
+def output_ports(sign):
+    return {"clk": flag(), "raw": flag(), "output_code": word(2), "packed_code": word(2),
+            "sign": flag() if sign else None}
+
+
+def drive_output(dut, rng, stalls):
+    """Every output width, raw or not."""
+    layers = list(itertools.product(range(2), range(4))) * 3
+    rng.shuffle(layers)
+    for raw, code in layers:
+        poke(dut, raw=raw, output_code=code)
+        dut.step()
+        assert dut.peek("packed_code") == (0 if raw else code), f"raw={raw} output_code={code}"
+        if "sign" in dut.ports:
+            assert dut.peek("sign") == (code == 3 and not raw), f"raw={raw} output_code={code}"
+
+
 CASES = [
     BlockCase(
         f"precision_controller_{name}",
@@ -107,6 +124,16 @@ CASES = [
         vhdl_skip=1,
     )
     for name, config in CHECKED.items()
+] + [
+    BlockCase(
+        f"output_precision_{name}",
+        output_precision,
+        functools.partial(output_ports, sign),
+        drive_output,
+        stalls=("none",),
+        vhdl_skip=1,
+    )
+    for name, sign in (("p8421", True), ("p842", False))
 ]
 
 

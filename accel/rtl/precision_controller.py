@@ -118,6 +118,31 @@ def precision_controller(clk, compute_code, weight_code, input_code, tail_bytes_
 
 
 @module
+def output_precision(clk, raw, output_code, packed_code, sign):
+    """Control of the output path of a mixed-precision build from the running layer.
+
+    raw, output_code: descriptor fields. packed_code: width to which the output is packed, the code of whole bytes for a
+    raw layer. sign: the output is 1-bit; None in a build without 1-bit outputs.
+    Latency 1 cycle behind the descriptor, before the first output of the layer.
+    """
+    @always(clk.posedge)
+    def take_code():
+        if raw:
+            packed_code.next = 0
+        else:
+            packed_code.next = output_code
+
+    if sign is None:
+        return take_code
+
+    @always(clk.posedge)
+    def take_sign():
+        sign.next = output_code == 3 and not raw
+
+    return take_code, take_sign
+
+
+@module
 def precision_check(clk, compute_code, weight_code, input_code, output_code, bad, *, config):
     """bad: the build cannot run a layer of these widths.
 
