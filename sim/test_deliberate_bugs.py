@@ -86,6 +86,9 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "quantize_lane": ("quantize_lane", "guard and (rest or normal[0])", "guard", "none"),
     "code_packer_l2": ("code_packer", "elif first:", "elif last:", "none"),
     "quantizer_l2": ("quantizer", "pipe[QUANTIZE_LANE_LATENCY - 1]\n", "pipe[0]\n", "none"),
+    "range_observer_l4": ("range_observer", "elif pipe[last]:", "elif pipe[0]:", "none"),
+    "float_divider": ("float_divider", "result[0] and (rest or result[1])", "False", "none"),
+    "scale_generator": ("scale_generator", "lowest + count[8:] + 1", "lowest + count[8:]", "none"),
 }
 NO_BLOCK = {"delay", "fields", "hierarchy"}
 WHOLE = {"top"}  # wiring only; sim/test_network.py runs whole networks on it

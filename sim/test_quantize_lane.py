@@ -121,8 +121,6 @@ def test_bench_catches_one_rounding_instead_of_two(seed):
                 codes[i] = int(np.rint(exact)) & 255
         return codes
 
-    inv_scale = bits_of(fixedpoint.inverse_scale(1 / 3))
-    ties = around_ties(3.0, 64, spread=2)
     for scale in (0.05, 0.3, 0.7):
         inv_scale = bits_of(fixedpoint.inverse_scale(scale))
         ties = around_ties(float_of(inv_scale), 64)

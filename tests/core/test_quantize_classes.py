@@ -20,7 +20,8 @@ def patterns(rng, count):
 
 def around_ties(scale):
     """Half-integers times scale, with the two floats on either side."""
-    ties = (np.arange(-300, 300) + np.float32(0.5)).astype(np.float32) / fp.inverse_scale(scale)
+    with np.errstate(over="ignore"):
+        ties = (np.arange(-300, 300) + np.float32(0.5)).astype(np.float32) / fp.inverse_scale(scale)
     return np.concatenate([ties, np.nextafter(ties, np.float32(np.inf)), np.nextafter(ties, np.float32(-np.inf))])
 
 
