@@ -2,17 +2,29 @@
 
 import functools
 
+import pytest
+
 from accel.config import HardwareConfig
 from accel.descriptor import DESCRIPTOR_BITS, FIELDS, OP_CONV, OP_DENSE
-from accel.rtl.compute_core import compute_core
-from accel.rtl.line_buffer import LINE_READ_LATENCY
+from accel.fixedpoint import pack
+from accel.rtl.compute_core import compute_core, operand_latency
 from accel.rtl.mac_array import mac_array_latency
 from sim.bench import BlockCase, across, run_case
 from sim.bus import STALLS, Sink, Source, run_cycles, run_until
-from sim.layers import Shape, convolution, dense, describe, to_words
+from sim.layers import Shape, Widths, all_widths, convolution, dense, describe
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=256, act_depth=64, line_depth=64, param_depth=16, pool_depth=16)
+MIXED = HardwareConfig(
+    rows=4,
+    lanes=8,
+    weight_depth=64,
+    act_depth=64,
+    line_depth=64,
+    param_depth=16,
+    pool_depth=16,
+    precisions=(8, 6, 4, 2, 1),
+)
 SHAPES = (
     Shape(5, 6, 3, (3, 3), 5, pads=(1, 1, 1, 1)),
     Shape(6, 7, 1, (5, 3), 4, stride=(2, 1), pads=(0, 1, 2, 0)),
@@ -20,11 +32,16 @@ SHAPES = (
     Shape(6, 5, 1, (3, 3), 4, pads=(1, 1, 1, 1), strip=True),
     Shape(7, 5, 2, (3, 2), 3, stride=(2, 1), pads=(1, 0, 0, 1), strip=True),
 )
+MIXED_SHAPES = (  # a kernel row that ends inside a word at every width, odd channels, a strip
+    Shape(4, 4, 5, (2, 2), 5, pads=(1, 0, 0, 1)),
+    Shape(3, 4, 9, (1, 3), 3, pads=(0, 0, 1, 1)),
+    Shape(4, 4, 2, (3, 2), 4, stride=(2, 1), pads=(1, 0, 0, 1), strip=True),
+)
 DENSE = ((4, 4), (1, 1), (37, 9), (40, 4))  # inputs, outputs
 
 
-def ports():
-    config = CONFIG
+def ports(config):
+    parts = config.lanes // 4
     return {
         "clk": flag(),
         "rst": reset(),
@@ -38,7 +55,7 @@ def ports():
         "weight_we": flag(),
         "weight_waddr": word(config.weight_addr_bits),
         "weight_wrow": word(2),
-        "weight_wpart": None,
+        "weight_wpart": word((parts - 1).bit_length()) if parts > 1 else None,
         "weight_wdata": word(32),
         "layer": word(DESCRIPTOR_BITS),
         "result_data": word(config.result_bits),
@@ -48,6 +65,7 @@ def ports():
         "issuing": flag(),
         "starved": flag(),
         "busy": flag(),
+        "weight6_we": flag() if 6 in config.precisions else None,
     }
 
 
@@ -56,13 +74,13 @@ class Memory:
 
     name = "memory"
 
-    def __init__(self, dut, rng):
+    def __init__(self, dut, rng, config):
         self.dut, self.cycles, self.data = dut, [], 0
-        self.words = [rng.getrandbits(CONFIG.word_bits) for _ in range(CONFIG.act_depth)]
+        self.words = [rng.getrandbits(config.word_bits) for _ in range(config.act_depth)]
 
     def store(self, base, words):
         for at, value in enumerate(words):
-            self.words[(base + at) % CONFIG.act_depth] = value
+            self.words[(base + at) % len(self.words)] = value
 
     def drive(self):
         poke(self.dut, act_data=self.data)
@@ -91,13 +109,25 @@ class Observer:
         self.last_tile |= bool(dut.peek("result_valid") and dut.peek("result_ready") and dut.peek("result_tag") & 2)
 
 
-def load_weights(dut, base, words):
-    for at, rows in enumerate(words):
-        for row, data in enumerate(rows):
-            poke(dut, weight_we=1, weight_waddr=base + at, weight_wrow=row, weight_wdata=to_words(data, 4)[0])
-            dut.step()
-    poke(dut, weight_we=0)
-    dut.step(2)
+def load_weights(dut, config, base, words, bits=8):
+    """Host writes of the bank; 6-bit weights go packed, three host words for four of the bank."""
+    parts = config.lanes // 4
+    data = [value for bank_word in words for row in bank_word for value in row]
+    if bits == 6:
+        packed = bytes(pack([value - 256 * (value > 127) for value in data], 6))
+        writes = [(4 * (at // 12) + at % 12 // 4, packed[at : at + 4]) for at in range(0, len(packed), 4)]
+    else:
+        writes = [(at // 4, bytes(data[at : at + 4])) for at in range(0, len(data), 4)]
+    enable = "weight6_we" if bits == 6 else "weight_we"
+    poke(dut, **{enable: 1})
+    for number, value in writes:
+        poke(dut, weight_waddr=base + number // parts // config.rows, weight_wrow=number // parts % config.rows)
+        poke(dut, weight_wdata=int.from_bytes(value, "little"))
+        if parts > 1:
+            poke(dut, weight_wpart=number % parts)
+        dut.step()
+    poke(dut, **{enable: 0})
+    dut.step(3)
 
 
 def start_layer(dut, descriptor):
@@ -106,9 +136,10 @@ def start_layer(dut, descriptor):
     poke(dut, start=0)
 
 
-def run_layer(dut, rng, stalls, memory, layer):
+def run_layer(dut, rng, stalls, memory, layer, weight_bits=8):
     """Load, run, compare every tile; the words that entered the array are as many as the loop nest has."""
-    load_weights(dut, layer.fields["weight_base"], layer.weights)
+    config = layer.config
+    load_weights(dut, config, layer.fields["weight_base"], layer.weights, weight_bits)
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
     sink = Sink(dut, "result", fields=("data", "tag"), pauses=stalls.sink_pauses(rng))
     if layer.fields.get("from_stream"):
@@ -125,12 +156,12 @@ def run_layer(dut, rng, stalls, memory, layer):
     blocks = (layer.fields.get("kh_minus1", 0) + 1) * (layer.fields["kwords_minus1"] + 1)
     assert len(observer.cycles) == len(layer.results) * blocks and not observer.starved
     if stalls.name == "none":
-        latency = LINE_READ_LATENCY + mac_array_latency(CONFIG) + blocks - 1
+        latency = operand_latency(config) + mac_array_latency(config) + blocks - 1
         assert sink.cycles[0] - observer.cycles[0] == latency
 
 
 def drive(dut, rng, stalls):
-    memory = Memory(dut, rng)
+    memory = Memory(dut, rng, CONFIG)
     for number, shape in enumerate(SHAPES):
         in_base = rng.randrange(CONFIG.act_depth) if number % 2 else None
         run_layer(dut, rng, stalls, memory, convolution(rng, CONFIG, shape, in_base))
@@ -140,7 +171,23 @@ def drive(dut, rng, stalls):
             )
 
 
-def garbage(rng):
+def drive_mixed(dut, rng, stalls):
+    """Every combination of widths, convolution and dense by turns, switched from layer to layer."""
+    memory = Memory(dut, rng, MIXED)
+    combinations = [*all_widths(MIXED), Widths(8, 6, 8), Widths(8, 6, 2)]
+    rng.shuffle(combinations)
+    for number, widths in enumerate(combinations):
+        in_base = rng.randrange(MIXED.act_depth)
+        shapes = MIXED_SHAPES[: 2 if widths.weight == 1 else 3]  # an unused slot of a strip needs a weight of 0
+        if number % 2:
+            shape = rng.choice(shapes)
+            layer = convolution(rng, MIXED, shape, in_base if rng.getrandbits(1) else None, widths)
+        else:
+            layer = dense(rng, MIXED, rng.randint(1, 150), rng.randint(1, 9), in_base, widths)
+        run_layer(dut, rng, stalls, memory, layer, widths.weight)
+
+
+def garbage(rng, config):
     """A descriptor within the limits, with loops short enough to wait for their end, and otherwise without sense."""
     short = {
         "in_words": 40,
@@ -157,7 +204,7 @@ def garbage(rng):
     small = ("ring_slots_minus1", "top_rows", "bottom_rows", "need_rows", "row_step")
     fields = {}
     for name, position in FIELDS.items():
-        limit = min(position.limit(CONFIG), 2**position.bits - 1)
+        limit = min(position.limit(config), 2**position.bits - 1)
         if name in small and rng.random() < 0.9:
             limit = 5
         fields[name] = rng.randint(0, short.get(name, limit))
@@ -165,14 +212,14 @@ def garbage(rng):
     return fields | {"op": rng.choice((OP_CONV, OP_CONV, OP_DENSE))}
 
 
-def run_garbage(dut, rng, stalls, memory):
+def run_garbage(dut, rng, stalls, memory, config):
     """Run one garbage layer to its end; returns whether it starved."""
-    fields = garbage(rng)
+    fields = garbage(rng, config)
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
-    source.send(*[rng.getrandbits(CONFIG.word_bits) for _ in range(fields["in_words"])])
+    source.send(*[rng.getrandbits(config.word_bits) for _ in range(fields["in_words"])])
     sink = Sink(dut, "result", fields=("data", "tag"), pauses=stalls.sink_pauses(rng))
     observer = Observer(dut)
-    start_layer(dut, describe(CONFIG, **fields))
+    start_layer(dut, describe(config, **fields))
     try:
         run_until(
             dut,
@@ -186,17 +233,17 @@ def run_garbage(dut, rng, stalls, memory):
     return bool(observer.starved)
 
 
-def drive_garbage(dut, rng, stalls, layers=16):
+def drive_garbage(dut, rng, stalls, config=CONFIG, layers=16):
     """Every garbage layer ends, with its last tile or with `starved`; a good layer runs correctly behind it."""
-    memory, ends = Memory(dut, rng), set()
+    memory, ends = Memory(dut, rng, config), set()
     for _ in range(layers):
-        starved = run_garbage(dut, rng, stalls, memory)
+        starved = run_garbage(dut, rng, stalls, memory, config)
         ends.add(starved)
         if starved:
             dut.reset()
     assert ends == {True, False}
     dut.reset()
-    run_layer(dut, rng, STALLS["none"], memory, convolution(rng, CONFIG, SHAPES[0]))
+    run_layer(dut, rng, STALLS["none"], memory, convolution(rng, config, SHAPES[0]))
 
 
 def reads_memory(dut):
@@ -206,25 +253,21 @@ def reads_memory(dut):
 
 
 COMPARE = {"result_data": "result_valid", "result_tag": "result_valid", "act_address": reads_memory}
+
+
+def case(name, config, drive_layers, stalls, **options):
+    ports_of = functools.partial(ports, config)
+    return BlockCase(
+        name, compute_core, ports_of, drive_layers, params={"config": config}, stalls=stalls, vhdl_compare=COMPARE,
+        **options,
+    )
+
+
 CASES = [
-    BlockCase(
-        "compute_core_4x4",
-        compute_core,
-        ports,
-        drive,
-        params={"config": CONFIG},
-        stalls=("none", "both"),
-        vhdl_compare=COMPARE,
-    ),
-    BlockCase(
-        "compute_core_4x4_garbage",
-        compute_core,
-        ports,
-        drive_garbage,
-        params={"config": CONFIG},
-        stalls=("both",),
-        vhdl_compare=COMPARE,
-    ),
+    case("compute_core_4x4", CONFIG, drive, ("none", "both")),
+    case("compute_core_4x8_mixed", MIXED, drive_mixed, ("none", "both")),
+    case("compute_core_4x4_garbage", CONFIG, drive_garbage, ("both",)),
+    case("compute_core_4x8_mixed_garbage", MIXED, functools.partial(drive_garbage, config=MIXED), ("both",)),
 ]
 
 
@@ -233,12 +276,7 @@ def test_compute_core(case, stalls, engine, seed):
     run_case(case, stalls, engine, seed)
 
 
-def test_much_garbage_always_ends(seed):
-    many = BlockCase(
-        "compute_core_4x4_much_garbage",
-        compute_core,
-        ports,
-        functools.partial(drive_garbage, layers=400),
-        params={"config": CONFIG},
-    )
-    run_case(many, STALLS["none"], "verilator", seed)
+@pytest.mark.parametrize("config", [CONFIG, MIXED], ids=["int8", "mixed"])
+def test_much_garbage_always_ends(config, seed):
+    drive_layers = functools.partial(drive_garbage, config=config, layers=400)
+    run_case(case("compute_core_much_garbage", config, drive_layers, ("none",)), STALLS["none"], "verilator", seed)

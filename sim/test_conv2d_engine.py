@@ -1,5 +1,6 @@
 """The Conv2D engine: the bytes of every window of random convolutions, and what happens without enough rows."""
 
+import functools
 from collections import deque
 
 from accel.config import HardwareConfig
@@ -8,10 +9,15 @@ from accel.rtl.conv2d_engine import conv2d_engine
 from accel.rtl.line_buffer import LINE_READ_LATENCY
 from sim.bench import BlockCase, across, run_case
 from sim.bus import Source, run_until
-from sim.layers import Shape, convolution, describe
+from sim.layers import INT8, Shape, all_widths, convolution, describe
 from sim.pipeline import flag, poke, reset, word
 
-CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=256, line_depth=64)
+CONFIGS = {
+    "4x4": HardwareConfig(rows=4, lanes=4, weight_depth=256, line_depth=64),
+    "4x8_mixed": HardwareConfig(rows=4, lanes=8, weight_depth=64, line_depth=64, precisions=(8, 4, 2, 1)),
+}
+NAMES = ("w_address", "m_first", "m_last", "m_tag")
+MIXED_NAMES = ("w_part", "m_tail")
 SHAPES = (
     Shape(5, 6, 3, (3, 3), 5, pads=(1, 1, 1, 1)),
     Shape(6, 7, 1, (5, 3), 4, stride=(2, 1), pads=(0, 1, 2, 0)),
@@ -23,8 +29,8 @@ SHAPES = (
 )
 
 
-def ports():
-    config = CONFIG
+def ports(config):
+    mixed = config.mixed
     return {
         "clk": flag(),
         "rst": reset(),
@@ -44,6 +50,11 @@ def ports():
         "m_tag": word(2),
         "starved": flag(),
         "busy": flag(),
+        "direct_offset": word(config.lane_bits) if mixed else None,
+        "w_part": word(config.unpack_bits) if mixed else None,
+        "m_tail": flag() if mixed else None,
+        "weight_shift": word(2) if mixed else None,
+        "byte_step": word(config.lane_bits + 1) if mixed else None,
     }
 
 
@@ -53,7 +64,8 @@ class Pipeline:
     name = "pipeline"
 
     def __init__(self, dut, layer, held):
-        self.dut, self.expected, self.held = dut, layer.operands, held
+        self.dut, self.expected, self.held, self.config = dut, layer.operands, held, layer.config
+        self.names = NAMES + MIXED_NAMES * layer.config.mixed
         self.taken, self.starved, self.enabled, self.cycles = 0, 0, False, []
         self.waiting = deque([None] * LINE_READ_LATENCY)
 
@@ -70,9 +82,9 @@ class Pipeline:
         if not dut.peek("m_valid"):
             self.waiting.append(None)
             return
-        got = tuple(dut.peek(name) for name in ("w_address", "m_first", "m_last", "m_tag"))
+        got = tuple(dut.peek(name) for name in self.names)
         assert self.taken < len(self.expected), f"operand {got} behind the end"
-        assert got == self.expected[self.taken][1:], (
+        assert got == self.expected[self.taken][1 : 1 + len(got)], (
             f"operand {self.taken}: expected {self.expected[self.taken]}, got {got}"
         )
         self.waiting.append(self.taken)
@@ -82,7 +94,7 @@ class Pipeline:
     def compare(self, index):
         if index is None:
             return
-        got = self.dut.peek("operand").to_bytes(CONFIG.lanes, "little")
+        got = self.dut.peek("operand").to_bytes(self.config.lanes, "little")
         for lane, value in enumerate(self.expected[index][0]):
             assert value is None or got[lane] == value, (
                 f"operand {index}, lane {lane}: expected {value}, got {got[lane]}"
@@ -102,60 +114,70 @@ def begin(dut, rng, stalls, layer):
     return source, Pipeline(dut, layer, stalls.sink_pauses(rng))
 
 
-def run_layer(dut, rng, stalls, shape):
-    layer = convolution(rng, CONFIG, shape)
+def set_widths(dut, config, widths):
+    if config.mixed:
+        poke(dut, weight_shift=widths.weight_shift, byte_step=config.lanes >> widths.input_shift)
+
+
+def run_layer(dut, rng, stalls, config, shape, widths=INT8):
+    set_widths(dut, config, widths)
+    layer = convolution(rng, config, shape, widths=widths)
     source, pipeline = begin(dut, rng, stalls, layer)
     run_until(dut, [source, pipeline], lambda: pipeline.done and source.done and not dut.peek("busy"))
     assert not pipeline.starved
 
 
-def starve(dut, rng, stalls):
+def starve(dut, rng, stalls, config):
     """One output row more than the rows allow: all real rows are read, `starved` comes, the source is still drained."""
-    layer = convolution(rng, CONFIG, SHAPES[0])
-    layer.operands = [(lanes, address, first, last, tag & 1) for lanes, address, first, last, tag in layer.operands]
+    set_widths(dut, config, INT8)
+    layer = convolution(rng, config, SHAPES[0])
+    layer.operands = [(*operand[:4], operand[4] & 1, *operand[5:]) for operand in layer.operands]
     layer.fields["oh_minus1"] += 1
     source, pipeline = begin(dut, rng, stalls, layer)
     run_until(dut, [source, pipeline], lambda: pipeline.starved and not dut.peek("busy"))
     assert pipeline.taken == len(layer.operands) and pipeline.starved == 1 and source.done
 
 
-def bypass(dut, rng):
-    """Dense words pass by the buffer unrotated."""
-    words = [rng.getrandbits(CONFIG.word_bits) for _ in range(12)]
-    poke(dut, layer=describe(CONFIG), enable=1, direct=1)
+def bypass(dut, rng, config):
+    """Dense words pass by the buffer, in a mixed build from the byte on that came with their address."""
+    lanes = config.lanes
+    words, offsets = [rng.randbytes(lanes) for _ in range(12)], [0] * 12
+    poke(dut, layer=describe(config), enable=1, direct=1)
     dut.step(LINE_READ_LATENCY)
-    for cycle, value in enumerate(words):
-        poke(dut, direct_data=value)
+    for cycle in range(len(words)):
+        if config.mixed:
+            offsets[cycle] = rng.randrange(lanes)
+            poke(dut, direct_offset=offsets[cycle])
+        poke(dut, direct_data=int.from_bytes(words[cycle - 1], "little"))
         dut.step()
-        late = cycle + 2 - LINE_READ_LATENCY
-        assert late < 0 or dut.peek("operand") == words[late]
+        late = cycle + 1 - LINE_READ_LATENCY
+        got = dut.peek("operand").to_bytes(lanes, "little")
+        assert late < 0 or got == words[late][offsets[late] :] + words[late][: offsets[late]]
     poke(dut, direct=0)
 
 
-def drive(dut, rng, stalls):
+def drive(dut, rng, stalls, config):
     for shape in SHAPES:
-        run_layer(dut, rng, stalls, shape)
-    bypass(dut, rng)
-    starve(dut, rng, stalls)
+        run_layer(dut, rng, stalls, config, shape)
+    for widths in rng.sample(all_widths(config), 8) if config.mixed else ():
+        strips = 0 if widths.weight == 1 else 2  # an unused slot needs a weight of 0
+        run_layer(dut, rng, stalls, config, rng.choice(SHAPES[: len(SHAPES) - 2 + strips]), widths)
+    bypass(dut, rng, config)
+    starve(dut, rng, stalls, config)
     dut.reset()
-    run_layer(dut, rng, stalls, SHAPES[1])
+    run_layer(dut, rng, stalls, config, SHAPES[1])
 
 
 CASES = [
     BlockCase(
-        "conv2d_engine_4x4",
+        f"conv2d_engine_{name}",
         conv2d_engine,
-        ports,
-        drive,
-        params={"config": CONFIG},
-        vhdl_compare={
-            "operand": "m_valid",
-            "w_address": "m_valid",
-            "m_first": "m_valid",
-            "m_last": "m_valid",
-            "m_tag": "m_valid",
-        },
+        functools.partial(ports, config),
+        functools.partial(drive, config=config),
+        params={"config": config},
+        vhdl_compare=dict.fromkeys(("operand", *NAMES, *MIXED_NAMES * config.mixed), "m_valid"),
     )
+    for name, config in CONFIGS.items()
 ]
 
 

@@ -15,6 +15,7 @@ from accel.descriptor import (
     REGION_PARAMETERS,
     REGION_REGISTERS,
     REGION_WEIGHTS,
+    REGION_WEIGHTS6,
     host_address,
 )
 from accel.rtl.host_port import HOST_READ_LATENCY, host_port
@@ -24,6 +25,7 @@ from sim.pipeline import flag, poke, reset, word
 CONFIGS = {
     "4x4": HardwareConfig(rows=4, lanes=4, weight_depth=64),
     "8x8": HardwareConfig(rows=8, lanes=8, acc_bits=16, weight_depth=16),
+    "4x16_int6": HardwareConfig(rows=4, lanes=16, weight_depth=16, precisions=(8, 6)),
 }
 WRITE_ENABLES = {
     "reg_we": REGION_REGISTERS,
@@ -55,13 +57,18 @@ def ports(config):
         "images": word(32),
         "cycles": word(32),
         "stalls": word(32),
+        "weight6_we": flag() if 6 in config.precisions else None,
     }
 
 
 def random_address(rng, config):
-    region = rng.choice((*range(5), rng.randrange(16)))
+    region = rng.choice((*range(6), rng.randrange(16)))
     offset = rng.choice((rng.randrange(8), rng.randrange(64), rng.randrange(2048), rng.getrandbits(20)))
     return host_address(region, offset)
+
+
+def write_enables(config):
+    return WRITE_ENABLES | ({"weight6_we": REGION_WEIGHTS6} if 6 in config.precisions else {})
 
 
 def exists(config, region, offset):
@@ -71,6 +78,7 @@ def exists(config, region, offset):
         REGION_DESCRIPTORS: DESCRIPTOR_STRIDE * 2**config.layer_bits,
         REGION_PARAMETERS: 4 * 2**config.param_index_bits,
         REGION_WEIGHTS: config.weight_depth * config.rows * config.lanes // 4,
+        REGION_WEIGHTS6: config.weight_depth * config.rows * config.lanes // 4,
     }
     return offset < words.get(region, 0)
 
@@ -89,7 +97,7 @@ def expected_read(address, config, counters, status, images):
 def check_write(dut, config, address, data):
     """The cycle behind a write of `data`."""
     region, offset = address >> 20, address & 0xFFFFF
-    for name, wanted in WRITE_ENABLES.items():
+    for name, wanted in write_enables(config).items():
         assert dut.peek(name) == (region == wanted and exists(config, region, offset)), (
             f"{name} after a write to {address:#x}"
         )
@@ -120,7 +128,7 @@ def drive(dut, rng, stalls, config):
         if wrote:
             check_write(dut, config, *wrote)
         else:
-            assert not any(dut.peek(name) for name in (*WRITE_ENABLES, "soft_reset"))
+            assert not any(dut.peek(name) for name in (*write_enables(config), "soft_reset"))
         held = reads[0] if reads[0] is not None else held
         if held is not None:
             assert dut.peek("host_rdata") == held

@@ -8,7 +8,11 @@ from accel.rtl.line_buffer import LINE_READ_LATENCY, LINE_WRITE_LATENCY, line_bu
 from sim.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
-CONFIGS = {"4x4": HardwareConfig(rows=4, lanes=4, line_depth=16), "8x8": HardwareConfig(rows=8, lanes=8, line_depth=16)}
+CONFIGS = {
+    "4x4": HardwareConfig(rows=4, lanes=4, line_depth=16),
+    "8x8": HardwareConfig(rows=8, lanes=8, line_depth=16),
+    "8x8_mixed": HardwareConfig(rows=8, lanes=8, line_depth=16, precisions=(8, 2), line_style="distributed"),
+}
 
 
 def ports(config):
@@ -25,6 +29,7 @@ def ports(config):
         "direct": flag(),
         "direct_data": word(config.word_bits),
         "r_data": word(config.word_bits),
+        "direct_offset": word(config.lane_bits) if config.mixed else None,
     }
 
 
@@ -67,13 +72,16 @@ def drive(dut, rng, stalls, config):
     fill = [(at, at % lanes, rng.randbytes(lanes), lanes) for at in range(0, size, lanes)]
     # Then every read address, in order and at random, while random writes go on.
     reads = [*range(size), *[rng.randrange(size) for _ in range(300)]]
-    cycle, issued, results, direct_before = 0, 0, deque(), False
+    cycle, issued, results, direct_before, offset_before = 0, 0, deque(), False, 0
     while issued < len(reads) + LINE_READ_LATENCY:
         stalled, address = next(held), reads[min(issued, len(reads) - 1)]
         write = None if next(idle) else random_write(rng, lanes, size, address)
         if cycle < len(fill):
             write, stalled = fill[cycle], True
         direct, direct_data = rng.random() < 0.2, rng.randbytes(lanes)
+        offset = rng.randrange(lanes) if config.mixed else 0
+        if config.mixed:
+            poke(dut, direct_offset=offset)
         at, rotate, data, count = write or random_write(rng, lanes, size, address)
         poke(
             dut,
@@ -95,9 +103,10 @@ def drive(dut, rng, stalls, config):
         cycle += 1
         if not stalled:
             if direct_before:
-                results[-1] = direct_data  # it comes one enabled cycle after its address
+                # The data comes one enabled cycle after its address and offset.
+                results[-1] = direct_data[offset_before:] + direct_data[:offset_before]
             results.append(model.read(address))
-            direct_before = direct
+            direct_before, offset_before = direct, offset
             if len(results) > LINE_READ_LATENCY:
                 results.popleft()
             issued += 1

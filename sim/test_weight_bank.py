@@ -15,6 +15,8 @@ from sim.pipeline import flag, poke, word
 CONFIGS = {
     "4x4": HardwareConfig(rows=4, lanes=4, weight_depth=16),
     "8x8": HardwareConfig(rows=8, lanes=8, weight_depth=16),
+    "4x4_int6": HardwareConfig(rows=4, lanes=4, weight_depth=16, precisions=(8, 6)),
+    "4x16_int6": HardwareConfig(rows=4, lanes=16, weight_depth=16, precisions=(8, 6)),
 }
 WRITE_LATENCY = 2
 
@@ -27,16 +29,17 @@ def ports(config):
         "waddr": word(config.weight_addr_bits),
         "wrow": word((config.rows - 1).bit_length()),
         "wpart": word((parts - 1).bit_length()) if parts > 1 else None,
-        "wdata": word(32),
+        "wdata": word(64 if 6 in config.precisions else 32),
         "enable": flag(),
         "raddr": word(config.weight_addr_bits),
         "weights": word(config.weight_word_bits),
+        "wpair": flag() if 6 in config.precisions else None,
     }
 
 
 def drive(dut, rng, stalls, config):
     """Fill everything, then random writes while random reads go on; the word just written is read as soon as it may."""
-    parts, depth = config.lanes // 4, config.weight_depth
+    parts, depth, pairs = config.lanes // 4, config.weight_depth, 6 in config.precisions
     contents = [0] * depth
     places = [(at, row, part) for at in range(depth) for row in range(config.rows) for part in range(parts)]
     rng.shuffle(places)
@@ -45,21 +48,26 @@ def drive(dut, rng, stalls, config):
     for cycle in range(len(places) + 150):
         at, row, part = places[cycle] if cycle < len(places) else rng.choice(places)
         write = cycle < len(places) or rng.random() < 0.5
-        data = rng.getrandbits(32)
+        data, number = rng.getrandbits(32), row * parts + part
+        second = rng.getrandbits(32) if pairs and number % 2 == 0 and rng.getrandbits(1) else data
+        pair = second != data
         read, stalled = rng.choice((at, pending[0][0] if pending[0] else at, rng.randrange(depth))), next(held)
         poke(dut, we=write, waddr=at, wrow=row, wdata=data, raddr=read, enable=not stalled)
         if parts > 1:
             poke(dut, wpart=part)
+        if pairs:
+            poke(dut, wdata=second << 32 | data, wpair=pair)
         if expected is not None:
             assert dut.peek("weights") == expected, f"cycle {cycle}: expected {expected:x}, got {dut.peek('weights'):x}"
         dut.step()
         if not stalled:
             expected = contents[read]
-        pending.append((at, 32 * (row * parts + part), data) if write else None)
+        written = (second << 32 | data, 64) if pair else (data, 32)
+        pending.append((at, 32 * number, *written) if write else None)
         done = pending.pop(0)
         if done:
-            address, low, value = done
-            contents[address] = contents[address] & ~(0xFFFFFFFF << low) | value << low
+            address, low, value, bits = done
+            contents[address] = contents[address] & ~((1 << bits) - 1 << low) | value << low
 
 
 CASES = [

@@ -1,5 +1,6 @@
 """The window walker: every address of random layers against the loop nest of accel/descriptor.py, and starvation."""
 
+import functools
 from dataclasses import dataclass, field
 
 from accel.config import HardwareConfig
@@ -8,18 +9,13 @@ from accel.rtl.window import PATIENCE_BITS, WINDOW_LATENCY, window
 from sim.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
-CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=64, line_depth=32)
-OPERAND = ("r_word", "r_offset", "w_address", "m_first", "m_last", "m_tag")
-WIDTHS = {
-    "pixel_step": CONFIG.line_byte_bits,
-    "line_kh_step": CONFIG.line_addr_bits + 1,
-    "line_row_step": CONFIG.line_addr_bits + 1,
-    "line_ring_words": CONFIG.line_addr_bits + 1,
-    "weight_base": CONFIG.weight_addr_bits,
-    "weight_row_step": CONFIG.weight_addr_bits,
-    "weight_ring_words": CONFIG.weight_addr_bits + 1,
+CONFIGS = {
+    "4x4": HardwareConfig(rows=4, lanes=4, weight_depth=64, line_depth=32),
+    "4x8_mixed": HardwareConfig(rows=4, lanes=8, weight_depth=32, line_depth=32, precisions=(8, 4, 2, 1)),
 }
-LAYER_FIELDS = (
+OPERAND = ("r_word", "r_offset", "w_address", "m_first", "m_last", "m_tag")
+MIXED_OPERAND = ("w_part", "m_tail")
+COUNTS = (
     "need_rows",
     "row_step",
     "oh_minus1",
@@ -27,12 +23,24 @@ LAYER_FIELDS = (
     "tiles_minus1",
     "kh_minus1",
     "kwords_minus1",
-    *WIDTHS,
 )
 
 
-def ports():
-    config = CONFIG
+def field_widths(config):
+    line, weight, parts = config.line_addr_bits, config.weight_addr_bits, config.unpack_bits
+    return {name: FIELDS[name].bits for name in COUNTS} | {
+        "pixel_step": config.line_byte_bits,
+        "line_kh_step": line + 1,
+        "line_row_step": line + 1,
+        "line_ring_words": line + 1,
+        "weight_base": weight,
+        "weight_row_step": weight + parts,
+        "weight_ring_words": weight + parts + 1,
+    }
+
+
+def ports(config):
+    mixed = config.mixed
     return {
         "clk": flag(),
         "rst": reset(),
@@ -50,12 +58,17 @@ def ports():
         "m_first": flag(),
         "m_last": flag(),
         "m_tag": word(2),
-        **{name: word(WIDTHS.get(name, FIELDS[name].bits)) for name in LAYER_FIELDS},
+        **{name: word(bits) for name, bits in field_widths(config).items()},
+        "w_part": word(config.unpack_bits) if mixed else None,
+        "m_tail": flag() if mixed else None,
+        "weight_shift": word(2) if mixed else None,
+        "byte_step": word(config.lane_bits + 1) if mixed else None,
     }
 
 
-def random_layer(rng, **fixed):
-    ring, weight_ring = rng.randint(1, CONFIG.line_depth), rng.randint(1, CONFIG.weight_depth)
+def random_layer(rng, config, **fixed):
+    ring, weight_ring = rng.randint(1, config.line_depth), rng.randint(1, config.weight_depth << config.unpack_bits)
+    widths = {"weight_shift": rng.randint(0, 3), "byte_step": config.lanes >> rng.randint(0, 3)} if config.mixed else {}
     return {
         "need_rows": rng.randint(0, 3),
         "row_step": rng.randint(0, 3),
@@ -65,20 +78,22 @@ def random_layer(rng, **fixed):
         "kh_minus1": rng.randint(0, 2),
         "kwords_minus1": rng.randint(0, 3),
         "pixel_step": rng.choice((rng.randint(0, 9), rng.randrange(128))),
+        **widths,
         "line_kh_step": rng.randrange(ring),
         "line_row_step": rng.randrange(ring),
         "line_ring_words": ring,
-        "weight_base": rng.randrange(CONFIG.weight_depth),
-        "weight_row_step": rng.randrange(min(weight_ring, 63)) if weight_ring > 1 else 0,
+        "weight_base": rng.randrange(config.weight_depth),
+        "weight_row_step": rng.randrange(weight_ring),
         "weight_ring_words": weight_ring,
         **fixed,
     }
 
 
-def operand_rows(layer):
+def operand_rows(layer, config):
     """The operands of each output row, as the loop nest gives them."""
     count = {name: layer[f"{name}_minus1"] + 1 for name in ("oh", "ow", "tiles", "kh", "kwords")}
-    lanes, line, weight_row = CONFIG.lanes, 0, 0
+    lanes, line, weight_row = config.lanes, 0, 0
+    step, shift = layer.get("byte_step", lanes), layer.get("weight_shift", 0)
     for oy in range(count["oh"]):
         row = []
         for ox in range(count["ow"]):
@@ -86,18 +101,20 @@ def operand_rows(layer):
                 for kh in range(count["kh"]):
                     for k in range(count["kwords"]):
                         start = (line + kh * layer["line_kh_step"]) % layer["line_ring_words"]
-                        at = start * lanes + ox * layer["pixel_step"] % (lanes * CONFIG.line_depth) + k * lanes
+                        at = start * lanes + ox * layer["pixel_step"] % (lanes * config.line_depth) + k * step
                         last_tile = t == count["tiles"] - 1
                         end = last_tile and ox == count["ow"] - 1 and oy == count["oh"] - 1
                         weight = weight_row + (t * count["kh"] + kh) * count["kwords"] + k
                         row.append(
                             (
-                                at // lanes % CONFIG.line_depth,
+                                at // lanes % config.line_depth,
                                 at % lanes,
-                                (layer["weight_base"] + weight) % CONFIG.weight_depth,
+                                (layer["weight_base"] + (weight >> shift)) % config.weight_depth,
                                 k == 0 and kh == 0,
                                 k == count["kwords"] - 1 and kh == count["kh"] - 1,
                                 last_tile + 2 * end,
+                                weight % (1 << config.unpack_bits),
+                                k == count["kwords"] - 1,
                             )
                         )
         yield row
@@ -110,6 +127,7 @@ class Walk:
     """One layer on the block: plays the feeder and the pipeline, compares every operand."""
 
     dut: object
+    config: HardwareConfig
     layer: dict
     held: object
     rows: list = field(init=False)
@@ -121,7 +139,8 @@ class Walk:
     taken_at: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.rows = list(operand_rows(self.layer))
+        self.rows = list(operand_rows(self.layer, self.config))
+        self.names = OPERAND + MIXED_OPERAND * self.config.mixed
         self.operands = [(row, operand) for row, operands in enumerate(self.rows) for operand in operands]
         poke(self.dut, start=1, row_filled=0, feeder_stuck=0, **self.layer)
         self.dut.step()
@@ -145,9 +164,10 @@ class Walk:
         self.starved += dut.peek("starved")
         assert self.released <= self.rows_taken(), "a row was released before its last word was read"
         if enable and dut.peek("m_valid"):
-            got = tuple(dut.peek(name) for name in OPERAND)
+            got = tuple(dut.peek(name) for name in self.names)
             assert self.taken < len(self.operands), f"operand {got} behind the end"
             row, expected = self.operands[self.taken]
+            expected = expected[: len(got)]
             assert got == expected, f"{self.layer}: operand {self.taken}: expected {expected}, got {got}"
             assert self.needed(row) <= self.filled, f"row {row} was read with {self.filled} rows filled"
             self.taken += 1
@@ -172,9 +192,9 @@ class Walk:
         assert (self.taken, self.released, self.starved) == (len(self.operands), len(self.rows), 0)
 
 
-def late_rows(dut, rng, stalls, layer):
+def late_rows(dut, rng, stalls, config, layer):
     """Rows are filled one by one at random times, never more than the layer needs."""
-    walk = Walk(dut, layer, stalls.sink_pauses(rng))
+    walk = Walk(dut, config, layer, stalls.sink_pauses(rng))
     last = walk.needed(len(walk.rows) - 1)
     walk.run(
         4000,
@@ -185,9 +205,9 @@ def late_rows(dut, rng, stalls, layer):
     walk.finish()
 
 
-def early_rows(dut, rng, stalls, layer):
+def early_rows(dut, rng, stalls, config, layer):
     """All rows are filled at once: a word in every enabled cycle, no gap."""
-    walk = Walk(dut, layer, stalls.sink_pauses(rng))
+    walk = Walk(dut, config, layer, stalls.sink_pauses(rng))
     last = walk.needed(len(walk.rows) - 1)
     walk.run(
         4000,
@@ -202,9 +222,9 @@ def early_rows(dut, rng, stalls, layer):
             assert walk.taken_at[0] == walk.filled_at[layer["need_rows"] - 1] + WINDOW_LATENCY
 
 
-def starvation(dut, rng, stalls, layer):
+def starvation(dut, rng, stalls, config, layer):
     """The feeder stops one row short: the rows before it are read, then `starved` for one cycle."""
-    walk = Walk(dut, layer, stalls.sink_pauses(rng))
+    walk = Walk(dut, config, layer, stalls.sink_pauses(rng))
     last = walk.needed(len(walk.rows) - 1) - 1
     walk.run(4000, lambda: walk.filled == last, fill=lambda: walk.filled < last)
     for _ in range(4 * 2**PATIENCE_BITS):
@@ -218,31 +238,34 @@ def starvation(dut, rng, stalls, layer):
     assert walk.starved == 1 and not dut.peek("m_valid")
 
 
-def drive(dut, rng, stalls):
+def drive(dut, rng, stalls, config):
+    layer = functools.partial(random_layer, rng, config)
     for _ in range(6):
-        late_rows(dut, rng, stalls, random_layer(rng))
-        early_rows(dut, rng, stalls, random_layer(rng, row_step=rng.randint(0, 1), kwords_minus1=rng.randint(1, 4)))
+        late_rows(dut, rng, stalls, config, layer())
+        early_rows(dut, rng, stalls, config, layer(row_step=rng.randint(0, 1), kwords_minus1=rng.randint(1, 4)))
     early_rows(
         dut,
         rng,
         stalls,
-        random_layer(rng, row_step=1, oh_minus1=5, ow_minus1=1, tiles_minus1=0, kh_minus1=0, kwords_minus1=0),
+        config,
+        layer(row_step=1, oh_minus1=5, ow_minus1=1, tiles_minus1=0, kh_minus1=0, kwords_minus1=0),
     )
     for _ in range(2):
-        starvation(dut, rng, stalls, random_layer(rng, need_rows=2, row_step=1, oh_minus1=2))
-        late_rows(dut, rng, stalls, random_layer(rng))
+        starvation(dut, rng, stalls, config, layer(need_rows=2, row_step=1, oh_minus1=2))
+        late_rows(dut, rng, stalls, config, layer())
 
 
 CASES = [
     BlockCase(
-        "window_4x4",
+        f"window_{name}",
         window,
-        ports,
-        drive,
-        params={"config": CONFIG},
+        functools.partial(ports, config),
+        functools.partial(drive, config=config),
+        params={"config": config},
         stalls=("none", "sink", "bursts"),
-        vhdl_compare=dict.fromkeys(OPERAND, "m_valid"),
+        vhdl_compare=dict.fromkeys(OPERAND + MIXED_OPERAND * config.mixed, "m_valid"),
     )
+    for name, config in CONFIGS.items()
 ]
 
 

@@ -11,7 +11,8 @@ from accel.rtl.window import window
 
 @module
 def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, direct_data, layer, operand, w_address,
-                  m_valid, m_first, m_last, m_tag, starved, busy, *, config):
+                  m_valid, m_first, m_last, m_tag, starved, busy, direct_offset=None, w_part=None, m_tail=None,
+                  weight_shift=None, byte_step=None, *, config):
     """Turns a layer's input stream into the words of its sliding windows.
 
     start: one cycle, begins a convolution described by the descriptor vector `layer`. s_*: source words in NHWC order.
@@ -19,6 +20,8 @@ def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, dir
     w_address, m_valid, m_first, m_last, m_tag: weight word and position in the tile (accel/rtl/window.py); operand: the
     activations of the same word, LINE_READ_LATENCY enabled cycles later.
     starved: one cycle, the layer needs rows that do not come. busy: source words are still to be taken.
+    direct_offset, w_part, m_tail, weight_shift, byte_step: only in a mixed-precision build, as in line_buffer and
+    window.
     """
     unused(layer)  # the descriptor's other fields belong to other blocks
     w_enable, row_filled, stuck, row_released, finished = [Signal(bool(0)) for _ in range(5)]
@@ -38,7 +41,7 @@ def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, dir
         field(layer, "slot_step", byte_bits), field(layer, "data_offset", byte_bits), field(layer, "row_step"),
         config=config)
     rows = line_buffer(clk, w_enable, write_address, w_rotate, w_data, w_count, enable, r_word, r_offset, direct,
-                       direct_data, operand, config=config)
+                       direct_data, operand, direct_offset, config=config)
     walker = window(
         clk, rst, start, enable, row_filled, stuck, row_released, starved, finished, r_word, r_offset, w_address,
         m_valid, m_first, m_last, m_tag, field(layer, "need_rows"), field(layer, "row_step"), field(layer, "oh_minus1"),
@@ -46,6 +49,7 @@ def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, dir
         field(layer, "kwords_minus1"), field(layer, "pixel_step", byte_bits),
         field(layer, "line_kh_step", line_bits + 1),
         field(layer, "line_row_step", line_bits + 1), field(layer, "line_ring_words", line_bits + 1),
-        field(layer, "weight_base", weight_bits), field(layer, "weight_row_step", weight_bits),
-        field(layer, "weight_ring_words", weight_bits + 1), config=config)
+        field(layer, "weight_base", weight_bits), field(layer, "weight_row_step", weight_bits + config.unpack_bits),
+        field(layer, "weight_ring_words", weight_bits + config.unpack_bits + 1), w_part, m_tail, weight_shift,
+        byte_step, config=config)
     return row_feeder, rows, walker

@@ -14,6 +14,7 @@ from accel.descriptor import (
     REGION_REGISTERS,
     REGION_SHIFT,
     REGION_WEIGHTS,
+    REGION_WEIGHTS6,
 )
 from accel.rtl.hierarchy import module
 
@@ -23,13 +24,14 @@ HOST_READ_LATENCY = 2
 @module
 def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we,
               weight_we, offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status,
-              images, cycles, stalls, *, config):
+              images, cycles, stalls, weight6_we=None, *, config):
     """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
 
     host_*: address of a 32-bit word, write with data, read; a new access in every cycle. host_rdata: the word read
     HOST_READ_LATENCY cycles before. reg_we, program_we, param_we, weight_we with offset and wdata: the write one cycle
     later, offset within the region; weight_waddr, weight_wrow, weight_wpart: the same offset as word, row and part of
-    the weight bank (weight_wpart is None where a row is one part). soft_reset: one cycle, the host asks for a soft
+    the weight bank (weight_wpart is None where a row is one part); weight6_we: the same of packed int6 weights, None in
+    a build without them. soft_reset: one cycle, the host asks for a soft
     reset.
     counter_address: layer whose counters come back on cycles and stalls one cycle later. status, images: registers of
     the scheduler.
@@ -46,6 +48,7 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
     program_tag = REGION_DESCRIPTORS << region - program_high
     param_tag = REGION_PARAMETERS << region - param_high
     weight_tag = REGION_WEIGHTS << region - word_high
+    weight6_tag = REGION_WEIGHTS6 << region - word_high
     counter_high = config.layer_bits + 2
     counter_tag = REGION_COUNTERS << region - counter_high
     offset_late = Signal(intbv(0)[region:])
@@ -81,6 +84,14 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
         def select_part():
             weight_wpart.next = offset_late[part_bits:]
 
+    if weight6_we is None:
+        decode_packed = ()
+    else:
+
+        @always_seq(clk.posedge, reset=rst)
+        def decode_packed():
+            weight6_we.next = host_write and host_addr[24:word_high] == weight6_tag
+
     @always_comb
     def address_counters():
         counter_address.next = host_addr[counter_high:2]
@@ -101,4 +112,4 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
             elif read_address == REG_IDENTITY:
                 host_rdata.next = identity
 
-    return decode, carry, present, select_part, address_counters, read
+    return decode, decode_packed, carry, present, select_part, address_counters, read

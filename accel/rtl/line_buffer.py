@@ -12,7 +12,7 @@ LINE_WRITE_LATENCY = 2  # cycles until a read address may name the written bytes
 
 @module
 def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_word, r_offset, direct, direct_data,
-                r_data, *, config):
+                r_data, direct_offset=None, *, config):
     """lanes bytes written and lanes bytes read in every cycle, both at any byte address.
 
     w_enable, w_address, w_count: write w_count bytes (1 .. lanes) from byte address w_address on; the bytes are taken
@@ -20,7 +20,8 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     enable, r_word, r_offset: read the lanes bytes from byte r_word * lanes + r_offset on; everything on the read side
     holds while enable is low.
     direct, direct_data: while direct is high r_data carries direct_data instead (one enabled cycle after its address,
-    like a bank) unrotated, which is how a dense layer bypasses the buffer.
+    like a bank), which is how a dense layer bypasses the buffer: unrotated, or in a mixed-precision build from byte
+    direct_offset on, which comes with the address.
     Even words lie in one bank, odd words in the other, so two neighbouring words are read together, merged byte by byte
     and rotated. Addresses wrap at the end of the memory.
     Latency LINE_READ_LATENCY enabled cycles; a write may be read LINE_WRITE_LATENCY cycles later; one access a cycle.
@@ -65,8 +66,9 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     direct_late = Signal(bool(0))
 
     even_bank = ram(clk, even_strobes, even_waddr, write_data, enable, even_raddr, even_data, depth=bank_depth,
-                    part_bits=8)
-    odd_bank = ram(clk, odd_strobes, odd_waddr, write_data, enable, odd_raddr, odd_data, depth=bank_depth, part_bits=8)
+                    part_bits=8, style=config.line_style)
+    odd_bank = ram(clk, odd_strobes, odd_waddr, write_data, enable, odd_raddr, odd_data, depth=bank_depth, part_bits=8,
+                   style=config.line_style)
     align_read = byte_rotator(merged, offset_late, rotated)
 
     @always_comb
@@ -89,10 +91,6 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
             # Byte j comes from the first of the two words where j >= offset; the first word is even where r_word is.
             for j in range(lanes):
                 from_even.next[j] = (r_offset <= j) != r_word[0]
-            if direct:
-                offset.next = 0
-            else:
-                offset.next = r_offset
             direct_late.next = direct
             if direct_late:
                 merged.next = direct_data
@@ -101,4 +99,24 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
             offset_late.next = offset
             r_data.next = rotated
 
-    return align_write, mark, split, even_bank, odd_bank, align_read, address, widen, fetch
+    if direct_offset is None:
+
+        @always(clk.posedge)
+        def choose_offset():
+            if enable:
+                if direct:
+                    offset.next = 0
+                else:
+                    offset.next = r_offset
+
+    else:
+
+        @always(clk.posedge)
+        def choose_offset():
+            if enable:
+                if direct:
+                    offset.next = direct_offset
+                else:
+                    offset.next = r_offset
+
+    return align_write, mark, split, even_bank, odd_bank, align_read, address, widen, fetch, choose_offset

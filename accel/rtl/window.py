@@ -1,19 +1,66 @@
 """The window walker: visits every word of every sliding window in the order of the weights."""
 
-from myhdl import Signal, always, always_comb, always_seq, enum, modbv
+from myhdl import Signal, always, always_comb, always_seq, block, enum, modbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 
 window_state = enum("IDLE", "WAITING", "RUNNING")
 WINDOW_LATENCY = 3  # cycles from row_filled to the first address of its row
 PATIENCE_BITS = 4  # 2^4 enabled cycles without hope are an error; a release takes at most three
 
 
+@block
+def _bank_word(weight_word, weight_shift, bank_word):
+    @always_comb
+    def divide():
+        bank_word.next = weight_word >> weight_shift
+
+    return divide
+
+
+@block
+def _mixed_address(clk, start, enable, issue, k_ends, pixel_done, row_done, pixel, pixel_step, byte_step, line_kh,
+                   weight_base, weight_word, weight_shift, fetch_word, r_offset, fetch_weight, w_part, m_tail, *,
+                   config):
+    """Addresses where an array word takes byte_step bytes and 2^weight_shift array words lie in a bank word."""
+    lane_bits, line_bits, weight_bits = config.lane_bits, config.line_addr_bits, config.weight_addr_bits
+    byte_bits, part_bits = config.line_byte_bits, config.unpack_bits
+    spot = Signal(modbv(0)[byte_bits:])  # first byte of the word, from the start of the kernel row in the line
+    bank_word = Signal(modbv(0)[len(weight_word):])
+    unused(bank_word, len(weight_word), weight_bits)
+    divider = _bank_word(weight_word, weight_shift, bank_word)
+
+    @always(clk.posedge)
+    def step():
+        if start:
+            spot.next = 0
+        elif issue:
+            if not k_ends:
+                spot.next = spot + byte_step
+            elif row_done:
+                spot.next = 0
+            elif pixel_done:
+                spot.next = pixel + pixel_step
+            else:
+                spot.next = pixel
+
+    @always(clk.posedge)
+    def place():
+        if enable:
+            fetch_word.next = line_kh[line_bits:] + spot[byte_bits:lane_bits]
+            r_offset.next = spot[lane_bits:]
+            fetch_weight.next = weight_base + bank_word[weight_bits:]
+            w_part.next = weight_word[part_bits:]
+            m_tail.next = k_ends
+
+    return divider, step, place
+
+
 @module
 def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, starved, finished, r_word, r_offset,
            w_address, m_valid, m_first, m_last, m_tag, need_rows, row_step, oh_minus1, ow_minus1, tiles_minus1,
            kh_minus1, kwords_minus1, pixel_step, line_kh_step, line_row_step, line_ring_words, weight_base,
-           weight_row_step, weight_ring_words, *, config):
+           weight_row_step, weight_ring_words, w_part=None, m_tail=None, weight_shift=None, byte_step=None, *, config):
     """Line buffer and weight addresses of one layer, a word a cycle (loop nest: accel/descriptor.py).
 
     start: one cycle, begins a layer. enable: the compute pipeline advances. row_filled, feeder_stuck: from the feeder.
@@ -22,6 +69,8 @@ def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, star
     r_word, r_offset: line buffer address. w_address: weight word, for the same operands.
     m_valid, m_first, m_last: a word, the first, the last of a tile. m_tag: bit 0 the pixel's last tile, bit 1 the
     layer's.
+    Only in a mixed-precision build: byte_step: bytes that a word takes; weight_shift: 2^weight_shift array words lie in
+    a word of the weight bank, w_part: which of them it is; m_tail: the last word of a kernel row.
     Latency WINDOW_LATENCY cycles from row_filled to the first address of its row; a word every enabled cycle, no gap
     between tiles, pixels and rows while rows are filled in time; everything but the row counters holds while enable is
     low.
@@ -34,7 +83,8 @@ def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, star
     issue, tile_done, pixel_done, row_done, layer_done, next_row_ready, row_ready = [Signal(bool(0)) for _ in range(7)]
     rows_filled, rows_needed, rows_needed_next = [Signal(modbv(0)[17:]) for _ in range(3)]
     line_row, line_row_next, line_kh, line_kh_next = [Signal(modbv(0)[line_bits + 1:]) for _ in range(4)]
-    weight_row, weight_row_next, weight_word = [Signal(modbv(0)[weight_bits + 1:]) for _ in range(3)]
+    weight_row, weight_row_next, weight_word = [
+        Signal(modbv(0)[weight_bits + config.unpack_bits + 1:]) for _ in range(3)]
     pixel = Signal(modbv(0)[byte_bits:])
     row_read = Signal(bool(0))
     fetch_word = Signal(modbv(0)[line_bits:])
@@ -152,12 +202,22 @@ def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, star
                     weight_row.next = weight_row_next
                     weight_word.next = weight_row_next
 
+    if config.mixed:
+        address = _mixed_address(
+            clk, start, enable, issue, k_ends, pixel_done, row_done, pixel, pixel_step, byte_step, line_kh, weight_base,
+            weight_word, weight_shift, fetch_word, r_offset, fetch_weight, w_part, m_tail, config=config)
+    else:
+
+        @always(clk.posedge)
+        def address():
+            if enable:
+                fetch_word.next = line_kh[line_bits:] + pixel[byte_bits:lane_bits] + k[line_bits:]
+                r_offset.next = pixel[lane_bits:]
+                fetch_weight.next = weight_base + weight_word[weight_bits:]
+
     @always(clk.posedge)
-    def address():
+    def mark():
         if enable:
-            fetch_word.next = line_kh[line_bits:] + pixel[byte_bits:lane_bits] + k[line_bits:]
-            r_offset.next = pixel[lane_bits:]
-            fetch_weight.next = weight_base + weight_word[weight_bits:]
             m_first.next = k == 0 and kh == 0
             m_last.next = k_ends and kh_ends
             m_tag.next[0] = tile_ends
@@ -175,4 +235,4 @@ def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, star
             m_valid.next = issue
             row_read.next = row_done
 
-    return compare, conclude, wrap_ring, sequence, follow_rows, walk, address, present, announce
+    return compare, conclude, wrap_ring, sequence, follow_rows, walk, address, mark, present, announce
