@@ -183,7 +183,9 @@ class Interpreter:
             for kh in range(f["kh_minus1"] + 1):
                 for k in range(f["kwords_minus1"] + 1):
                     index = weight_row + (tile * (f["kh_minus1"] + 1) + kh) * (f["kwords_minus1"] + 1) + k
-                    stored = self.memories.weights[f["weight_base"] + index // parts][..., None]
+                    word = f["weight_base"] + index // parts
+                    require(word < config.weight_depth, "the weights leave the bank")
+                    stored = self.memories.weights[word][..., None]
                     part = index % parts
                     weights = elements(stored, width(f, "weight"))[..., part * count:(part + 1) * count]
                     x = self._masked(f, operands(kh, k).copy(), k)

@@ -9,9 +9,11 @@ import pytest
 from accel.compile import compile_graph, fit_config, lower, precisions_for
 from accel.compile.precision import layer_precision
 from accel.config import HardwareConfig
+from accel.descriptor import pack_descriptor, unpack_descriptor
 from accel.errors import FitError, RangeError
 from accel.ir import Graph, InputEncoding, Threshold
 from accel.rtl.mac_array import word_offset
+from tests.compile.interpreter import HardwareError, Interpreter
 from tests.compile.test_programs import check
 from tests.core import networks
 
@@ -252,3 +254,42 @@ def test_pools_of_narrow_inputs(bits):
     graph = graph_of(first, networks.maxpool("second", "first", first.output, (2, 1), pads=(1, 0, 0, 0)))
     for precisions in (ALL, (8, bits)):
         check(graph, compile_graph(graph, build(precisions=precisions)), networks.images(rng, graph, 3))
+
+
+def test_the_interpreter_notices_wrong_widths():
+    """The oracle is no rubber stamp: small changes of the width fields make it fail."""
+    rng = np.random.default_rng(4)
+    source = networks.tensor(rng, 7, 6, 5, 1)
+    first = networks.conv(rng, "a", "input", source, 11, (3, 3), pads=(1, 1, 1, 1), weight_bits=1, output_bits=2,
+                          spread=True)
+    second = networks.conv(rng, "b", "a", first.output, 9, (2, 2), weight_bits=1, output_bits=4, spread=True)
+    last = networks.conv(rng, "c", "b", second.output, 7, (2, 2), weight_bits=2, raw=True)
+    graph = graph_of(first, second, last)
+    program = compile_graph(graph, fit_config(graph, build()))
+    assert [plan.precision.codes["compute_code"] for plan in program.layers] == [3, 2, 1]
+    image = networks.images(rng, graph, 1)[0]
+    survivors = []
+
+    def outputs(compiled):
+        machine = Interpreter(compiled)
+        machine.run(compiled.encode_input(image))
+        return machine.trace
+
+    right = outputs(program)
+    names = "compute_code", "weight_code", "input_code", "output_code", "tail_bytes_minus1", "pad_value"
+    for layer, name in itertools.product(range(3), names):
+        values = unpack_descriptor(program.descriptors[layer])
+        if name == "output_code" and values["raw"] or name == "pad_value" and layer or layer == 2 and "tail" in name:
+            continue  # not used: raw output, no padding, zero weights behind the tail
+        values.pop("magic")
+        values[name] ^= 1
+        descriptors = program.descriptors.copy()
+        words = pack_descriptor(values, program.config)
+        descriptors[layer, :len(words)] = words
+        changed = dataclasses.replace(program, descriptors=descriptors)
+        try:
+            if outputs(changed) == right:
+                survivors.append((layer, name))
+        except (HardwareError, ValueError):
+            continue
+    assert survivors == []
