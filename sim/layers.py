@@ -30,7 +30,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits that a layer computes in, and stores its weights and its input in; weights of 6 bits lie in 8 in the bank."""
+    """Bits that a layer computes in, and stores its weights and its input in; 6-bit weights take 8 in the bank."""
 
     compute: int = 8
     weight: int = 8
