@@ -8,7 +8,7 @@ counters.
 from collections import deque
 
 from accel.descriptor import OP_DENSE
-from accel.rtl.line_buffer import LINE_READ_LATENCY
+from accel.rtl.compute_core import operand_latency
 from accel.rtl.mac_array import mac_array_latency
 from accel.rtl.requantize import REQUANTIZE_LAUNCH_LATENCY
 from accel.rtl.top import end_delay
@@ -22,7 +22,7 @@ ADDRESS_CYCLES = 1  # from a walker's decision to its address registers
 
 def stage_cycles(walk, params, in_words, config):
     """Cycles of one stage, as the scheduler counts them: from its READY cycle to the next layer's."""
-    pipeline = ADDRESS_CYCLES + LINE_READ_LATENCY + mac_array_latency(config)
+    pipeline = ADDRESS_CYCLES + operand_latency(config) + mac_array_latency(config)
     array = _Array(walk, params, pipeline)
     source_end = 0
     if walk.op == OP_DENSE:
