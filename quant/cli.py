@@ -1,19 +1,18 @@
-"""`python -m quant`: train, ptq, evaluate, compare. Torch is imported only by the commands that need it."""
+"""`python -m quant`: train, ptq, qat, evaluate, compare. Torch is imported only by the commands that need it."""
 
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from accel import model_dir
-from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table, progress, report
+from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table, report
 from accel.errors import DataError, ModelError
 from quant import datasets, evaluate
-from quant.options import NumberList, check_output, data_options, load_data
+from quant.options import COUNT, NumberList, bar, check_output, data_options, load_data, weight_range_option
+from quant.qat_cli import qat
 
 ROUNDING = ("half_up", "half_away", "gemmlowp")
-COUNT = click.IntRange(min=1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,12 +23,7 @@ def main():
     """
 
 
-@contextmanager
-def bar(description, total, as_json):
-    """A progress bar on stderr; yields advance(count)."""
-    with progress(enabled=not as_json) as shown:
-        task = shown.add_task(description, total=total)
-        yield lambda count=1: shown.advance(task, count)
+main.add_command(qat)
 
 
 @main.command()
@@ -82,6 +76,14 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
 @click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt or .pth.")
 @data_options("mnist")
 @click.option("--bits", type=int, default=8, show_default=True, help="Bits of weights and activations.")
+@click.option("--weight-bits", type=int, default=None, help="Bits of the weights: 8, 6, 4, 2 or 1; default: --bits.")
+@click.option("--activation-bits", type=int, default=None,
+              help="Bits of the layers' outputs: 8, 4 or 2; default: --bits. The input keeps 8.")
+@weight_range_option(default="symmetric")
+@click.option("--weights-khot", type=int, default=None,
+              help="2: weights become sums or differences of two powers of two, for a shift-add array.")
+@click.option("--requantizer", default="full", show_default=True,
+              help="full, pow2, khot2 or khot3: multipliers that a build with this requantizer holds.")
 @click.option("--calibration", default="minmax", show_default=True, help="How ranges are found: minmax.")
 @click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
               help="Number of images, taken from the training split.")
@@ -94,20 +96,21 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
 @click.option("--name", default=None, help="Name written into the model; default: the model's.")
 @click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
 @json_option
-def ptq(model, weights, data, data_dir, bits, calibration, calibration_images, rounding, encoding, mean, std,
-        input_shape, name, out, as_json):
+def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weight_range, weights_khot, requantizer,
+        calibration, calibration_images, rounding, encoding, mean, std, input_shape, name, out, as_json):
     """Quantize a trained float network to integers (post-training) and export a model directory.
 
     A file.py:factory is executed: it is your own code, a function or class that gives a torch.nn.Module.
-    JSON keys: model, data, bits, calibration, calibration_images, out, layers (name, op, snr_db,
-    range_coverage).
+    JSON keys: model, data, weight_bits, activation_bits, calibration, calibration_images, out, layers (name, op,
+    snr_db, range_coverage).
 
     Example: python -m quant ptq --model lenet5 --data mnist --bits 8 --calibration minmax --out my-lenet5
     """
     from quant.pipeline import Normalization, quantize_module
     from quant.ptq import PtqOptions
     from quant.sources import load_float_model
-    options = PtqOptions(weight_bits=bits, activation_bits=bits, rule=rounding, encoding=encoding)
+    options = PtqOptions(weight_bits or bits, activation_bits or bits, rounding, encoding, weight_range == "full",
+                         requantizer, weights_khot)
     module, own_name, shape = load_float_model(model, weights)
     images, _ = load_data(data, data_dir, "train", calibration_images)
     if input_shape is not None:
@@ -116,18 +119,26 @@ def ptq(model, weights, data, data_dir, bits, calibration, calibration_images, r
         raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has "
                          f"{images.shape[1:]}; choose other --data")
     with bar("calibrating", 2 * len(images), as_json) as advance:
-        graph = quantize_module(module, images, name=name or f"{own_name}-int{bits}", options=options,
+        graph = quantize_module(module, images, name=name or f"{own_name}-{_widths(options)}", options=options,
                                 normalization=Normalization(mean, std), calibration=calibration,
                                 class_names=datasets.CLASS_NAMES.get(data, ()), advance=advance)
     model_dir.save(graph, out)
     layers = [{"name": layer.name, "op": layer.op, **layer.notes} for layer in graph.layers]
     if as_json:
-        print_json({"model": model, "data": data, "bits": bits, "calibration": calibration,
+        print_json({"model": model, "data": data, "weight_bits": options.weight_bits,
+                    "activation_bits": options.activation_bits, "calibration": calibration,
                     "calibration_images": len(images), "out": out, "layers": layers})
     else:
         rows = [(layer["name"], layer["op"], layer["snr_db"], layer["range_coverage"]) for layer in layers]
         print_table(f"{graph.name} -> {out}", ("layer", "operation", "SNR dB", "range coverage"), rows)
     return EXIT_OK
+
+
+def _widths(options):
+    """int8 where weights and activations have 8 bits, else w4a8 and the like."""
+    if options.weight_bits == options.activation_bits:
+        return f"int{options.weight_bits}"
+    return f"w{options.weight_bits}a{options.activation_bits}"
 
 
 def _height_width_channels(input_shape):

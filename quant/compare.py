@@ -87,7 +87,7 @@ def _count_steps(counts, layer, source, wanted, fake):
     difference = np.abs(fake - wanted)
     counts.fake_one_step += int((difference == 1).sum())
     counts.fake_more += int((difference > 1).sum())
-    if layer.op == "maxpool" or layer.requantize is None or not difference.any():
+    if layer.op == "maxpool" or layer.output.bits in (1, RAW_BITS) or not difference.any():
         return
     exact = exact_values(layer, source)[difference != 0]
     distance = np.abs(exact - np.floor(exact) - 0.5)

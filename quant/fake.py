@@ -25,8 +25,11 @@ class FakeQuantLayer(nn.Module):
             self.kernel = layer.kernel
             return
         self.limits = layer.output.qrange
-        if layer.requantize is not None:
+        if layer.output.bits == 1:
+            self._take_threshold(layer)
+        elif layer.requantize is not None:
             self.limits = (layer.requantize.qmin, layer.requantize.qmax)
+        self.fill = -1.0 if layer.input.bits == 1 else 0.0
         scale = torch.tensor(layer.weight_scale)
         weight = torch.tensor(layer.weights) * scale.reshape(-1, *(1,) * (layer.weights.ndim - 1))
         bias = torch.tensor(layer.bias) * scale * layer.input.scale
@@ -34,11 +37,22 @@ class FakeQuantLayer(nn.Module):
             weight = weight.permute(0, 3, 1, 2)
         if original is not None:
             weight, bias = original.weight, original.bias
+        self.register_buffer("bias", bias.float())
+        if layer.weight_bits == 1:
+            weight = torch.where(weight < 0, -1.0, 1.0) * scale.reshape(-1, *(1,) * (weight.dim() - 1))
+            self.register_buffer("weight", weight.float())
+            return
         largest = 2 ** (layer.weight_bits - 1) - 1
         zero_points = torch.zeros(len(scale), dtype=torch.int32)
-        self.register_buffer("bias", bias.float())
         self.register_buffer("weight", torch.fake_quantize_per_channel_affine(
             weight.float().contiguous(), scale.float(), zero_points, 0, -largest - 1, largest))
+
+    def _take_threshold(self, layer):
+        """Real values between the accumulators at the threshold and below it, where the sign changes."""
+        step = torch.tensor(layer.weight_scale * layer.input.scale)
+        level = (torch.tensor(layer.requantize.threshold) - 0.5) * step
+        self.register_buffer("level", level.float().reshape(-1, 1, 1))
+        self.register_buffer("direction", 1 - 2 * torch.tensor(layer.requantize.invert).float().reshape(-1, 1, 1))
 
     def forward(self, x):
         if self.op == "dense":
@@ -48,12 +62,14 @@ class FakeQuantLayer(nn.Module):
         if self.op == "maxpool":
             x = functional.pad(x, (left, right, top, bottom), value=-torch.inf)
             return functional.max_pool2d(x, self.kernel, self.stride)
-        x = functional.pad(x, (left, right, top, bottom))
+        x = functional.pad(x, (left, right, top, bottom), value=self.fill)
         return self._quantize(functional.conv2d(x, self.weight, self.bias, self.stride))
 
     def _quantize(self, y):
         if self.output.bits == 32:
             return y
+        if self.output.bits == 1:
+            return torch.where(y < self.level, -1.0, 1.0) * self.direction
         scale, zero_point = self.output.scale, self.output.zero_point
         y = torch.fake_quantize_per_tensor_affine(y, scale, zero_point, *self.output.qrange)
         # Clamped afterwards: torch wants the zero point inside the limits, a clamp above zero has it outside.

@@ -61,6 +61,19 @@ class IntegerRequantize(nn.Module):
         return (result + self.zero_point).clamp(*self.bounds)
 
 
+class IntegerThreshold(nn.Module):
+    """int32 accumulators -> signs: +1 from the channel's threshold on and -1 below it, negated where inverted."""
+
+    def __init__(self, rule):
+        super().__init__()
+        self.register_buffer("threshold", torch.tensor(rule.threshold))
+        self.register_buffer("direction", 1 - 2 * torch.tensor(rule.invert).long())
+
+    def forward(self, acc):
+        reached = (acc - self.threshold.reshape(-1, 1, 1)).sign()
+        return (2 * reached + 1).clamp(-1, 1) * self.direction.reshape(-1, 1, 1)
+
+
 class _Weighted(nn.Module):
     """What convolution and dense layers share: int64 [N, C, H, W] in, int64 [N, OC, OH, OW] out."""
 
@@ -73,7 +86,9 @@ class _Weighted(nn.Module):
         self.sum_type = torch.float64 if largest < 2 ** 53 else torch.int64
         self.register_buffer("bias", torch.tensor(layer.bias))
         self.requantize = None
-        if layer.requantize is not None:
+        if layer.output.bits == 1:
+            self.requantize = IntegerThreshold(layer.requantize)
+        elif layer.requantize is not None:
             self.requantize = IntegerRequantize(layer.requantize, layer.output.zero_point)
 
     def accumulate(self, x):
@@ -86,16 +101,17 @@ class _Weighted(nn.Module):
 
 
 class IntegerConv2d(_Weighted):
-    """Convolution of an ir.Conv2D; padding inserts the input's zero point."""
+    """Convolution of an ir.Conv2D; padding inserts the input's zero point, in a 1-bit tensor -1."""
 
     def __init__(self, layer):
         super().__init__(layer)
         self.stride, self.pads = layer.stride, layer.pads
+        self.fill = -1 if layer.input.bits == 1 else 0
         self.register_buffer("weight", torch.tensor(layer.weights).permute(0, 3, 1, 2).contiguous())
 
     def accumulate(self, x):
         top, bottom, left, right = self.pads
-        x = functional.pad(x, (left, right, top, bottom))
+        x = functional.pad(x, (left, right, top, bottom), value=self.fill)
         if self.sum_type == torch.float64:
             return functional.conv2d(x, self.weight.double(), stride=self.stride)
         height, width = self.weight.shape[2:]

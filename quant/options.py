@@ -2,12 +2,16 @@
 
 import math
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from accel.cli import progress
 from accel.errors import OutputError
 from quant import datasets
+
+COUNT = click.IntRange(min=1)
 
 
 class NumberList(click.ParamType):
@@ -44,6 +48,15 @@ def data_options(default):
     return decorate
 
 
+def weight_range_option(default):
+    """--weight-range, with its cost."""
+    shown = {"default": default, "show_default": True} if default else {"default": None}
+    return click.option(
+        "--weight-range", type=click.Choice(["symmetric", "full"]), **shown,
+        help="symmetric: weights from -(2^(b-1) - 1); full: from -2^(b-1). The cost of full at 4 bits: on 25-bit "
+             "multipliers a layer with a weight of -8 in a top row runs in int8 mode, at half the speed.")
+
+
 def check_output(path):
     """Raise OutputError before a long run whose result could not be written to the .npz file `path`."""
     path = Path(path).absolute()
@@ -61,3 +74,11 @@ def load_data(data, data_dir, split, count=None):
     else:
         images, labels = datasets.load_images(data, data_dir)
     return images[:count], None if labels is None else labels[:count]
+
+
+@contextmanager
+def bar(description, total, as_json):
+    """A progress bar on stderr; yields advance(count)."""
+    with progress(enabled=not as_json) as shown:
+        task = shown.add_task(description, total=total)
+        yield lambda count=1: shown.advance(task, count)

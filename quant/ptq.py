@@ -7,29 +7,41 @@ import torch
 from accel import ir
 from accel.errors import RangeError, UnsupportedError
 from accel.reference import check_accumulators
-from quant import scales
+from quant import khot, multipliers, scales
 from quant.floatnet import NO_CLAMP, FloatConv, FloatPool
 from quant.fold import PIXEL_SCALE, fold_input
+from quant.ste import weight_limits
 
 BIAS_LIMIT = 2 ** 30
+INPUT_BITS = 8
 DEAD_CHANNEL_BIAS = 2 ** 20
+WEIGHT_BITS = (8, 6, 4, 2, 1)
+ACTIVATION_BITS = (8, 4, 2)  # a sign needs training
 
 
 @dataclass(frozen=True)
 class PtqOptions:
-    """weight_bits, activation_bits: 8. rule: rounding rule of every layer. encoding: 'uint8' or 'float'
-    input."""
+    """weight_bits: of every layer. activation_bits: of the layers' outputs; the input has 8. rule: rounding rule
+    of every layer. encoding: 'uint8' or 'float' input. full_range: weights may be -2^(b-1). requantizer: the
+    multipliers of the build. weights_khot: weights become sums or differences of so many powers of two (2 or None).
+    """
 
     weight_bits: int = 8
     activation_bits: int = 8
     rule: str = "half_up"
     encoding: str = "uint8"
+    full_range: bool = False
+    requantizer: str = "full"
+    weights_khot: int | None = None
 
     def __post_init__(self):
-        for name in ("weight_bits", "activation_bits"):
-            if getattr(self, name) != 8:
+        for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", ACTIVATION_BITS)):
+            if getattr(self, name) not in allowed:
                 raise UnsupportedError(f"{name}={getattr(self, name)} is not supported by post-training "
-                                       "quantization; use 8")
+                                       f"quantization; use one of {', '.join(map(str, allowed))}")
+        multipliers.check_requantizer(self.requantizer)
+        if self.weights_khot not in (None, 2):
+            raise UnsupportedError(f"weights_khot={self.weights_khot} is not supported; use 2")
         if self.rule not in scales.RULES:
             raise UnsupportedError(f"rounding rule '{self.rule}' is unknown; choose one of "
                                    f"{', '.join(scales.RULES)}")
@@ -96,8 +108,8 @@ def quantize(prepared, ranges, options=None, class_names=()):
     if prepared.encoding == "uint8":
         scale, zero_point = scales.float32(PIXEL_SCALE), prepared.zero_point
     else:
-        scale, zero_point = scales.affine_scale(*ranges["input"], options.activation_bits)
-    tensor = graph_input = ir.TensorType(height, width, channels, options.activation_bits, scale, zero_point)
+        scale, zero_point = scales.affine_scale(*ranges["input"], INPUT_BITS)
+    tensor = graph_input = ir.TensorType(height, width, channels, INPUT_BITS, scale, zero_point)
     layers, name = [], ir.INPUT_NAME
     for index, layer in enumerate(network.layers):
         if isinstance(layer, FloatPool):
@@ -119,18 +131,20 @@ def quantize(prepared, ranges, options=None, class_names=()):
 def _weighted(layer, input_name, tensor, bounds, options):
     """One ir.Conv2D or ir.Dense. bounds: calibrated (low, high) of its output, None for raw int32."""
     raw = bounds is None
-    scale = _weight_scales(layer, tensor.scale, options.weight_bits, per_tensor=raw)
-    largest = scales.integer_range(options.weight_bits)[1]
-    columns = scale.reshape(-1, *(1,) * (layer.weight.dim() - 1))
-    weights = scales.to_integers(layer.weight, columns, 0, -largest, largest)
-    bias = torch.round(layer.bias / (scale * tensor.scale)).long()
+    low, high = weight_limits(options.weight_bits, options.full_range)
+    scale = _weight_scales(layer, tensor.scale, options, per_tensor=raw)
     shape = layer.output_shape(tensor.shape)
+    requantize = None
     if raw:
-        output, requantize = ir.TensorType(*shape, ir.RAW_BITS, float(scale[0]) * tensor.scale, 0), None
+        output = ir.TensorType(*shape, ir.RAW_BITS, float(scale[0]) * tensor.scale, 0)
     else:
         out_scale, zero_point = scales.affine_scale(*bounds, options.activation_bits)
         output = ir.TensorType(*shape, options.activation_bits, out_scale, zero_point)
-        requantize = _requantize(layer, scale * tensor.scale, output, options.rule)
+        scale = multipliers.representable_scales(layer.name, scale, tensor.scale, out_scale, options.rule,
+                                                 options.requantizer)
+        requantize = _requantize(layer, scale * tensor.scale, output, options)
+    weights = _weight_integers(layer.weight, scale, low, high, options)
+    bias = torch.round(layer.bias / (scale * tensor.scale)).long()
     common = {"name": layer.name, "input_name": input_name, "input": tensor, "output": output,
               "weight_bits": options.weight_bits, "weight_scale": scale.numpy(), "bias": bias.numpy(),
               "requantize": requantize}
@@ -140,31 +154,49 @@ def _weighted(layer, input_name, tensor, bounds, options):
     return ir.Dense(weights=weights.numpy(), **common)
 
 
-def _weight_scales(layer, input_scale, bits, per_tensor):
+def _weight_integers(weight, scale, low, high, options):
+    """int64 weights in steps of the scale [OC]: signs, K-hot or plain rounded integers."""
+    columns = scale.reshape(-1, *(1,) * (weight.dim() - 1))
+    if options.weight_bits == 1:
+        return torch.where(weight < 0, -1, 1)
+    if options.weights_khot is not None:
+        return khot.round_weights(weight / columns, low, high)
+    return scales.to_integers(weight, columns, 0, low, high)
+
+
+def _weight_scales(layer, input_scale, options, per_tensor):
     """float64 [OC] scales (float32 values) of the weights, widened where a large bias would leave int32.
 
     per_tensor: one scale for all channels, as raw accumulators that are compared with each other need.
     """
-    largest = layer.weight.flatten(1).abs().amax(1)
+    rows = layer.weight.flatten(1)
     if per_tensor:
-        largest = largest.max().expand(len(largest))
-    by_weight = torch.tensor([scales.symmetric_scale(value, bits) for value in largest.tolist()]).double()
+        rows = rows.reshape(1, -1)
+    signs = options.weight_bits == 1
+    by_weight = torch.tensor([_scale_of(row, options) for row in rows]).double().expand(len(layer.weight))
     by_bias = layer.bias.abs() / (input_scale * BIAS_LIMIT)
     if per_tensor:
-        by_bias = by_bias.max().expand(len(largest))
+        by_bias = by_bias.max().expand(len(layer.weight))
     # A channel without weights takes its scale from the bias alone, or the bias would be rounded coarsely.
-    dead = (largest == 0) & (layer.bias != 0)
-    by_weight = torch.where(dead, by_bias * (BIAS_LIMIT / DEAD_CHANNEL_BIAS), by_weight)
+    dead = (rows == 0).all(1) & (layer.bias != 0)
+    by_weight = torch.where(dead, by_bias * (1 if signs else BIAS_LIMIT / DEAD_CHANNEL_BIAS), by_weight)
     return torch.maximum(by_weight, by_bias).clamp(min=scales.SMALLEST_SCALE).float().double()
 
 
-def _requantize(layer, accumulator_scale, output, rule):
-    pairs = []
-    for channel, scale in enumerate(accumulator_scale.tolist()):
-        try:
-            pairs.append(scales.choose_multiplier(scale / output.scale, rule))
-        except RangeError as error:
-            raise RangeError(f"{layer.name}: channel {channel}: {error}") from None
-    multiplier, shift = torch.tensor(pairs, dtype=torch.int64).T.numpy()
+def _scale_of(row, options):
+    """Scale of one row of weights: max|w| / largest integer, for signs the mean of |w|."""
+    if options.weight_bits == 1:
+        mean = scales.float32(row.abs().mean())
+        return max(mean, scales.SMALLEST_SCALE) if mean else 1.0
+    largest = float(row.abs().max())
+    if options.full_range and float(row.max()) < largest:
+        low, high = scales.integer_range(options.weight_bits)
+        largest = max(float(row.max()), -float(row.min()) * high / -low)
+    return scales.symmetric_scale(largest, options.weight_bits)
+
+
+def _requantize(layer, accumulator_scale, output, options):
+    reals = (accumulator_scale / output.scale).tolist()
+    multiplier, shift = multipliers.choose_all(layer.name, reals, options.rule, options.requantizer)
     qmin, qmax = scales.clamp_bounds(layer.clamp, output.scale, output.zero_point, output.bits)
-    return ir.Requantize(rule, multiplier, shift, qmin, qmax)
+    return ir.Requantize(options.rule, multiplier, shift, qmin, qmax)

@@ -151,7 +151,7 @@ BAD = {
     "float labels": (("evaluate", "lenet5", "--data", "{tmp}/plain.npy"), "no labels"),
     "no model": (("ptq", "--out", "{tmp}/out"), "--model"),
     "no output": ((*PTQ, "lenet5"), "--out"),
-    "bits": ((*PTQ, "lenet5", "--bits", "4", "--out", "{tmp}/out"), "weight_bits=4 is not supported"),
+    "bits": ((*PTQ, "lenet5", "--bits", "3", "--out", "{tmp}/out"), "weight_bits=3 is not supported"),
     "calibration": ((*PTQ, "lenet5", "--calibration", "entropy", "--out", "{tmp}/out"), "use minmax"),
     "rounding": ((*PTQ, "lenet5", "--rounding", "up", "--out", "{tmp}/out"), "half_up"),
     "zoo model": ((*PTQ, "alexnet", "--out", "{tmp}/out"), "choose one of lenet5"),

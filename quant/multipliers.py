@@ -1,0 +1,78 @@
+"""Integer multipliers of the requantization, and those that a build without a full multiplier can hold.
+
+A build's requantizer is `full` (any multiplier below 2^31), `pow2` (one power of two), `khot2` or `khot3` (a sum
+of at most two or three powers of two 2^0 .. 2^30).
+"""
+
+import math
+
+import torch
+
+from accel.errors import RangeError, UnsupportedError
+from quant.scales import choose_multiplier, float32
+
+REQUANTIZERS = {"full": None, "pow2": 1, "khot2": 2, "khot3": 3}
+TOP = 1 << 31
+
+
+def khot_at_least(value, terms):
+    """The smallest integer >= value (positive) with at most `terms` bits set."""
+    if value & (value - 1) == 0:
+        return value
+    lead = 1 << (value.bit_length() - 1)
+    if terms == 1:
+        return 2 * lead
+    return lead + khot_at_least(value - lead, terms - 1)
+
+
+def hot_bits(multiplier):
+    """Number of powers of two in a multiplier."""
+    return int(multiplier).bit_count()
+
+
+def check_requantizer(name):
+    """Raise UnsupportedError for an unknown requantizer."""
+    if name not in REQUANTIZERS:
+        raise UnsupportedError(f"requantizer '{name}' is unknown; choose one of {', '.join(REQUANTIZERS)}")
+
+
+def choose(real, rule, requantizer="full"):
+    """(m, shift) of a real multiplier: the nearest one, or the smallest representable one that is not below it."""
+    multiplier, shift = choose_multiplier(real, rule)
+    terms = REQUANTIZERS[requantizer]
+    if terms is None or multiplier == 0:
+        return multiplier, shift
+    multiplier = khot_at_least(multiplier, terms)
+    if multiplier == TOP:
+        multiplier, shift = TOP // 2, shift + (1 if rule == "gemmlowp" else -1)
+    if shift < 0 and rule != "gemmlowp":
+        raise RangeError(f"multiplier {real} must be below 2^30 for requantizer {requantizer}; check the scales")
+    return multiplier, shift
+
+
+def real_value(multiplier, shift, rule):
+    """The real number that (m, shift) stands for."""
+    return math.ldexp(multiplier, shift - 31 if rule == "gemmlowp" else -shift)
+
+
+def choose_all(name, reals, rule, requantizer="full"):
+    """int64 arrays (multiplier [OC], shift [OC]); errors name the layer and the channel."""
+    pairs = []
+    for channel, real in enumerate(reals):
+        try:
+            pairs.append(choose(real, rule, requantizer))
+        except RangeError as error:
+            raise RangeError(f"{name}: channel {channel}: {error}") from None
+    return torch.tensor(pairs, dtype=torch.int64).T.numpy()
+
+
+def representable_scales(name, scale, input_scale, output_scale, rule, requantizer):
+    """Weight scales (float64 [OC], float32 values) widened so that the requantizer holds every multiplier exactly
+    enough: scale * input_scale / output_scale is representable, up to float32's rounding of the scale."""
+    if REQUANTIZERS[requantizer] is None:
+        return scale
+    step = input_scale / output_scale
+    multipliers, shifts = choose_all(name, (scale * step).tolist(), rule, requantizer)
+    wanted = [real_value(int(m), int(s), rule) / step for m, s in zip(multipliers, shifts, strict=True)]
+    return torch.tensor([float32(value) if value else old for value, old in zip(wanted, scale.tolist(), strict=True)],
+                        dtype=torch.float64)

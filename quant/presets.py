@@ -1,0 +1,37 @@
+"""Recipes of the zoo's trained networks: widths per layer with weights, and how to train them."""
+
+from dataclasses import dataclass
+
+from accel.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What `python -m quant qat --preset` sets: Widths and QatOptions, as plain values."""
+
+    weight_bits: tuple
+    activation_bits: tuple
+    epochs: int
+    learning_rate: float
+    full_range: bool = False
+    augment: float = 1.0
+    copies: int | None = None
+    model: str = "lenet5"
+
+
+PRESETS = {
+    "lenet5-w8a8": Preset((8,), (8,), 2, 2e-4),
+    "lenet5-w6a8": Preset((6,), (8,), 2, 2e-4),
+    "lenet5-w4a8": Preset((4,), (8,), 3, 5e-4),
+    "lenet5-w4a4": Preset((4,), (4,), 5, 5e-4),
+    "lenet5-w2a2": Preset((2,), (2,), 4, 2e-3, full_range=True, augment=0.5, copies=2),
+    "lenet5-w1a1": Preset((8, 1, 1, 1, 8), (1,), 12, 5e-3, augment=0.5, copies=3),
+    "lenet5-mixed": Preset((8, 4, 2, 1, 6), (4, 2, 1, 8), 4, 2e-3, augment=0.5, copies=2),
+}
+
+
+def find(name):
+    """The Preset of a name. Raises ModelError for an unknown one."""
+    if name not in PRESETS:
+        raise ModelError(f"preset '{name}' is unknown; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,151 @@
+"""The network that quantization-aware training trains: a folded float chain with quantizers in it.
+
+Its forward pass is the integer network's arithmetic in float32: weights, biases and activations lie on their
+integer grids. Max pools are moved in front of the activation quantizer of the layer before them, which gives
+the same integers (both are monotone), costs less and, for signs, gives the maximum a gradient.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from accel.errors import ModelError, UnsupportedError
+from quant.floatnet import NO_CLAMP, FloatConv, has_weights
+from quant.fold import PIXEL_SCALE
+from quant.scales import float32
+from quant.ste import ActivationQuantizer, SignActivation, WeightQuantizer
+
+WEIGHT_BITS = (8, 6, 4, 2, 1)
+ACTIVATION_BITS = (8, 4, 2, 1)
+RELU = (0.0, math.inf)
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits of every layer with weights, in order: its weights, and its output (the last one is raw int32).
+
+    full_range: weights may be -2^(b-1); the default is the symmetric range.
+    """
+
+    weight_bits: tuple
+    activation_bits: tuple
+    full_range: bool = False
+
+    def __post_init__(self):
+        parts = ("weight", self.weight_bits, WEIGHT_BITS), ("activation", self.activation_bits, ACTIVATION_BITS)
+        for what, values, allowed in parts:
+            for bits in values:
+                if bits not in allowed:
+                    raise UnsupportedError(f"{what} bits {bits} are not supported; choose from "
+                                           f"{', '.join(map(str, allowed))}")
+
+    @classmethod
+    def of(cls, layers, weight_bits, activation_bits, full_range=False):
+        """Widths for `layers` layers with weights; one value stands for all of them."""
+        def expand(values, count, what):
+            values = tuple(values)
+            if len(values) not in (1, count):
+                raise ModelError(f"{what} {','.join(map(str, values))} name {len(values)} layers where the "
+                                 f"network has {count}; give one value, or {count}")
+            return values * count if len(values) == 1 else values
+        return cls(expand(weight_bits, layers, "weight bits"),
+                   expand(activation_bits, layers - 1, "activation bits") if layers > 1 else (), full_range)
+
+
+class QatLayer(nn.Module):
+    """Convolution or dense layer, the pools behind it and its output's quantizer.
+
+    layer: FloatConv or FloatDense whose weights are the start. output_bits None: raw output.
+    """
+
+    def __init__(self, layer, weight_bits, output_bits, full_range=False):
+        super().__init__()
+        self.name, self.clamp, self.output_bits = layer.name, layer.clamp, output_bits
+        self.is_conv = isinstance(layer, FloatConv)
+        self.stride, self.pads = getattr(layer, "stride", None), getattr(layer, "pads", (0, 0, 0, 0))
+        self.pools = []
+        weight = layer.weight.float()
+        self.quantizer = WeightQuantizer(weight, weight_bits, per_tensor=output_bits is None, full_range=full_range)
+        self.weight = nn.Parameter(self.quantizer.latent(weight))
+        self.norm = self.activation = self.bias = None
+        if output_bits == 1:
+            self.norm = nn.BatchNorm2d(len(weight))
+            self.activation = SignActivation()
+            return
+        self.bias = nn.Parameter(layer.bias.float())
+        if output_bits is not None:
+            self.activation = ActivationQuantizer(output_bits, unsigned=layer.clamp[0] >= 0)
+
+    def forward(self, x, source):
+        """x: real values [N, C, H, W] of the layer's input; source: the quantizer that made them."""
+        weight, bias = self.quantizer(self.weight), None
+        if self.bias is not None:
+            step = (self.quantizer.scale(self.weight).flatten() * source.scale()).detach()
+            bias = torch.round(self.bias.detach() / step) * step + (self.bias - self.bias.detach())
+        if self.is_conv:
+            x, inside = self._pad(x, source)
+            x = functional.conv2d(x, weight, bias, self.stride, inside)
+        else:
+            x = functional.linear(x.permute(0, 2, 3, 1).flatten(1), weight, bias)[..., None, None]
+        if self.norm is not None:
+            x = self.norm(x)
+        for pool in self.pools:
+            x = pool.forward(x)
+        if self.clamp not in (NO_CLAMP, RELU) and self.output_bits != 1:
+            x = x.clamp(*self.clamp)  # an unsigned grid is the ReLU
+        return x if self.activation is None else self.activation(x)
+
+    def _pad(self, x, source):
+        """(x with its pads, padding left to the convolution): -1 around signs, else 0."""
+        top, bottom, left, right = self.pads
+        if top == bottom and left == right and source.bits > 1:
+            return x, (top, left)
+        return functional.pad(x, (left, right, top, bottom), value=-1.0 if source.bits == 1 else 0.0), 0
+
+
+class InputQuantizer(nn.Module):
+    """The uint8 image, which is on its grid already."""
+
+    bits = 8
+
+    def __init__(self, zero_point):
+        super().__init__()
+        self.zero_point = zero_point
+
+    def scale(self):
+        """One grey level."""
+        return torch.tensor(float32(PIXEL_SCALE))
+
+
+class QatNetwork(nn.Module):
+    """A PreparedNetwork (uint8 input) with quantizers. forward: float32 [N, C, H, W] -> logits [N, classes]."""
+
+    def __init__(self, prepared, widths):
+        super().__init__()
+        network = prepared.network
+        if prepared.encoding != "uint8":
+            raise UnsupportedError(f"{network.name}: quantization-aware training reads uint8 images, not "
+                                   f"'{prepared.encoding}'")
+        if not has_weights(network.layers[0]) or not has_weights(network.layers[-1]):
+            raise UnsupportedError(f"{network.name}: the first and the last layer must be a Conv2d or a Linear")
+        if network.layers[-1].clamp != NO_CLAMP:
+            raise UnsupportedError(f"{network.name}: the last layer is clamped; let it put out logits")
+        self.prepared, self.widths = prepared, widths
+        self.source = InputQuantizer(prepared.zero_point)
+        self.layers = nn.ModuleList()
+        outputs = (*widths.activation_bits, None)
+        for layer in network.layers:
+            if has_weights(layer):
+                index = len(self.layers)
+                self.layers.append(QatLayer(layer, widths.weight_bits[index], outputs[index], widths.full_range))
+            else:
+                self.layers[-1].pools.append(layer)
+
+    def forward(self, x):
+        source = self.source
+        for layer in self.layers:
+            x, source = layer(x, source), layer.activation
+        return x.flatten(1)
