@@ -37,7 +37,7 @@ def position_sets(k):
 
 def fields_word(rng, positions, k):
     """The highest position first, the others and fields that do not count in any order."""
-    fields = [place | POSITION_VALID for place in positions] + [rng.getrandbits(5) for _ in range(k - len(positions))]
+    fields = [place | POSITION_VALID for place in positions] + [rng.randint(0, 30) for _ in range(k - len(positions))]
     others = fields[1:]
     rng.shuffle(others)
     return sum(field << POSITION_BITS * i for i, field in enumerate([fields[0], *others]))

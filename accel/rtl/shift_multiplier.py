@@ -45,7 +45,9 @@ def shifted_copy(clk, a, position, highest, term):
     Three stages shift by 1s, 4s and 16. Latency COPY_LATENCY (3), a value a cycle, no stall.
     """
     unused(highest, 6, 5)
+    # One more than the shift, so the last stage takes one off: p + (h ^ 31) = 31 - h + p needs no subtractor.
     amount = Signal(modbv(0)[5:])
+    below = Signal(intbv(0)[5:])
     low, middle = [Signal(intbv(0)[2:]) for _ in range(2)]
     upper = Signal(intbv(0)[4:])
     last = Signal(intbv(0)[2:])
@@ -54,12 +56,16 @@ def shifted_copy(clk, a, position, highest, term):
     @always_comb
     def find():
         start.next = a[32:].signed()
-        amount.next = position[5:] - highest[5:] - 2
+        below.next = highest[5:] ^ 31
 
     @always_comb
     def split():
-        low.next = amount[2:]
+        amount.next = position[5:] + below
         middle.next = upper[2:]
+
+    @always_comb
+    def cut():
+        low.next = amount[2:]
 
     @always(clk.posedge)
     def shift_1():
@@ -89,11 +95,11 @@ def shifted_copy(clk, a, position, highest, term):
     def shift_16():
         term.next = 0
         if last == 2:
-            term.next = by_4
+            term.next = by_4 >> 1
         elif last == 3:
-            term.next = by_4 << 16
+            term.next = by_4 << 15
 
-    return find, split, shift_1, shift_4, shift_16
+    return find, split, cut, shift_1, shift_4, shift_16
 
 
 @module
@@ -118,17 +124,19 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
     leading = _signed(33)
     leading_bits = Signal(intbv(0)[33:])
     lower = Signal(bool(0))
-    raised = Signal(modbv(0)[7:])
-    limited = Signal(intbv(0)[6:])
+    raised = Signal(intbv(0)[7:])  # one more than shift_late
+    below = Signal(intbv(0)[5:])
+    limited = Signal(modbv(0)[6:])
 
     @always(clk.posedge)
     def take():
         held.next = a[32:].signed()
         counts.next = m[5]
-        raised.next = shift - m[5:] + 30
+        raised.next = shift + below
 
     @always_comb
     def borrow():
+        below.next = m[5:] ^ 31
         minus.next = 0
         if less_one:
             minus.next = -1
@@ -143,7 +151,7 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
         if raised[6]:
             limited.next = 63
         else:
-            limited.next = raised[6:]
+            limited.next = raised[6:] - 1
 
     @always_comb
     def present_leading():
