@@ -295,14 +295,14 @@ def test_the_interpreter_notices_wrong_widths():
     assert survivors == []
 
 
-@pytest.mark.parametrize(("bits", "size", "cycles"), [
-    (8, (64, 64, 16), 4153), (4, (64, 64, 16), 2097), (2, (64, 64, 16), 1069), (1, (64, 64, 16), 1065),
-    (1, (256, 128, 128), 32813)])
-def test_a_batch_of_vectors_takes_the_cycles_of_the_documentation(bits, size, cycles):
+@pytest.mark.parametrize(("bits", "size", "busy"), [
+    (8, (64, 64, 16), 4096), (4, (64, 64, 16), 2048), (2, (64, 64, 16), 1024), (1, (64, 64, 16), 1024),
+    (1, (256, 128, 128), 32768)])
+def test_a_batch_of_vectors_takes_the_cycles_of_the_documentation(bits, size, busy):
     batch, inputs, outputs = size
     rng = np.random.default_rng(0)
     layer = networks.conv(rng, "gemm", "input", networks.tensor(rng, batch, 1, inputs, bits), outputs, (1, 1),
                           weight_bits=bits, output_bits=bits, spread=True)
     graph = graph_of(dataclasses.replace(layer, weights=np.maximum(layer.weights, -7) if bits == 4 else layer.weights))
     program = compile_graph(graph, fit_config(graph, build(lanes=4, precisions=(8, 4, 2, 1))))
-    assert program.predicted_cycles == cycles and program.layers[0].precision.compute_bits == bits
+    assert 0 < program.predicted_cycles - busy < 64 and program.layers[0].precision.compute_bits == bits
