@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
 
 from accel.descriptor import DESCRIPTOR_BITS
-from accel.rtl.bit_packer import bit_packer_latency
+from accel.rtl.bit_packer import bit_packer, bit_packer_latency
 from accel.rtl.compute_core import compute_core
 from accel.rtl.fields import field
 from accel.rtl.fifo import fifo
@@ -15,6 +15,7 @@ from accel.rtl.output_writer import OUTPUT_LATENCY, output_writer
 from accel.rtl.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from accel.rtl.param_table import param_table
 from accel.rtl.pool import POOL_LATENCY, pool
+from accel.rtl.precision_controller import output_precision
 from accel.rtl.ram import ram
 from accel.rtl.requantize import REQUANTIZE_LATENCY, requantize
 from accel.rtl.scheduler import scheduler
@@ -89,6 +90,20 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     group_count, pooled_count = [Signal(intbv(0)[config.group_count_bits:]) for _ in range(2)]
     group_valid, group_pixel_last, group_last, group_end, pooled_valid, pooled_last = [
         Signal(bool(0)) for _ in range(6)]
+    # What the bit packer hands on; in a build of one precision the packer takes the pooled groups as they are.
+    bytes_data, bytes_count, bytes_valid, bytes_last = pooled_data, pooled_count, pooled_valid, pooled_last
+    pooled_pixel_last, sign, bit_packing = None, None, ()
+    if config.mixed:
+        bytes_data, bytes_count = Signal(intbv(0)[len(pooled_data):]), Signal(intbv(0)[len(pooled_count):])
+        bytes_valid, bytes_last, pooled_pixel_last = [Signal(bool(0)) for _ in range(3)]
+        packed_code = Signal(intbv(0)[2:])
+        sign = Signal(bool(0)) if 1 in config.precisions else None
+        width = output_precision(clk, field(layer, "raw"), field(layer, "output_code"), packed_code, sign)
+        narrow = bit_packer(
+            clk, core_rst, packed_code, pooled_data, pooled_count, pooled_valid, pooled_pixel_last, pooled_last,
+            bytes_data, bytes_count, bytes_valid, bytes_last, config=config)
+        bit_packing = width, narrow
+    weight6_we = Signal(bool(0)) if 6 in config.precisions else None
     packed_keep, output_keep = [Signal(intbv(0)[lanes:]) for _ in range(2)]
     packed_valid, packed_last, act_we, output_last, output_valid, output_ready = [Signal(bool(0)) for _ in range(6)]
     output_word = ConcatSignal(output_last, output_keep, output_data)
@@ -109,7 +124,7 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     host = host_port(
         clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we, weight_we,
         offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status, images, cycles,
-        stalls, config=config)
+        stalls, weight6_we, config=config)
     layers = scheduler(
         clk, core_rst, reg_we, offset, wdata, program_we, offset(config.layer_bits + 5, 0), wdata, counter_address,
         start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, status, images, cycles,
@@ -120,7 +135,7 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     core = compute_core(
         clk, core_rst, start, input_data, input_valid, input_ready, act_enable, act_raddr, act_data, weight_we,
         weight_waddr, weight_wrow, weight_wpart, wdata, layer, result_data, result_valid, result_ready, result_tag,
-        issuing, starved, source_busy, config=config, presets=presets.weights if presets else ())
+        issuing, starved, source_busy, weight6_we, config=config, presets=presets.weights if presets else ())
     params = param_table(
         clk, param_we, offset(config.param_index_bits + 2, 0), wdata, param_address, param_data, config=config,
         preset=presets.params if presets else ())
@@ -129,17 +144,17 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         param_address, param_data, field(layer, "raw"), field(layer, "round_away"), field(layer, "zero_point"),
         field(layer, "qmin"), field(layer, "qmax"), field(layer, "groups_minus1"), field(layer, "last_groups_minus1"),
         field(layer, "last_count", config.group_count_bits), field(layer, "param_base", config.param_addr_bits),
-        group_data, group_count, group_valid, group_pixel_last, group_last, config=config)
+        group_data, group_count, group_valid, group_pixel_last, group_last, sign, config=config)
     pooling = pool(
         clk, core_rst, start, group_data, group_count, group_valid, group_pixel_last, group_last,
         field(layer, "pool_enable"), field(layer, "oh_minus1"), field(layer, "ow_minus1"),
         field(layer, "pool_kh_minus1"), field(layer, "pool_kw_minus1"), field(layer, "pool_pad_top"),
         field(layer, "pool_pad_left"),
         field(layer, "pool_oh_minus1"), field(layer, "pool_ow_minus1"), pooled_data, pooled_count, pooled_valid,
-        pooled_last, config=config)
+        pooled_last, pooled_pixel_last, config=config)
     packing = packer(
-        clk, core_rst, pooled_data, pooled_count, pooled_valid, pooled_last, packed_data, packed_keep,
-        packed_valid, packed_last, config=config)
+        clk, core_rst, bytes_data, bytes_count, bytes_valid, bytes_last, packed_data, packed_keep, packed_valid,
+        packed_last, config=config)
     writer = output_writer(
         clk, core_rst, start, field(layer, "to_stream"), field(layer, "out_base", config.act_addr_bits), level,
         packed_data, packed_keep, packed_valid, packed_last, group_end, launch_ok, act_we, act_waddr, output_data,
@@ -150,5 +165,5 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     output_fifo = fifo(
         clk, core_rst, output_word, output_valid, output_ready, stream_word, m_axis_tvalid, m_axis_tready, level,
         depth=STREAM_DEPTH)
-    return (reset, present, host, layers, input_slice, core, params, requantizer, pooling, packing, writer,
-            activations, output_fifo)
+    return (reset, present, host, layers, input_slice, core, params, requantizer, pooling, bit_packing, packing,
+            writer, activations, output_fifo)
