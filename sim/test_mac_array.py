@@ -1,16 +1,22 @@
 """The MAC array and one of its rows: random tiles with gaps between words, against dot products."""
 
+import dataclasses
 import functools
 
 import numpy as np
+import pytest
 
-from accel.config import HardwareConfig
-from accel.rtl.mac_array import mac_array, mac_array_latency, row_accumulator, word_offset
+from accel.config import HardwareConfig, bits_code
+from accel.rtl.mac_array import mac_array, mac_array_latency, packed_range, row_accumulator, word_offset
 from accel.rtl.mac_pair import FIELD_BITS, PAIR_OFFSET
 from sim.bench import BlockCase, across, run_case
+from sim.bus import STALLS
+from sim.mac_model import dot, pack, random_byte
 from sim.pipeline import flag, push, reset, word
 
 PACKED_4X4 = HardwareConfig(rows=4, lanes=4)
+MIXED_8X4 = HardwareConfig(rows=8, lanes=4, precisions=(8, 4, 2, 1))
+MIXED_4X8 = HardwareConfig(rows=4, lanes=8, precisions=(8, 4, 2, 1), multiplier="18x18", acc_bits=16)
 SINGLE_8X8 = HardwareConfig(rows=8, lanes=8, acc_bits=16, multiplier="18x18")
 
 
@@ -19,6 +25,7 @@ def row_ports(terms, acc_bits):
         "clk": flag(),
         "enable": flag(),
         "fields": word(FIELD_BITS * terms),
+        "narrow": None,
         "valid": flag(),
         "first": flag(),
         "acc": word(acc_bits),
@@ -56,7 +63,7 @@ def array_ports(config):
         "clk": flag(),
         "rst": reset(),
         "enable": flag(),
-        "mode": None,
+        "mode": word(2) if config.mixed else None,
         "x": word(config.word_bits),
         "w": word(config.weight_word_bits),
         "s_valid": flag(),
@@ -69,31 +76,28 @@ def array_ports(config):
     }
 
 
-def random_word(rng, config, kind):
-    """(x, w) arrays: int8 extremes in all lanes, or random."""
-    values = np.random.default_rng(rng.getrandbits(32))
-    x = values.integers(-128, 128, config.lanes)
-    w = values.integers(-128, 128, (config.rows, config.lanes))
-    if kind == "lowest":
-        x[:], w[:] = -128, -128
-    elif kind == "opposite":
-        x[:], w[:] = -128, 127
-    elif kind == "rows":
-        x[:], w[:] = rng.choice((-128, 127)), np.array([-128, 127] * (config.rows // 2))[:, None]
-    return x, w
-
-
-def pack_bytes(values):
-    return sum((int(value) & 0xFF) << 8 * i for i, value in enumerate(np.ravel(values)))
+def random_word(rng, config, bits, kind):
+    """(x, w): bytes of the lanes and of each row's lanes; the extremes in all places, by rows, mixed, or random."""
+    limits = [packed_range(config, bits, row) for row in range(config.rows)]
+    if kind in ("extreme", "random"):
+        x = [random_byte(rng, bits, kind=kind) for _ in range(config.lanes)]
+        return x, [[random_byte(rng, bits, limit, kind) for _ in x] for limit in limits]
+    copies = pack([1] * (8 // bits), bits)
+    low, high = [value % 2**bits * copies for value in (limits[3] if bits > 1 else (0, 1))]
+    least = 2 ** (bits - 1) * copies if bits > 1 else 0
+    rows = {"lowest": [low] * config.rows, "opposite": [high] * config.rows,
+            "rows": [rng.choice((low, high)) for _ in limits]}[kind]
+    return [least] * config.lanes, [[byte] * config.lanes for byte in rows]
 
 
 def pack_results(sums, config):
-    return sum((int(value) % 2**config.acc_bits) << config.acc_bits * i for i, value in enumerate(sums))
+    return pack(sums, config.acc_bits)
 
 
 def gap(rng, config):
     """A cycle with garbage and without s_valid."""
     return {
+        **({"mode": rng.getrandbits(2)} if config.mixed else {}),
         "x": rng.getrandbits(config.word_bits),
         "w": rng.getrandbits(config.weight_word_bits),
         "s_valid": 0,
@@ -104,24 +108,25 @@ def gap(rng, config):
 
 
 def drive_array(dut, rng, stalls, config, tiles):
-    """Tiles of 1 to 5 words; gaps between words. The long last tile wraps 16-bit accumulators."""
-    assert word_offset(config) == config.lanes // 2 * PAIR_OFFSET
+    """Tiles of 1 to 5 words, each in another mode; gaps between words. The long last tile wraps 16-bit accumulators."""
     operands, results = [], []
     lengths = [1, 1, 2] + [rng.randint(1, 5) for _ in range(tiles)] + [20]
-    for length in lengths:
+    for number, length in enumerate(lengths):
         sums, tag = np.zeros(config.rows, int), rng.getrandbits(2)
-        kind = rng.choice(("lowest", "opposite", "rows", "random", "random"))
+        kind = rng.choice(("lowest", "opposite", "rows", "extreme", "random", "random"))
+        bits = config.modes[number % len(config.modes)]
         for at in range(length):
             while rng.random() < stalls.source / 2:
                 operands.append(gap(rng, config))
                 results.append({"result_valid": 0})
-            x, w = random_word(rng, config, kind)
-            sums = sums + w @ x + word_offset(config)
+            x, w = random_word(rng, config, bits, kind)
+            sums = sums + [dot(x, row, bits) + word_offset(config, bits) for row in w]
             last = at == length - 1
             operands.append(
                 {
-                    "x": pack_bytes(x),
-                    "w": pack_bytes(w),
+                    **({"mode": bits_code(bits)} if config.mixed else {}),
+                    "x": pack(x),
+                    "w": pack(w),
                     "s_valid": 1,
                     "s_first": at == 0,
                     "s_last": last,
@@ -164,9 +169,32 @@ CASES = [
     row_case(2, 16, 3, ("none", "both")),
     array_case("mac_array_4x4", PACKED_4X4, 24),
     array_case("mac_array_8x8_18x18_a16", SINGLE_8X8, 10),
+    array_case("mac_array_8x4_mixed", MIXED_8X4, 32),
+    array_case("mac_array_4x8_mixed_18x18_a16", MIXED_4X8, 24),
 ]
 
 
 @across(CASES)
 def test_sums_are_exact(case, stalls, engine, seed):
     run_case(case, stalls, engine, seed)
+
+
+def test_offsets():
+    assert word_offset(PACKED_4X4) == 2 * PAIR_OFFSET
+    assert [word_offset(MIXED_8X4, bits) for bits in (8, 4, 2, 1)] == [2 * PAIR_OFFSET, 8 * 56, 16 * 2, 16 * 2]
+
+
+def test_only_the_top_int4_row_of_a_25_bit_multiplier_is_narrower_than_its_storage():
+    wide = dataclasses.replace(MIXED_8X4, multiplier="27x18")
+    assert [packed_range(MIXED_8X4, 4, row)[0] for row in range(8)] == [-8, -8, -8, -7] * 2
+    for config, bits in ((wide, 4), (MIXED_4X8, 4), (MIXED_8X4, 8), (MIXED_8X4, 2)):
+        assert {packed_range(config, bits, row) for row in range(config.rows)} == {
+            (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)}
+
+
+@pytest.mark.parametrize("precisions", [(8, 4), (8, 2), (8, 1), (8, 4, 2), (8, 4, 1), (8, 2, 1)])
+@pytest.mark.parametrize("multiplier", ["25x18", "27x18", "18x18"])
+def test_every_choice_of_modes_is_exact(precisions, multiplier, seed):
+    config = HardwareConfig(rows=8, lanes=4, precisions=precisions, multiplier=multiplier)
+    case = array_case(f"mac_array_{'_'.join(map(str, precisions))}_{multiplier}", config, 24)
+    run_case(case, STALLS["both"], "verilator", seed)

@@ -4,19 +4,23 @@ from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, 
 
 from accel.fixedpoint import qrange
 from accel.rtl.hierarchy import module, unused
+from accel.rtl.mac_cell import MAC_CELL_LATENCY, NARROW_BITS
 from accel.rtl.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
+from accel.rtl.mixed_products import mixed_products
+from accel.rtl.packing import OFFSETS
 
 
 def mac_array_latency(config):
     """Enabled cycles from an operand word to the accumulator that contains it."""
-    return MAC_PAIR_LATENCY + _tree_levels(config.lanes) + 1
+    return (MAC_CELL_LATENCY if config.mixed else MAC_PAIR_LATENCY) + _tree_levels(config.lanes) + 1
 
 
 def word_offset(config, bits=8):
     """Constant that every word adds to every accumulator in the mode of `bits`; the compiler folds it into the bias."""
-    if not config.mixed:
-        return PAIR_OFFSET * (config.lanes // 2)
-    return {8: config.lanes * 2**15, 4: 2 * config.lanes * 56, 2: 4 * config.lanes * 2, 1: 0}[bits]
+    if bits == 8:
+        return config.lanes // 2 * PAIR_OFFSET
+    channel_bits = max(bits, 2)  # a binary layer computes on int2's fields
+    return config.lanes * (8 // channel_bits) * OFFSETS[channel_bits]
 
 
 def packed_range(config, bits, row):
@@ -41,11 +45,22 @@ def _adder(clk, enable, a, b, total):
     return add
 
 
+@block
+def _joining_adder(clk, enable, a, b, narrow_a, narrow_b, total):
+    @always(clk.posedge)
+    def add():
+        if enable:
+            total.next = (a | narrow_a) + (b | narrow_b)
+
+    return add
+
+
 @module
-def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
+def row_accumulator(clk, enable, fields, narrow, valid, first, acc, *, terms, acc_bits):
     """Registered adder tree over one row's fields and the accumulator behind it.
 
-    fields: `terms` unsigned 16-bit fields, field 0 in the low bits; terms is a power of two.
+    fields: `terms` unsigned 16-bit fields, field 0 in the low bits; terms is a power of two. narrow: None, or `terms`
+    sums of NARROW_BITS of the narrow modes: of a field and its narrow sum one is 0.
     valid, first: aligned with the sum, log2(terms) enabled cycles after their fields; first starts a new accumulation.
     acc: the running sum modulo 2^acc_bits.
     Widths: level k of the tree holds sums of 2^k fields in 16 + k bits, so no level overflows.
@@ -57,7 +72,12 @@ def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
         width = FIELD_BITS + len(sums) + 1
         sums.append([Signal(intbv(0)[width:]) for _ in range(len(level) // 2)])
         for i, total in enumerate(sums[-1]):
-            adders.append(_adder(clk, enable, level[2 * i], level[2 * i + 1], total))
+            if narrow is not None and len(sums) == 1:
+                low, middle, high = [NARROW_BITS * (2 * i + k) for k in range(3)]
+                adders.append(_joining_adder(clk, enable, level[2 * i], level[2 * i + 1], narrow(middle, low),
+                                             narrow(high, middle), total))
+            else:
+                adders.append(_adder(clk, enable, level[2 * i], level[2 * i + 1], total))
         level = sums[-1]
     total = level[0]
     if width > acc_bits:  # the sum counts modulo 2^acc_bits
@@ -87,12 +107,16 @@ def row_accumulator(clk, enable, fields, valid, first, acc, *, terms, acc_bits):
 @module
 def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *,
               config):
-    """rows x lanes int8 multiply-accumulate: one word of activations against one word of weights a cycle.
+    """rows x lanes bytes of multiply-accumulate: one word of activations against one word of weights a cycle.
 
-    mode: None in a build of int8 only. x: lanes int8 activations. w: rows x lanes int8 weights, row 0 lane 0 in the low
-    byte. s_valid: the word counts. s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last word.
-    result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config) over the tile's
-    words, modulo 2^acc_bits. result_valid, result_tag: the tile is complete; both hold while enable is low.
+    mode: 0, 1, 2, 3 for int8, int4, int2, binary, with every word; None in a build of int8 only.
+    x: lanes bytes of activations. w: rows x lanes bytes of weights, row 0 lane 0 in the low byte. A byte holds 1, 2, 4
+    or 8 channels, the lowest in the low bits; see packed_range for the weights that are exact.
+    s_valid: the word counts. s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last
+    word.
+    result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config, bits) over the
+    tile's words, modulo 2^acc_bits; binary: twice the number of equal bits in place of dot.
+    result_valid, result_tag: the tile is complete; both hold while enable is low.
     The consumer takes a result in the enabled cycle in which result_valid is high: the next tile may overwrite it.
     Latency mac_array_latency(config) enabled cycles, one word a cycle; everything holds while enable is low.
     """
@@ -104,19 +128,27 @@ def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, res
     tag_pipe = Signal(intbv(0)[2 * last_stage:])
     sum_valid, sum_first = [Signal(bool(0)) for _ in range(2)]
     accumulators = [Signal(intbv(0)[config.acc_bits:]) for _ in range(rows)]
-    pair_sums = [[Signal(intbv(0)[2 * FIELD_BITS:]) for _ in range(terms)] for _ in range(rows // 2)]
-    cells, row_fields, row_sums = [], [], []
-    for pair, totals in enumerate(pair_sums):
-        cells.append([])
-        for term, total in enumerate(totals):
-            low, high = [(2 * pair + half) * 8 * lanes + term * pair_bits for half in range(2)]
-            cells[-1].append(mac_pair(clk, enable, x((term + 1) * pair_bits, term * pair_bits),
-                                      w(low + pair_bits, low), w(high + pair_bits, high), total, packed=packed))
-        for half in range(2):
-            parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in totals]
-            row_fields.append(ConcatSignal(*reversed(parts)))
-            row_sums.append(row_accumulator(clk, enable, row_fields[-1], sum_valid, sum_first,
-                                            accumulators[2 * pair + half], terms=terms, acc_bits=config.acc_bits))
+    cells, row_fields, row_narrow, row_sums = [], [], [None] * rows, []
+    if config.mixed:
+        wide_sums, narrow_sums = [Signal(intbv(0)[bits * terms * rows:]) for bits in (FIELD_BITS, NARROW_BITS)]
+        cells.append(mixed_products(clk, enable, mode, x, w, wide_sums, narrow_sums, config=config))
+        row_fields, row_narrow = [
+            [sums(bits * terms * (row + 1), bits * terms * row) for row in range(rows)]
+            for sums, bits in ((wide_sums, FIELD_BITS), (narrow_sums, NARROW_BITS))]
+    else:
+        pair_sums = [[Signal(intbv(0)[2 * FIELD_BITS:]) for _ in range(terms)] for _ in range(rows // 2)]
+        for pair, totals in enumerate(pair_sums):
+            cells.append([])
+            for term, total in enumerate(totals):
+                low, high = [(2 * pair + half) * 8 * lanes + term * pair_bits for half in range(2)]
+                cells[-1].append(mac_pair(clk, enable, x((term + 1) * pair_bits, term * pair_bits),
+                                          w(low + pair_bits, low), w(high + pair_bits, high), total, packed=packed))
+            for half in range(2):
+                parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in totals]
+                row_fields.append(ConcatSignal(*reversed(parts)))
+    for fields, narrow, accumulator in zip(row_fields, row_narrow, accumulators, strict=True):
+        row_sums.append(row_accumulator(clk, enable, fields, narrow, sum_valid, sum_first, accumulator, terms=terms,
+                                        acc_bits=config.acc_bits))
     joined = ConcatSignal(*reversed(accumulators))
 
     @always_seq(clk.posedge, reset=rst)

@@ -1,0 +1,46 @@
+"""The activations of a lane, channel by channel, as the multipliers of a mixed build take them."""
+
+from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
+
+from accel.rtl.hierarchy import module
+from accel.rtl.mode_flags import BINARY, FOUR, WIDE
+from accel.rtl.packing import CHANNELS, MULTIPLIERS
+
+
+@block
+def _activation(clk, enable, wide, four, binary, x, nibble, crumb, b):
+    @always(clk.posedge)
+    def choose():
+        if enable:
+            if wide:
+                b.next = x.signed()
+            elif four:
+                b.next = nibble.signed()
+            elif binary:
+                b.next = -2
+            else:
+                b.next = crumb.signed()
+
+    return choose
+
+
+@module
+def mode_operands(clk, enable, flags, x, b, *, modes):
+    """The activation of one lane, as the four multipliers of a group take it.
+
+    flags: mode of x, see mac_cell. x: one byte of 1, 2, 4 or 8 channels. b: four signed bytes, multiplier 0 low: the
+    int8 activation, or each multiplier's own channel (packing.CHANNELS), or -2 in binary layers.
+    Latency 1 enabled cycle.
+    """
+    operands = [Signal(intbv(0, min=-128, max=128)) for _ in range(MULTIPLIERS)]
+    nibbles = [x(4 * (i % 2) + 4, 4 * (i % 2)) for i in range(MULTIPLIERS)]
+    crumbs = [x(2 * channel + 2, 2 * channel) for channel in CHANNELS] if modes[-1] < 4 else nibbles
+    choices = [_activation(clk, enable, flags(WIDE), flags(FOUR), flags(BINARY), x, nibble, crumb, operand)
+               for nibble, crumb, operand in zip(nibbles, crumbs, operands, strict=True)]
+    joined = ConcatSignal(*reversed(operands))
+
+    @always_comb
+    def present():
+        b.next = joined
+
+    return choices, present
