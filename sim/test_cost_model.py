@@ -1,5 +1,7 @@
 """The compiler predicts the cycles of the compiled Verilog: every layer, a single image, a steady flow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,25 @@ def test_random_networks_take_the_predicted_cycles(config, seed):
             check(accelerator, program, networks.images(rng, graph, 3))
             walks |= {plan.walk for plan in program.layers}
     assert walks == {"rows", "strip", "dense", "flat"} or seed != 1
+
+
+MIXED = HardwareConfig(rows=8, lanes=8, precisions=(8, 6, 4, 2, 1), weight_depth=4096, act_depth=1024, line_depth=512,
+                       param_depth=512, pool_depth=512, max_layers=8)
+BUILDS = {"mixed": MIXED, "one lane out": replace(MIXED, req_lanes=1), "wide groups": replace(MIXED, req_lanes=8),
+          "two modes": replace(MIXED, rows=4, lanes=4, precisions=(8, 2))}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_random_mixed_networks_take_the_predicted_cycles(name, seed):
+    config, modes = BUILDS[name], set()
+    with open_accelerator(config) as accelerator:
+        for number in range(30):
+            rng = np.random.default_rng([seed, number])
+            graph = networks.random_mixed_graph(rng, layers=int(rng.integers(1, 6)), widths=config.modes)
+            program = compile_graph(graph, config)
+            check(accelerator, program, networks.images(rng, graph, 3))
+            modes |= {plan.precision.compute_bits for plan in program.layers}
+    assert modes == set(config.modes) or seed != 1
 
 
 def test_lenet5_takes_the_predicted_cycles(seed):
