@@ -94,6 +94,9 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "range_observer_l4": ("range_observer", "elif pipe[last]:", "elif pipe[0]:", "none"),
     "float_divider": ("float_divider", "result[0] and (rest or result[1])", "False", "none"),
     "scale_generator": ("scale_generator", "lowest + count[8:] + 1", "lowest + count[8:]", "none"),
+    "dequantize_lane": ("dequantize_lane", "normal[7:] != 0 or normal[8]", "True", "none"),
+    "code_unpacker_l2": ("code_unpacker", "remaining <= lanes", "remaining < lanes", "none"),
+    "dequantizer_l2": ("dequantizer", "concat(last, kept)", "concat(False, kept)", "none"),
 }
 NO_BLOCK = {"delay", "fields", "hierarchy"}
 WHOLE = {"top"}  # wiring only; sim/test_network.py runs whole networks on it

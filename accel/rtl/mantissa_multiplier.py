@@ -1,10 +1,11 @@
-"""The product of two float mantissas: the heart of the quantizer and the dequantizer."""
+"""The product of two float mantissas and its rounding: the heart of the quantizer and the dequantizer."""
 
-from myhdl import Signal, always, always_comb, intbv
+from myhdl import Signal, always, always_comb, intbv, modbv
 
 from accel.rtl.hierarchy import module
 
 MANTISSA_MULTIPLIER_LATENCY = 4
+ROUND_PRODUCT_LATENCY = 2
 
 
 @module
@@ -48,3 +49,60 @@ def mantissa_multiplier(clk, a, b, high, sticky):
         sticky.next = some
 
     return split, multiply, present
+
+
+@module
+def round_product(clk, high, sticky, shift, limit, rounded, shift_late):
+    """Round a product of mantissas to the 24 bits from its leading one on, to nearest, ties to even.
+
+    high: 31 upper bits of the product, sticky: the bits below are not all zero. rounded: 25 bits, 2^24 where rounding
+    carries. At most `limit` (0 .. 3) zeros in front of the leading one are skipped, so that bit 23 may be 0.
+    shift: 4 bits; shift_late = shift + the zeros skipped, modulo 16.
+    Latency ROUND_PRODUCT_LATENCY (2), a product a cycle, no stall.
+    """
+    zeros = Signal(intbv(0)[2:])
+    normal = Signal(intbv(0)[24:])
+    shift_1 = Signal(modbv(0)[4:])
+    guard, rest, up = [Signal(bool(0)) for _ in range(3)]
+
+    @always_comb
+    def find_leading_one():
+        if high[30] or limit == 0:
+            zeros.next = 0
+        elif high[29] or limit == 1:
+            zeros.next = 1
+        elif high[28] or limit == 2:
+            zeros.next = 2
+        else:
+            zeros.next = 3
+
+    @always(clk.posedge)
+    def normalize():
+        shift_1.next = shift + zeros
+        if zeros == 0:
+            normal.next = high[31:7]
+            guard.next = high[6]
+            rest.next = sticky or high[6:] != 0
+        elif zeros == 1:
+            normal.next = high[30:6]
+            guard.next = high[5]
+            rest.next = sticky or high[5:] != 0
+        elif zeros == 2:
+            normal.next = high[29:5]
+            guard.next = high[4]
+            rest.next = sticky or high[4:] != 0
+        else:
+            normal.next = high[28:4]
+            guard.next = high[3]
+            rest.next = sticky or high[3:] != 0
+
+    @always_comb
+    def decide():
+        up.next = guard and (rest or normal[0])
+
+    @always(clk.posedge)
+    def add():
+        shift_late.next = shift_1
+        rounded.next = normal + up
+
+    return find_leading_one, normalize, decide, add

@@ -4,9 +4,13 @@ from myhdl import Signal, always, always_comb, concat, intbv, modbv
 
 from accel.rtl.delay import delay
 from accel.rtl.hierarchy import module, unused
-from accel.rtl.mantissa_multiplier import MANTISSA_MULTIPLIER_LATENCY, mantissa_multiplier
+from accel.rtl.mantissa_multiplier import (
+    MANTISSA_MULTIPLIER_LATENCY,
+    ROUND_PRODUCT_LATENCY,
+    mantissa_multiplier,
+    round_product,
+)
 
-ROUND_PRODUCT_LATENCY = 2
 ROUND_INTEGER_LATENCY = 4
 QUANTIZE_LANE_LATENCY = MANTISSA_MULTIPLIER_LATENCY + ROUND_PRODUCT_LATENCY + ROUND_INTEGER_LATENCY
 NAN_LATENCY = 1
@@ -14,63 +18,6 @@ NAN_LATENCY = 1
 
 def _bools(count):
     return [Signal(bool(0)) for _ in range(count)]
-
-
-@module
-def round_product(clk, high, sticky, shift, rounded, shift_late):
-    """Round a product of mantissas to the 24 bits from its leading one on, to nearest, ties to even.
-
-    high: 31 upper bits of the product, sticky: the bits below are not all zero. rounded: 25 bits, 2^24 where rounding
-    carries. Where the leading one is not among the upper four bits, bit 23 is taken for it.
-    shift: 4 bits; shift_late = shift + the zeros in front of the leading one (0 .. 3), modulo 16.
-    Latency ROUND_PRODUCT_LATENCY (2), a product a cycle, no stall.
-    """
-    zeros = Signal(intbv(0)[2:])
-    normal = Signal(intbv(0)[24:])
-    shift_1 = Signal(modbv(0)[4:])
-    guard, rest, up = _bools(3)
-
-    @always_comb
-    def find_leading_one():
-        if high[30]:
-            zeros.next = 0
-        elif high[29]:
-            zeros.next = 1
-        elif high[28]:
-            zeros.next = 2
-        else:
-            zeros.next = 3
-
-    @always(clk.posedge)
-    def normalize():
-        shift_1.next = shift + zeros
-        if zeros == 0:
-            normal.next = high[31:7]
-            guard.next = high[6]
-            rest.next = sticky or high[6:] != 0
-        elif zeros == 1:
-            normal.next = high[30:6]
-            guard.next = high[5]
-            rest.next = sticky or high[5:] != 0
-        elif zeros == 2:
-            normal.next = high[29:5]
-            guard.next = high[4]
-            rest.next = sticky or high[4:] != 0
-        else:
-            normal.next = high[28:4]
-            guard.next = high[3]
-            rest.next = sticky or high[3:] != 0
-
-    @always_comb
-    def decide():
-        up.next = guard and (rest or normal[0])
-
-    @always(clk.posedge)
-    def add():
-        shift_late.next = shift_1
-        rounded.next = normal + up
-
-    return find_leading_one, normalize, decide, add
 
 
 @module
@@ -218,6 +165,7 @@ def quantize_lane(clk, x, inv_scale, zero_point, code, q, nan):
     difference_2 = Signal(modbv(0)[10:])
     shift_3, shift_4, shift_6 = [Signal(intbv(0)[4:]) for _ in range(3)]
     flags_3, flags_6 = [Signal(intbv(0)[2:]) for _ in range(2)]
+    any_zeros = Signal(intbv(3)[2:])  # constant
     high = Signal(intbv(0)[31:])
     rounded = Signal(intbv(0)[25:])
     sticky, infinite_1, infinite_2, nan_1, nan_2, sign_1, sign_8, negative_1, negative_9, over_3, empty_3, over_6, \
@@ -267,7 +215,7 @@ def quantize_lane(clk, x, inv_scale, zero_point, code, q, nan):
 
     multiply = mantissa_multiplier(clk, mantissa, inv_mantissa, high, sticky)
     wait_shift = delay(clk, shift_3, shift_4, cycles=MANTISSA_MULTIPLIER_LATENCY - 3)
-    round_float = round_product(clk, high, sticky, shift_4, rounded, shift_6)
+    round_float = round_product(clk, high, sticky, shift_4, any_zeros, rounded, shift_6)
     wait_flags = delay(clk, flags_3, flags_6, cycles=MANTISSA_MULTIPLIER_LATENCY + ROUND_PRODUCT_LATENCY - 3)
     wait_sign = delay(clk, sign_1, sign_8, cycles=QUANTIZE_LANE_LATENCY - 3)
     wait_negative = delay(clk, negative_1, negative_9, cycles=QUANTIZE_LANE_LATENCY - 2)
