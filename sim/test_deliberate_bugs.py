@@ -15,6 +15,17 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "mac_i8_r17_saturate": ("mac", "elif wide[bits]:", "elif not wide[bits]:", "none"),
     "mac_pair_packed": ("mac_pair", "PAIR_OFFSET * (2**FIELD_BITS + 1)", "PAIR_OFFSET * 2**FIELD_BITS", "none"),
     "mac_pair_single": ("mac_pair", "high_m1.next = high1 * act1", "high_m1.next = high1 * act0", "none"),
+    "packed_multiplier_n1": (
+        "packed_multiplier",
+        "(differ & (differ << 1) & high)",
+        "(differ & high)",
+        "none",
+    ),
+    "mode_flags_8_4_2_1": ("mode_flags", "enable and not four", "not four", "none"),
+    "mode_operands_8_4_2_1": ("mode_operands", "b.next = 254", "b.next = 255", "none"),
+    "mac_cell_single_8_2_1": ("mac_cell", "early_2.next = early_1", "early_2.next = early", "none"),
+    "mixed_products_8x4_18x18": ("mixed_products", "flags[2](WIDE), flags[2](FOUR)", "flags[3](WIDE), flags[3](FOUR)",
+                                 "none"),
     "row_accumulator_t2_a16": ("mac_array", "if enable and valid:", "if enable:", "none"),
     "mac_array_4x4": (
         "mac_array",
@@ -98,7 +109,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "code_unpacker_l2": ("code_unpacker", "remaining <= lanes", "remaining < lanes", "none"),
     "dequantizer_l2": ("dequantizer", "concat(last, kept)", "concat(False, kept)", "none"),
 }
-NO_BLOCK = {"delay", "fields", "hierarchy"}
+NO_BLOCK = {"delay", "fields", "hierarchy", "packing"}
 WHOLE = {"top"}  # wiring only; sim/test_network.py runs whole networks on it
 
 

@@ -2,7 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 from accel.rtl.mode_flags import CRUMBS, FOUR, TO_NARROW, TO_WIDE, WIDE
 from accel.rtl.packed_multiplier import gather, held, packed_multiplier, pick, product_bits, scatter
 from accel.rtl.packing import MULTIPLIERS, group_rows, product_offset, product_place
@@ -122,6 +122,10 @@ def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, 
     first, second, carried = [[Signal(intbv(0)[width:]) for _ in range(MULTIPLIERS)] for _ in range(3)]
     w_delay = _delay(clk, enable, w_1, w_late)
     multipliers, addends, sums = [], [], []
+    unused(flags_4)
+    unused(flags_6)
+    for products in () if packed else (*first, *second):
+        unused(products, width, WIDE_BITS)
     x_bytes = (x(8, 0), x(16, 8)) if 1 in modes else (None, None)
     for i in range(MULTIPLIERS):
         multipliers.append(packed_multiplier(

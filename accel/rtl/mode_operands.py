@@ -2,9 +2,14 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 from accel.rtl.mode_flags import BINARY, FOUR, WIDE
 from accel.rtl.packing import CHANNELS, MULTIPLIERS
+
+
+def _widened(x, low, bits):
+    """The signed channel of `bits` bits at bit `low` as a byte."""
+    return ConcatSignal(*[x(low + bits - 1)] * (8 - bits), x(low + bits, low))
 
 
 @block
@@ -13,13 +18,13 @@ def _activation(clk, enable, wide, four, binary, x, nibble, crumb, b):
     def choose():
         if enable:
             if wide:
-                b.next = x.signed()
+                b.next = x
             elif four:
-                b.next = nibble.signed()
+                b.next = nibble
             elif binary:
-                b.next = -2
+                b.next = 254
             else:
-                b.next = crumb.signed()
+                b.next = crumb
 
     return choose
 
@@ -32,9 +37,10 @@ def mode_operands(clk, enable, flags, x, b, *, modes):
     int8 activation, or each multiplier's own channel (packing.CHANNELS), or -2 in binary layers.
     Latency 1 enabled cycle.
     """
-    operands = [Signal(intbv(0, min=-128, max=128)) for _ in range(MULTIPLIERS)]
-    nibbles = [x(4 * (i % 2) + 4, 4 * (i % 2)) for i in range(MULTIPLIERS)]
-    crumbs = [x(2 * channel + 2, 2 * channel) for channel in CHANNELS] if modes[-1] < 4 else nibbles
+    operands = [Signal(intbv(0)[8:]) for _ in range(MULTIPLIERS)]
+    nibbles = [_widened(x, 4 * (i % 2), 4) for i in range(MULTIPLIERS)]
+    crumbs = [_widened(x, 2 * channel, 2) for channel in CHANNELS] if modes[-1] < 4 else nibbles
+    unused(flags)
     choices = [_activation(clk, enable, flags(WIDE), flags(FOUR), flags(BINARY), x, nibble, crumb, operand)
                for nibble, crumb, operand in zip(nibbles, crumbs, operands, strict=True)]
     joined = ConcatSignal(*reversed(operands))

@@ -2,7 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv, modbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 from accel.rtl.mode_flags import (
     BINARY,
     COARSE,
@@ -206,6 +206,9 @@ def packed_multiplier(clk, enable, flags, flags_next, w, x, b, c, p, *, number, 
     b_early, b_late = [Signal(intbv(0, min=-128, max=128)) for _ in range(2)]
     operand = Signal(modbv(0, min=-(2 ** (bits - 1)), max=2 ** (bits - 1)))
     width = product_bits(packed)
+    for signal in (flags, flags_next, w, x):
+        if signal is not None:
+            unused(signal)
     product, total = [Signal(modbv(0, min=-(2 ** (width - 1)), max=2 ** (width - 1))) for _ in range(2)]
 
     if late:
