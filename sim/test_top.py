@@ -1,4 +1,7 @@
-"""The whole accelerator, 4x4, on a small network: three engines, and its VHDL under VUnit."""
+"""The whole accelerator, 4x4, on a small network, int8 and mixed: three engines, and its VHDL under VUnit."""
+
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -9,26 +12,24 @@ from accel.hdl.accelerator import accelerator_ports
 from accel.rtl.top import bitloom
 from sim.accelerator import Accelerator
 from sim.bench import BlockCase, across, run_case
+from sim.mixed import small_mixed
 from sim.networks import small
 from tests.core.networks import images
 
 CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=128, act_depth=32, line_depth=32, param_depth=32, pool_depth=16,
                         max_layers=4)
+MIXED = replace(CONFIG, precisions=(8, 4, 2, 1), pool_depth=32)
 
 
-def ports():
-    return accelerator_ports(CONFIG)
-
-
-def drive(dut, rng, stalls):
-    """Load a network of three layers and run two images back to back; then its first layer alone."""
+def drive(dut, rng, stalls, make=small, config=CONFIG):
+    """Load a network of a few layers and run two images back to back; then its first layer alone."""
     numbers = np.random.default_rng(rng.getrandbits(32))
-    graph = small(numbers)
-    program = compile_graph(graph, CONFIG)
+    graph = make(numbers)
+    program = compile_graph(graph, config)
     q = images(numbers, graph, 2)
     expected = reference.run(graph, q)
     inputs = [program.encode_input(image) for image in q]
-    accelerator = Accelerator(dut, CONFIG)
+    accelerator = Accelerator(dut, config)
     accelerator.load(program)
     run = accelerator.run(inputs, stalls, rng.getrandbits(16), isolated=False, image_limit=10_000)
     outputs = np.stack([program.decode_output(output) for output in run.outputs])
@@ -46,13 +47,17 @@ def drive(dut, rng, stalls):
 OUTPUT = "m_axis_tvalid"
 CASES = [
     BlockCase(
-        "bitloom_4x4",
+        name,
         bitloom,
-        ports,
-        drive,
-        params={"config": CONFIG},
-        stalls=("none", "both"),
+        partial(accelerator_ports, config),
+        run,
+        params={"config": config},
+        stalls=stalls,
         vhdl_compare={"m_axis_tdata": OUTPUT, "m_axis_tkeep": OUTPUT, "m_axis_tlast": OUTPUT},
+    )
+    for name, config, run, stalls in (
+        ("bitloom_4x4", CONFIG, drive, ("none", "both")),
+        ("bitloom_mixed_4x4", MIXED, partial(drive, make=small_mixed, config=MIXED), ("both",)),
     )
 ]
 
