@@ -66,13 +66,15 @@ def choose_all(name, reals, rule, requantizer="full"):
     return torch.tensor(pairs, dtype=torch.int64).T.numpy()
 
 
-def representable_scales(name, scale, input_scale, output_scale, rule, requantizer):
-    """Weight scales (float64 [OC], float32 values) widened so that the requantizer holds every multiplier exactly
-    enough: scale * input_scale / output_scale is representable, up to float32's rounding of the scale."""
+def fit_scales(name, scale, step, rule, requantizer):
+    """(scale, multiplier, shift) of one layer: multiplier / 2^shift is scale * step, step = input / output scale.
+
+    A narrow requantizer widens the weight scales (float64 [OC], float32 values) to what its multipliers stand for,
+    so that the multipliers are right but for the scale's own float32 rounding.
+    """
+    multiplier, shift = choose_all(name, (scale * step).tolist(), rule, requantizer)
     if REQUANTIZERS[requantizer] is None:
-        return scale
-    step = input_scale / output_scale
-    multipliers, shifts = choose_all(name, (scale * step).tolist(), rule, requantizer)
-    wanted = [real_value(int(m), int(s), rule) / step for m, s in zip(multipliers, shifts, strict=True)]
-    return torch.tensor([float32(value) if value else old for value, old in zip(wanted, scale.tolist(), strict=True)],
-                        dtype=torch.float64)
+        return scale, multiplier, shift
+    wanted = [real_value(int(m), int(s), rule) / step for m, s in zip(multiplier, shift, strict=True)]
+    pairs = zip(wanted, scale.tolist(), strict=True)
+    return torch.tensor([float32(value) if value else old for value, old in pairs]).double(), multiplier, shift

@@ -140,9 +140,10 @@ def _weighted(layer, input_name, tensor, bounds, options):
     else:
         out_scale, zero_point = scales.affine_scale(*bounds, options.activation_bits)
         output = ir.TensorType(*shape, options.activation_bits, out_scale, zero_point)
-        scale = multipliers.representable_scales(layer.name, scale, tensor.scale, out_scale, options.rule,
-                                                 options.requantizer)
-        requantize = _requantize(layer, scale * tensor.scale, output, options)
+        scale, multiplier, shift = multipliers.fit_scales(layer.name, scale, tensor.scale / out_scale, options.rule,
+                                                          options.requantizer)
+        limits = scales.clamp_bounds(layer.clamp, output.scale, output.zero_point, output.bits)
+        requantize = ir.Requantize(options.rule, multiplier, shift, *limits)
     weights = _weight_integers(layer.weight, scale, low, high, options)
     bias = torch.round(layer.bias / (scale * tensor.scale)).long()
     common = {"name": layer.name, "input_name": input_name, "input": tensor, "output": output,
@@ -193,10 +194,3 @@ def _scale_of(row, options):
         low, high = scales.integer_range(options.weight_bits)
         largest = max(float(row.max()), -float(row.min()) * high / -low)
     return scales.symmetric_scale(largest, options.weight_bits)
-
-
-def _requantize(layer, accumulator_scale, output, options):
-    reals = (accumulator_scale / output.scale).tolist()
-    multiplier, shift = multipliers.choose_all(layer.name, reals, options.rule, options.requantizer)
-    qmin, qmax = scales.clamp_bounds(layer.clamp, output.scale, output.zero_point, output.bits)
-    return ir.Requantize(options.rule, multiplier, shift, qmin, qmax)

@@ -75,3 +75,38 @@ def test_the_shipped_integers_are_those_of_the_shipped_floats(graph):
         real = layer.weights.reshape(weight.shape) * scale
         step = layer.weight_scale.max()
         assert np.abs(real - weight.numpy()).max() <= step * 0.51
+
+
+NETWORKS = {
+    "lenet5-w8a8": ((8,) * 5, (8,) * 4, 0.99), "lenet5-w6a8": ((6,) * 5, (8,) * 4, 0.99),
+    "lenet5-w4a8": ((4,) * 5, (8,) * 4, 0.98), "lenet5-w4a4": ((4,) * 5, (4,) * 4, 0.98),
+    "lenet5-w2a2": ((2,) * 5, (2,) * 4, 0.97), "lenet5-w1a1": ((8, 1, 1, 1, 8), (1,) * 4, 0.95),
+    "lenet5-mixed": ((8, 4, 2, 1, 6), (4, 2, 1, 8), 0.97),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_every_width(name, digits):
+    weight_bits, activation_bits, share = NETWORKS[name]
+    graph = model_dir.load(name)
+    assert graph.name == name and graph.macs == 416_520
+    weighted = [layer for layer in graph.layers if layer.op != "maxpool"]
+    assert tuple(layer.weight_bits for layer in weighted) == weight_bits
+    assert tuple(layer.output.bits for layer in weighted) == (*activation_bits, 32)
+    reference.check_network(graph)
+    assert accuracy(graph, *digits) >= share
+    comparer = Comparer(graph)
+    comparer.add(reference.encode_input(graph, digits[0]))
+    assert comparer.result.ok and comparer.result.mismatches == 0
+
+
+@pytest.mark.parametrize("name", ["lenet5-w8a8", "lenet5-w6a8", "lenet5-w4a8", "lenet5-w4a4"])
+def test_weights_of_at_least_four_bits_are_symmetric(name):
+    for layer in model_dir.load(name).layers:
+        if layer.op != "maxpool":
+            assert layer.weights.min() >= -(2 ** (layer.weight_bits - 1) - 1)
+
+
+def test_the_mixed_network_meets_every_mode():
+    weighted = [layer for layer in model_dir.load("lenet5-mixed").layers if layer.op != "maxpool"]
+    assert [(layer.weight_bits, layer.input.bits) for layer in weighted] == [(8, 8), (4, 4), (2, 2), (1, 1), (6, 8)]
