@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
+from accel import model_dir
 from accel.compile import compile_graph, fit_config, lower, precisions_for
 from accel.compile.precision import layer_precision
 from accel.config import HardwareConfig
@@ -306,3 +307,15 @@ def test_a_batch_of_vectors_takes_the_cycles_of_the_documentation(bits, size, bu
     graph = graph_of(dataclasses.replace(layer, weights=np.maximum(layer.weights, -7) if bits == 4 else layer.weights))
     program = compile_graph(graph, fit_config(graph, build(lanes=4, precisions=(8, 4, 2, 1))))
     assert 0 < program.predicted_cycles - busy < 64 and program.layers[0].precision.compute_bits == bits
+
+
+ZOO = {"lenet5-int8": [8] * 5, "lenet5-w8a8": [8] * 5, "lenet5-w6a8": [8] * 5, "lenet5-w4a8": [8] * 5,
+       "lenet5-w4a4": [8, 4, 4, 4, 4], "lenet5-w2a2": [8, 2, 2, 2, 2], "lenet5-w1a1": [8, 1, 1, 1, 8],
+       "lenet5-mixed": [8, 4, 2, 1, 8]}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_shipped_networks_fit_one_build(name):
+    config = build(rows=8, act_depth=256, line_depth=128, param_depth=512, weight_depth=1024)
+    program = compile_graph(model_dir.load(name), config)
+    assert [plan.precision.compute_bits for plan in program.layers] == ZOO[name] and program.notes == ()
