@@ -1,0 +1,63 @@
+"""Builds whose requantizers have no multipliers: networks with few one bits in their multipliers, all three rules."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from accel.compile import compile_graph
+from accel.config import REQUANTIZERS, HardwareConfig
+from accel.errors import FitError
+from accel.ir import Requantize
+from sim.accelerator import open_accelerator
+from sim.mixed import random_mixed
+from sim.networks import random_network
+from sim.test_networks import check_network
+from tests.core.networks import images
+
+MEMORIES = {"weight_depth": 4096, "act_depth": 1024, "line_depth": 512, "param_depth": 512, "pool_depth": 256,
+            "max_layers": 8}
+BUILDS = {
+    "pow2": HardwareConfig(rows=4, lanes=4, requantizer="pow2", **MEMORIES),
+    "khot2": HardwareConfig(rows=8, lanes=8, requantizer="khot2", precisions=(8, 4, 1), **MEMORIES),
+    "khot3": HardwareConfig(rows=4, lanes=4, requantizer="khot3", acc_bits=32, req_lanes=2, **MEMORIES),
+}
+
+
+def few_one_bits(graph, k):
+    """The network with the highest k one bits of every multiplier."""
+    layers = []
+    for layer in graph.layers:
+        rule = getattr(layer, "requantize", None)
+        if isinstance(rule, Requantize):
+            numbers = [int(number) for number in rule.multiplier]
+            while any(number.bit_count() > k for number in numbers):
+                numbers = [number & number - 1 if number.bit_count() > k else number for number in numbers]
+            layer = replace(layer, requantize=replace(rule, multiplier=np.array(numbers)))
+        layers.append(layer)
+    return graph.with_layers(layers)
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_networks_with_few_one_bits(name, seed):
+    config, rules = BUILDS[name], set()
+    with open_accelerator(config) as accelerator:
+        for number in range(12):
+            rng = np.random.default_rng([seed, number])
+            graph = random_mixed(rng, widths=config.modes) if config.mixed else random_network(rng)
+            graph = few_one_bits(graph, REQUANTIZERS[config.requantizer])
+            try:
+                compile_graph(graph, config)
+            except FitError:
+                continue
+            check_network(accelerator, graph, images(rng, graph, 2), seed, "none")
+            rules |= {layer.requantize.rule for layer in graph.layers if getattr(layer, "requantize", None)
+                      and isinstance(layer.requantize, Requantize)}
+    assert len(rules) == 3 or seed != 1
+
+
+def test_other_multipliers_are_refused_by_name(seed):
+    config = BUILDS["pow2"]
+    graph = few_one_bits(random_network(np.random.default_rng([seed, 1])), 3)
+    with pytest.raises(FitError, match="one bits but requantizer=pow2 takes 1"):
+        compile_graph(graph, config)
