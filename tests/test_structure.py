@@ -29,6 +29,7 @@ COMMANDS = (
     ("accel.convert",),
     ("quant",),
     ("quant", "ptq"),
+    ("quant", "qat"),
     ("quant", "evaluate"),
     ("sim",),
     ("sim", "run"),

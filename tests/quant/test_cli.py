@@ -62,7 +62,7 @@ def user_model(tmp_path):
 
 
 def test_help_shows_an_example(quant):
-    for command in ([], ["train"], ["ptq"], ["evaluate"], ["compare"]):
+    for command in ([], ["train"], ["ptq"], ["qat"], ["evaluate"], ["compare"]):
         code, out, _ = quant(*command, "--help")
         assert code == 0 and "Example: python -m quant" in out
 

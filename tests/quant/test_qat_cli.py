@@ -1,0 +1,131 @@
+"""`python -m quant qat`, and the narrow options of `ptq`."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from accel import model_dir
+from accel.cli import run_cli
+from accel.errors import ModelError
+from quant import datasets, presets
+from quant.cli import main
+
+MODEL = """
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Conv2d(1, 3, 5, stride=2), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2),
+                         nn.Flatten(), nn.Linear(108, 10))
+"""
+
+
+@pytest.fixture
+def quant(monkeypatch, capsys):
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["quant", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leave:
+            run_cli(main, "python -m quant")
+        captured = capsys.readouterr()
+        return leave.value.code, captured.out, captured.err
+    return run
+
+
+@pytest.fixture
+def user_model(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(MODEL)
+    return f"{path}:make"
+
+
+def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
+    out = tmp_path / "model"
+    command = "qat", "--preset", "lenet5-w4a4", "--data", "digits", "--epochs", 1
+    code, text, err = quant(*command, "--checkpoint", tmp_path / "trained.npz", "--out", out, "--json")
+    assert code == 0, err
+    values = json.loads(text)
+    assert list(values) == ["name", "model", "data", "seed", "epochs", "loss", "accuracy", "test_images", "seconds",
+                            "out"]
+    assert values["name"] == "lenet5-w4a4" and values["accuracy"] > 0.9 and (tmp_path / "trained.npz").is_file()
+    graph = model_dir.load(out)
+    assert graph.notes["weight_bits"] == [4] * 5 and graph.notes["seed"] == 1
+    assert quant("compare", out, "--count", 10)[0] == 0
+    assert quant(*command, "--out", tmp_path / "again")[0] == 0
+    for path in out.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+
+
+def test_a_users_network_of_signs(quant, user_model, tmp_path):
+    out = tmp_path / "model"
+    code, text, err = quant("qat", "--model", user_model, "--weight-bits", "8,1", "--activation-bits", 1, "--data",
+                            "digits", "--epochs", 2, "--weight-range", "full", "--augment", 0.2, "--copies", 1,
+                            "--out", out)
+    assert code == 0, err
+    assert "accuracy" in text
+    assert [layer.output.bits for layer in model_dir.load(out).layers] == [1, 1, 32]
+    assert quant("compare", out, "--count", 10)[0] == 0
+
+
+@pytest.mark.parametrize(("weight_bits", "activation_bits"), [(8, 4), (6, 8), (4, 4), (2, 8), (1, 2)])
+def test_ptq_of_narrow_widths(quant, tmp_path, weight_bits, activation_bits):
+    out = tmp_path / "model"
+    code, text, err = quant("ptq", "--model", "lenet5", "--data", "digits", "--weight-bits", weight_bits,
+                            "--activation-bits", activation_bits, "--out", out, "--json")
+    assert code == 0, err
+    values = json.loads(text)
+    assert (values["weight_bits"], values["activation_bits"]) == (weight_bits, activation_bits)
+    graph = model_dir.load(out)
+    assert graph.name == f"lenet5-w{weight_bits}a{activation_bits}" or weight_bits == activation_bits
+    weighted = [layer for layer in graph.layers if layer.op != "maxpool"]
+    assert {layer.weight_bits for layer in weighted} == {weight_bits}
+    assert {layer.output.bits for layer in weighted[:-1]} == {activation_bits} and graph.input.bits == 8
+    if weight_bits > 1:
+        assert min(layer.weights.min() for layer in weighted) == -(2 ** (weight_bits - 1) - 1)
+    assert quant("compare", out, "--count", 10)[0] == 0
+
+
+def test_ptq_uses_the_full_range_when_asked(quant, tmp_path):
+    assert quant("ptq", "--model", "lenet5", "--data", "digits", "--weight-bits", 4, "--weight-range", "full", "--out",
+                 tmp_path / "model")[0] == 0
+    graph = model_dir.load(tmp_path / "model")
+    assert min(layer.weights.min() for layer in graph.layers if layer.op != "maxpool") == -8
+
+
+def test_presets_are_those_of_the_zoo():
+    for name in presets.PRESETS:
+        notes = model_dir.load(name).notes
+        assert notes["seed"] == 1 and notes["epochs"] == presets.find(name).epochs
+    with pytest.raises(ModelError, match="preset 'lenet5-w3a3' is unknown; choose one of lenet5-w8a8"):
+        presets.find("lenet5-w3a3")
+
+
+BAD = {
+    "preset": (("--preset", "lenet5-w3a3"), "preset 'lenet5-w3a3' is unknown"),
+    "bits": (("--weight-bits", 3), "weight bits 3 are not supported; choose from 8, 6, 4, 2, 1"),
+    "count of bits": (("--weight-bits", "8,8"), "name 2 layers where the network has 5; give one value, or 5"),
+    "bits text": (("--weight-bits", "x"), "numbers"),
+    "no labels": (("--data", "{tmp}/plain.npy"), "has no labels"),
+    "size": (("--data", "{tmp}/large.npz"), "needs images of (H, W, C)=(28, 28, 1), not (30, 28, 1)"),
+    "floats": (("--data", "{tmp}/floats.npz"), "holds float32 images"),
+    "labels": (("--data", "{tmp}/labels.npz"), "labels reach 10 but the network has the classes 0..9"),
+    "checkpoint": (("--checkpoint", "{tmp}/trained.pt"), "end the name with .npz"),
+    "learning rate": (("--learning-rate", 0), "learning-rate"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named_and_leaves_nothing(quant, tmp_path, case):
+    images, labels = datasets.load("digits")
+    np.save(tmp_path / "plain.npy", images[:3])
+    np.savez(tmp_path / "large.npz", images=np.zeros((3, 30, 28, 1), np.uint8), labels=labels[:3])
+    np.savez(tmp_path / "floats.npz", images=images[:3].astype(np.float32), labels=labels[:3])
+    np.savez(tmp_path / "labels.npz", images=images[:3], labels=np.array([1, 10, 2]))
+    options, message = BAD[case]
+    given = [str(item).replace("{tmp}", str(tmp_path)) for item in options]
+    data = [] if "--data" in given else ["--data", "digits"]
+    code, out, err = quant("qat", *given, *data, "--epochs", 1, "--out", tmp_path / "out")
+    assert code == 2 and out == "" and "Traceback" not in err
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
