@@ -18,8 +18,13 @@ BENCHMARKS = {
     "verilog": "converted Verilog = reference: all layers on 100 images, logits on 10,000",
     "cycles": "cycles per image, alone and back to back; cost model against measured cycles, per layer",
     "utilization": "3x3 convolution 64->64 on a 16x16 array",
+    "precision_speed": "cycles of a convolution and a dense layer in every width, one 16x16 build",
+    "precision_networks": "LeNet-5 in every precision on one 16x16 build: every integer, cycles",
+    "weight_memory": "bytes of weights of every width against int8",
+    "array32": "32x32 build with all modes: lint, one layer in every mode, GOPS",
     "speed": "images per second of the Verilator engine at 16x16",
-    "array": "xc7 synthesis of the 8x8 int8 array alone",
+    "array": "xc7 synthesis of the array alone: int8, int8 + int4, all modes",
+    "packing": "every operand of the packed multipliers; SAT proofs",
     "xc7": "xc7 synthesis of the whole 8x8 accelerator, longest logic path",
     "ecp5": "place and route of the 8x8 accelerator on an ECP5 85k",
 }
@@ -50,7 +55,7 @@ def main(names, show_list, quick, data_dir, out, save, as_json):
     """
     if show_list:
         for name, text in BENCHMARKS.items():
-            click.echo(f"{name:12} {text}")
+            click.echo(f"{name:18} {text}")
         return EXIT_OK
     if save and quick:
         raise click.UsageError("--save keeps figures to quote; --quick gives none: use one of them")

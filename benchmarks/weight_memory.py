@@ -83,8 +83,8 @@ def _padded_row(kind, figures):
     padding = "; ".join(
         f"{bits} bits " + " / ".join(f"{_padding(values, bits, place):,.0f}" for place in PLACES)
         for bits, values in figures.items())
-    total = figures[8]["weights"]
-    return Row(f"{kind} ({total:,} weights): the same, and bytes of padding", "the same plus stated padding", "",
+    what = f"{kind} ({figures[8]['weights']:,} weights; with 1 bit the first and the last layer stay int8)"
+    return Row(f"{what}: the same, and bytes of padding", "the same plus stated padding", "",
                f"{_shares(figures)}; padding {padding}",
                all(_padding(values, bits, place) >= 0 for bits, values in figures.items() for place in PLACES))
 
