@@ -1,5 +1,6 @@
 """`python -m quant qat`: quantization-aware training of a network and its export."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -97,8 +98,11 @@ def _labelled(data, images, labels):
     return Data(images, labels)
 
 
-def _check_labels(network, split, image):
-    classes = network.eval()(image).shape[1]
+def _check_labels(network, split):
+    shape = network.input_shape
+    for layer in network.layers:
+        shape = layer.output_shape(shape)
+    classes = math.prod(shape)
     if split.labels.max() >= classes:
         raise DataError(f"labels reach {split.labels.max()} but the network has the classes 0..{classes - 1}; give "
                         "other labels")
@@ -125,7 +129,7 @@ def _train(recipe, weights, split, seed, threads, checkpoint, as_json, name, cla
     layers = sum(map(has_weights, prepared.network.layers))
     widths = Widths.of(layers, recipe["weight_bits"], recipe["activation_bits"], recipe["full_range"])
     network = QatNetwork(prepared, widths)
-    _check_labels(network, split, to_float(split.images[:1]))
+    _check_labels(prepared.network, split)
     options = QatOptions(epochs=recipe["epochs"], learning_rate=recipe["learning_rate"], augment=recipe["augment"],
                          copies=recipe["copies"], seed=seed)
     losses, before = [], torch.get_num_threads()

@@ -12,6 +12,7 @@ from quant.train import learning_rate_at
 
 AUGMENTATION = {"shift": 2.0, "degrees": 10.0, "scale": 0.1, "shear": 0.1}
 COPY_BATCH = 1000
+CALIBRATION_IMAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None):
     generator = torch.Generator().manual_seed(options.seed)
     targets = torch.from_numpy(labels)
     with torch.no_grad():
-        network.eval()(images[:1000])  # sets the activation scales
+        network.eval()(images[:CALIBRATION_IMAGES])  # sets the activation scales
     optimizer = AdamW([item for item in network.parameters() if item.requires_grad], lr=options.learning_rate,
                       weight_decay=options.weight_decay, fused=True)
     source = _Batches(images, teacher, options, generator)

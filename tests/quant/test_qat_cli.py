@@ -57,6 +57,31 @@ def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
+def test_the_command_trains_as_the_library_does(quant, tmp_path):
+    from quant.frontend import read_module
+    from quant.ptq import prepare
+    from quant.qat import QatNetwork, Widths
+    from quant.qat_export import export
+    from quant.qat_train import QatOptions, train_qat
+    from quant.sources import load_float_model
+    from quant.train import to_float
+    recipe = presets.find("lenet5-mixed")
+    assert quant("qat", "--preset", "lenet5-mixed", "--data", "digits", "--epochs", 1, "--seed", 5, "--out",
+                 tmp_path / "model")[0] == 0
+    images, labels = datasets.load("digits")
+    teacher, _, shape = load_float_model("lenet5")
+    network = QatNetwork(prepare(read_module(teacher, shape)),
+                         Widths.of(5, recipe.weight_bits, recipe.activation_bits))
+    train_qat(network, teacher, to_float(images), labels,
+              QatOptions(epochs=1, learning_rate=recipe.learning_rate, augment=recipe.augment, copies=recipe.copies,
+                         seed=5))
+    for layer, written in zip(export(network, "own").layers, model_dir.load(tmp_path / "model").layers, strict=True):
+        assert layer.output == written.output
+        if layer.op != "maxpool":
+            np.testing.assert_array_equal(layer.weights, written.weights)
+            np.testing.assert_array_equal(layer.bias, written.bias)
+
+
 def test_a_users_network_of_signs(quant, user_model, tmp_path):
     out = tmp_path / "model"
     code, text, err = quant("qat", "--model", user_model, "--weight-bits", "8,1", "--activation-bits", 1, "--data",
