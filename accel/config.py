@@ -65,6 +65,8 @@ class HardwareConfig:
     as 8.
     requantizer: how the accumulator is scaled: full (any 31-bit multiplier, four DSPs a lane), or without DSPs pow2,
     khot2, khot3 (multipliers with at most 1, 2, 3 one bits).
+    float_input: the input stream is float32, lanes / 4 a beat, quantized in the accelerator.
+    float_output: the output stream is float32, lanes / 4 a beat.
     Raises FitError for a size that cannot be built.
     """
 
@@ -86,6 +88,8 @@ class HardwareConfig:
     param_style: str = ""
     pool_style: str = ""
     requantizer: str = "full"
+    float_input: bool = False
+    float_output: bool = False
 
     def __post_init__(self):
         if self.req_lanes == 0:
@@ -150,6 +154,11 @@ class HardwareConfig:
     def word_bits(self):
         """Bits of one activation word and of one stream beat."""
         return 8 * self.lanes
+
+    @property
+    def float_lanes(self):
+        """Floats of one stream beat."""
+        return self.lanes // 4
 
     @property
     def weight_word_bits(self):
@@ -235,10 +244,11 @@ class HardwareConfig:
     @property
     def dsp_estimate(self):
         """Multipliers by construction: two int8 MACs each where the port is 25 bits wide or more, four per requantize
-        lane unless its multipliers have few one bits."""
-        macs_per_multiplier = 1 if self.multiplier == "18x18" else 2
+        lane unless its multipliers have few one bits, two per float of a beat (24x24 bits; four of 18x18)."""
+        narrow = self.multiplier == "18x18"
         requantizers = 0 if self.hot_positions else 4 * self.req_lanes
-        return self.rows * self.lanes // macs_per_multiplier + requantizers
+        floats = self.float_lanes * (self.float_input + self.float_output) * (4 if narrow else 2)
+        return self.rows * self.lanes // (1 if narrow else 2) + requantizers + floats
 
     def to_dict(self):
         return asdict(self)

@@ -59,6 +59,17 @@ REG_STATUS = 1  # read: bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:1
 REG_LAYERS = 2  # write: number of layers less one
 REG_IMAGES = 3  # read: images finished since reset
 REG_IDENTITY = 4  # read: rows in bits 7:0, lanes in bits 15:8, req_lanes in bits 23:16, acc_bits in bits 31:24
+# Registers of the float streams (options float_input, float_output); floats are float32 bits.
+REG_INPUT_SCALE = 8  # inverse scale of the float input: 1 / scale in float32
+REG_INPUT_FORMAT = 9  # zero point in bits 7:0, width code of the integers in bits 9:8
+REG_INPUT_BEATS = 10  # beats of an input image less one
+REG_OUTPUT_SCALE = 11  # scale of the float output
+REG_OUTPUT_FORMAT = 12  # as REG_INPUT_FORMAT; bit 10: int32 accumulators
+REG_OBSERVER = 13  # write: the OBSERVER bits, width code in bits 9:8; read: the OBSERVED bits, zero point in bits 15:8
+REG_MINIMUM, REG_MAXIMUM, REG_ABS_MAX = 14, 15, 16  # read: range of the floats taken since the last clear
+REG_SCALE, REG_INV_SCALE = 17, 18  # read: scale and inverse scale that OBSERVER_START made of that range
+OBSERVER_CLEAR, OBSERVER_START, OBSERVER_SYMMETRIC = 1, 2, 4
+OBSERVED_NAN, OBSERVED_BUSY, OBSERVED_INVALID = 1, 2, 4
 CONTROL_ENABLE, CONTROL_ABORT = 1, 2
 
 # Error codes (REG_STATUS bits 15:8). FIELD_ERROR + n: word n of the descriptor holds a value over its limit.

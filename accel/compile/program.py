@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from accel.compile import floats
 from accel.compile.cost import image_cycles
 from accel.compile.precision import Precision
 from accel.compile.storage import WeightMemory, weight_writes
@@ -117,15 +118,19 @@ class Program:
     @property
     def input_beats(self):
         """Stream beats of one input image."""
+        if self.config.float_input:
+            return floats.float_beats(self.input, self.config)
         return self.layers[0].in_words
 
     @property
     def output_beats(self):
         """Stream beats of one output."""
+        if self.config.float_output:
+            return floats.float_beats(self.output, self.config)
         return self.layers[-1].out_words
 
     def host_writes(self):
-        """[(address, data)] that load the program through the host port: descriptors, parameters, weights.
+        """[(address, data)] that load the program through the host port: descriptors, parameters, weights, formats.
 
         Layers of 6-bit weights go packed, three words for four, where the build unpacks them.
         """
@@ -141,10 +146,12 @@ class Program:
         if words.size > 1 << REGION_SHIFT:
             raise FitError(f"{self.graph_name}: {words.size} weight words of 32 bits exceed the host port's "
                            f"{1 << REGION_SHIFT}; preset the weights from memory images")
-        return writes + weight_writes(self.weights, self.layers)
+        return writes + weight_writes(self.weights, self.layers) + floats.register_writes(self)
 
     def encode_input(self, q):
-        """One image of integers [H, W, C] -> bytes of whole beats."""
+        """One image of integers [H, W, C] -> bytes of whole beats; builds with float_input take float32 as well."""
+        if self.config.float_input:
+            return floats.encode_floats(self, q)
         q, tensor = np.asarray(q), self.input
         if q.shape != self.input.shape:
             raise ModelError(f"{self.graph_name}: input must have shape {self.input.shape}, not {q.shape}")
@@ -155,7 +162,12 @@ class Program:
         return tensor.to_bytes(q).ljust(self.input_beats * self.config.lanes, b"\0")
 
     def decode_output(self, data):
-        """Bytes of the output stream -> int64 [H, W, C]; bytes behind the last element are ignored."""
+        """Bytes of the output stream -> int64 [H, W, C], float32 from builds with float_output.
+
+        Bytes behind the last element are ignored.
+        """
+        if self.config.float_output:
+            return floats.decode_floats(self, data)
         size = self.output.stream_bytes
         if len(data) < size:
             raise ModelError(f"{self.graph_name}: output has {len(data)} bytes, {size} are needed")

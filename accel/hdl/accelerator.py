@@ -4,6 +4,7 @@ import functools
 
 from myhdl import ResetSignal, Signal, intbv
 
+from accel.compile.floats import register_values
 from accel.errors import FitError
 from accel.hdl import images
 from accel.hdl.design import convert_design
@@ -40,7 +41,7 @@ def presets(program, folder):
     return Presets(
         layers=len(program.layers), program=str(folder / "program.mem"),
         params=tuple(str(folder / name) for name in images.param_images(program)),
-        weights=tuple(str(folder / name) for name in images.weight_images(program)))
+        weights=tuple(str(folder / name) for name in images.weight_images(program)), floats=register_values(program))
 
 
 def convert_accelerator(config, out_dir, *, hdl="verilog", name=TOP, presets=None):

@@ -7,8 +7,11 @@ from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
 from accel.descriptor import DESCRIPTOR_BITS
 from accel.rtl.bit_packer import bit_packer, bit_packer_latency
 from accel.rtl.compute_core import compute_core
+from accel.rtl.dequantizer import dequantizer
 from accel.rtl.fields import field
 from accel.rtl.fifo import fifo
+from accel.rtl.float_input import float_input
+from accel.rtl.float_registers import BEATS_BITS, FORMAT_BITS, NO_FLOATS, float_registers
 from accel.rtl.hierarchy import module, unused
 from accel.rtl.host_port import host_port
 from accel.rtl.output_writer import OUTPUT_LATENCY, output_writer
@@ -46,13 +49,14 @@ class Presets:
     """Memory images that the accelerator starts with; the program runs after reset without a host.
 
     layers: number of layers. program, params, weights: names of $readmemh files (weights: one a row, params: one a
-    memory).
+    memory). floats: values of the float streams' registers, see float_registers.
     """
 
     layers: int
     program: str
     params: tuple
     weights: tuple
+    floats: tuple = NO_FLOATS
 
 
 @module
@@ -63,7 +67,7 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
 
     clk, rst: one clock, synchronous reset, active high. s_axis_*: input tensors, lanes bytes a beat, every tensor
     starts on a beat; tlast is accepted and not needed. m_axis_*: output tensors, lanes bytes a beat, tkeep and tlast on
-    the last beat.
+    the last beat. With config.float_input, config.float_output they are float32, lanes / 4 a beat.
     host_*: registers, program, parameters, weights and counters (address map: accel/descriptor.py); host_rdata two
     cycles after host_read. presets: memory images for a core that runs without a host, or None.
     """
@@ -110,6 +114,46 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     stream_word = Signal(intbv(0)[len(output_word):])
     level = Signal(intbv(0)[STREAM_DEPTH.bit_length():])
 
+    # The ends of the integer streams: the ports themselves unless floats come in or go out.
+    taken_data, taken_valid, taken_ready, port_rdata = input_data, input_valid, input_ready, host_rdata
+    given_data, given_keep, given_last, given_valid, given_ready = (
+        m_axis_tdata, m_axis_tkeep, m_axis_tlast, m_axis_tvalid, m_axis_tready)
+    float_ports = ()
+    if config.float_input or config.float_output:
+        port_rdata, float_rdata = [Signal(intbv(0)[32:]) for _ in range(2)]
+        input_scale, output_scale, minimum, maximum, abs_max, scale, inv_scale = [
+            Signal(intbv(0)[32:]) for _ in range(7)]
+        input_format, output_format = [Signal(intbv(0)[FORMAT_BITS:]) for _ in range(2)]
+        input_beats = Signal(intbv(0)[BEATS_BITS:])
+        clear, make_scale, symmetric, nan_seen, invalid, generating = [Signal(bool(0)) for _ in range(6)]
+        range_code, range_zero = Signal(intbv(0)[2:]), Signal(intbv(0)[8:])
+        formats = float_registers(
+            clk, rst, reg_we, offset, wdata, host_addr, host_read, float_rdata, input_scale, input_format, input_beats,
+            output_scale, output_format, clear, make_scale, range_code, symmetric, nan_seen, minimum, maximum, abs_max,
+            scale, inv_scale, range_zero, invalid, generating, initial=presets.floats if presets else NO_FLOATS)
+
+        @always_comb
+        def join_reads():
+            host_rdata.next = port_rdata | float_rdata
+
+        float_ports = formats, join_reads
+    if config.float_input:
+        taken_data = Signal(intbv(0)[word_bits:])
+        taken_valid, taken_ready = [Signal(bool(0)) for _ in range(2)]
+        quantizing = float_input(
+            clk, rst, core_rst, input_scale, input_format, input_beats, clear, make_scale, range_code, symmetric,
+            taken_data, taken_valid, taken_ready, input_data, input_valid, input_ready, nan_seen, minimum, maximum,
+            abs_max, scale, inv_scale, range_zero, invalid, generating, lanes=config.float_lanes)
+        float_ports += (quantizing,)
+    if config.float_output:
+        given_data, given_keep = Signal(intbv(0)[word_bits:]), Signal(intbv(0)[lanes:])
+        given_last, given_valid, given_ready = [Signal(bool(0)) for _ in range(3)]
+        dequantizing = dequantizer(
+            clk, core_rst, output_scale, output_format(8, 0), output_format(10), output_format(10, 8), given_data,
+            given_keep, given_last, given_valid, given_ready, m_axis_tdata, m_axis_tkeep, m_axis_tlast, m_axis_tvalid,
+            m_axis_tready, lanes=config.float_lanes)
+        float_ports += (dequantizing,)
+
     @always(clk.posedge)
     def reset():
         core_rst.next = rst or soft_reset
@@ -117,12 +161,12 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     @always_comb
     def present():
         group_end.next = group_valid and group_last
-        m_axis_tdata.next = stream_word[word_bits:]
-        m_axis_tkeep.next = stream_word[word_bits + lanes:word_bits]
-        m_axis_tlast.next = stream_word[word_bits + lanes]
+        given_data.next = stream_word[word_bits:]
+        given_keep.next = stream_word[word_bits + lanes:word_bits]
+        given_last.next = stream_word[word_bits + lanes]
 
     host = host_port(
-        clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we, weight_we,
+        clk, rst, host_addr, host_write, host_wdata, host_read, port_rdata, reg_we, program_we, param_we, weight_we,
         offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status, images, cycles,
         stalls, weight6_we, config=config)
     layers = scheduler(
@@ -131,7 +175,7 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         stalls, config=config, autostart=presets is not None, layers=presets.layers if presets else 1,
         preset=presets.program if presets else "")
     input_slice = register_slice(
-        clk, core_rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, input_data, input_valid, input_ready)
+        clk, core_rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, taken_data, taken_valid, taken_ready)
     core = compute_core(
         clk, core_rst, start, input_data, input_valid, input_ready, act_enable, act_raddr, act_data, weight_we,
         weight_waddr, weight_wrow, weight_wpart, wdata, layer, result_data, result_valid, result_ready, result_tag,
@@ -163,7 +207,7 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     activations = ram(clk, act_we, act_waddr, output_data, act_enable, act_raddr, act_data, depth=config.act_depth,
                       style=config.act_style)
     output_fifo = fifo(
-        clk, core_rst, output_word, output_valid, output_ready, stream_word, m_axis_tvalid, m_axis_tready, level,
+        clk, core_rst, output_word, output_valid, output_ready, stream_word, given_valid, given_ready, level,
         depth=STREAM_DEPTH)
-    return (reset, present, host, layers, input_slice, core, params, requantizer, pooling, bit_packing, packing,
-            writer, activations, output_fifo)
+    return (float_ports, reset, present, host, layers, input_slice, core, params, requantizer, pooling, bit_packing,
+            packing, writer, activations, output_fifo)
