@@ -26,6 +26,7 @@ BENCHMARKS = {
     "speed": "images per second of the Verilator engine at 16x16",
     "array": "xc7 synthesis of the array alone: int8, int8 + int4, all modes",
     "packing": "every operand of the packed multipliers; SAT proofs",
+    "requantizer": "xc7 synthesis of one requantizer lane: full multiplier, sums of shifts",
     "xc7": "xc7 synthesis of the whole 8x8 accelerator, longest logic path",
     "ecp5": "place and route of the 8x8 accelerator on an ECP5 85k",
 }
