@@ -13,7 +13,7 @@ HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py
 MEMORY_STYLES = {"weight_style": ("block", "ultra"), "act_style": ("block", "ultra", "distributed"),
                  "line_style": ("block", "distributed"), "param_style": ("block", "distributed"),
                  "pool_style": ("block", "distributed")}
-MULTIPLIERS = ("25x18", "27x18", "18x18")
+MULTIPLIERS = ("25x18", "27x18", "18x18", "shift_add")
 REQUANTIZERS = {"full": 0, "pow2": 1, "khot2": 2, "khot3": 3}  # one bits of a multiplier, 0 for any number of them
 PRECISIONS = (8, 6, 4, 2, 1)
 
@@ -56,7 +56,8 @@ class HardwareConfig:
     param_depth: entries of the parameter table; one entry serves one output channel.
     pool_depth: entries of the pooling row memory; one entry holds req_lanes bytes.
     max_layers: descriptors that the program memory holds.
-    multiplier: the multiplier of the target family: 25x18 (7 series), 27x18 (UltraScale+), 18x18 (ECP5).
+    multiplier: the multiplier of the target family: 25x18 (7 series), 27x18 (UltraScale+), 18x18 (ECP5); or shift_add,
+    an int8 array without multipliers for weights that are sums of two signed powers of two.
     weight_style: memory of the weight bank: block, ultra (UltraScale+; cannot be preset), or "" where the tool chooses.
     act_style, line_style, param_style, pool_style: the same for the activation memory (also ultra, distributed), the
     line buffer, the parameter table and the pooling row memory (block, distributed).
@@ -117,6 +118,9 @@ class HardwareConfig:
             raise FitError(
                 f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
         object.__setattr__(self, "precisions", _checked_precisions(self.precisions))
+        if self.multiplier == "shift_add" and self.mixed:
+            raise FitError(f"configuration: multiplier=shift_add computes int8 only, not "
+                           f"precisions={','.join(map(str, self.precisions))}; leave out 4, 2 and 1")
         for name, styles in MEMORY_STYLES.items():
             if getattr(self, name) not in ("", *styles):
                 raise FitError(f"configuration: {name}={getattr(self, name)!r} is unknown; "
@@ -248,7 +252,8 @@ class HardwareConfig:
         narrow = self.multiplier == "18x18"
         requantizers = 0 if self.hot_positions else 4 * self.req_lanes
         floats = self.float_lanes * (self.float_input + self.float_output) * (4 if narrow else 2)
-        return self.rows * self.lanes // (1 if narrow else 2) + requantizers + floats
+        array = 0 if self.multiplier == "shift_add" else self.rows * self.lanes // (1 if narrow else 2)
+        return array + requantizers + floats
 
     def to_dict(self):
         return asdict(self)

@@ -21,6 +21,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "(differ & high)",
         "none",
     ),
+    "shift_add_pair": ("shift_add_pair", "if code[3] and code[7]:", "if code[3]:", "none"),
     "mode_flags_8_4_2_1": ("mode_flags", "enable and not four", "not four", "none"),
     "mode_operands_8_4_2_1": ("mode_operands", "b.next = 254", "b.next = 255", "none"),
     "mac_cell_single_8_2_1": ("mac_cell", "early_2.next = early_1", "early_2.next = early", "none"),
@@ -110,7 +111,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "dequantizer_l2": ("dequantizer", "concat(last, kept)", "concat(False, kept)", "none"),
     "float_registers": ("float_registers", "busy or starting", "busy", "none"),
 }
-NO_BLOCK = {"delay", "fields", "hierarchy", "packing"}
+NO_BLOCK = {"delay", "fields", "hierarchy", "packing", "shift_codes"}
 WHOLE = {"top", "float_input"}  # wiring only; sim/test_network.py and sim/test_float_streams.py run networks on it
 
 

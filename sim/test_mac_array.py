@@ -9,6 +9,7 @@ import pytest
 from accel.config import HardwareConfig, bits_code
 from accel.rtl.mac_array import mac_array, mac_array_latency, packed_range, row_accumulator, word_offset
 from accel.rtl.mac_pair import FIELD_BITS, PAIR_OFFSET
+from accel.rtl.shift_codes import CODES, SHIFT_ADD, encode_shift_add
 from sim.bench import BlockCase, across, run_case
 from sim.bus import STALLS
 from sim.mac_model import dot, pack, random_byte
@@ -17,6 +18,7 @@ from sim.pipeline import flag, push, reset, word
 PACKED_4X4 = HardwareConfig(rows=4, lanes=4)
 MIXED_8X4 = HardwareConfig(rows=8, lanes=4, precisions=(8, 4, 2, 1))
 MIXED_4X8 = HardwareConfig(rows=4, lanes=8, precisions=(8, 4, 2, 1), multiplier="18x18", acc_bits=16)
+SHIFT_ADD_4X4 = HardwareConfig(rows=4, lanes=4, multiplier=SHIFT_ADD)
 SINGLE_8X8 = HardwareConfig(rows=8, lanes=8, acc_bits=16, multiplier="18x18")
 
 
@@ -79,6 +81,9 @@ def array_ports(config):
 def random_word(rng, config, bits, kind):
     """(x, w): bytes of the lanes and of each row's lanes; the extremes in all places, by rows, mixed, or random."""
     limits = [packed_range(config, bits, row) for row in range(config.rows)]
+    if config.multiplier == SHIFT_ADD:
+        x = [random_byte(rng, bits, kind="extreme" if kind == "extreme" else "random") for _ in range(config.lanes)]
+        return x, [[rng.choice(list(CODES)) for _ in x] for _ in limits]
     if kind in ("extreme", "random"):
         x = [random_byte(rng, bits, kind=kind) for _ in range(config.lanes)]
         return x, [[random_byte(rng, bits, limit, kind) for _ in x] for limit in limits]
@@ -120,13 +125,13 @@ def drive_array(dut, rng, stalls, config, tiles):
                 operands.append(gap(rng, config))
                 results.append({"result_valid": 0})
             x, w = random_word(rng, config, bits, kind)
-            sums = sums + [dot(x, row, bits) + word_offset(config, bits) for row in w]
+            sums = sums + [dot(x, [weight & 0xFF for weight in row], bits) + word_offset(config, bits) for row in w]
             last = at == length - 1
             operands.append(
                 {
                     **({"mode": bits_code(bits)} if config.mixed else {}),
                     "x": pack(x),
-                    "w": pack(w),
+                    "w": pack([encode_shift_add(row) for row in w] if config.multiplier == SHIFT_ADD else w),
                     "s_valid": 1,
                     "s_first": at == 0,
                     "s_last": last,
@@ -169,6 +174,7 @@ CASES = [
     row_case(2, 16, 3, ("none", "both")),
     array_case("mac_array_4x4", PACKED_4X4, 24),
     array_case("mac_array_8x8_18x18_a16", SINGLE_8X8, 10),
+    array_case("mac_array_4x4_shift_add", SHIFT_ADD_4X4, 24),
     array_case("mac_array_8x4_mixed", MIXED_8X4, 32),
     array_case("mac_array_4x8_mixed_18x18_a16", MIXED_4X8, 24),
 ]

@@ -8,11 +8,14 @@ from accel.rtl.mac_cell import MAC_CELL_LATENCY, NARROW_BITS
 from accel.rtl.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
 from accel.rtl.mixed_products import mixed_products
 from accel.rtl.packing import OFFSETS
+from accel.rtl.shift_add_pair import SHIFT_ADD_LATENCY, shift_add_pair
+from accel.rtl.shift_codes import SHIFT_ADD
 
 
 def mac_array_latency(config):
     """Enabled cycles from an operand word to the accumulator that contains it."""
-    return (MAC_CELL_LATENCY if config.mixed else MAC_PAIR_LATENCY) + _tree_levels(config.lanes) + 1
+    cell = MAC_CELL_LATENCY if config.mixed else SHIFT_ADD_LATENCY if _shifts(config) else MAC_PAIR_LATENCY
+    return cell + _tree_levels(config.lanes) + 1
 
 
 def word_offset(config, bits=8):
@@ -29,6 +32,10 @@ def packed_range(config, bits, row):
     if bits == 4 and config.packs_rows and config.multiplier == "25x18" and row % 4 == 3:
         low += 1
     return low, high
+
+
+def _shifts(config):
+    return config.multiplier == SHIFT_ADD
 
 
 def _tree_levels(lanes):
@@ -114,6 +121,7 @@ def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, res
     or 8 channels, the lowest in the low bits; see packed_range for the weights that are exact.
     s_valid: the word counts. s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last
     word.
+    With config.multiplier shift_add the weights are codes (shift_codes), with the value of their weight.
     result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config, bits) over the
     tile's words, modulo 2^acc_bits; binary: twice the number of equal bits in place of dot.
     result_valid, result_tag: the tile is complete; both hold while enable is low.
@@ -141,8 +149,12 @@ def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, res
             cells.append([])
             for term, total in enumerate(totals):
                 low, high = [(2 * pair + half) * 8 * lanes + term * pair_bits for half in range(2)]
-                cells[-1].append(mac_pair(clk, enable, x((term + 1) * pair_bits, term * pair_bits),
-                                          w(low + pair_bits, low), w(high + pair_bits, high), total, packed=packed))
+                operands = (x((term + 1) * pair_bits, term * pair_bits), w(low + pair_bits, low),
+                            w(high + pair_bits, high))
+                if _shifts(config):
+                    cells[-1].append(shift_add_pair(clk, enable, *operands, total))
+                else:
+                    cells[-1].append(mac_pair(clk, enable, *operands, total, packed=packed))
             for half in range(2):
                 parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in totals]
                 row_fields.append(ConcatSignal(*reversed(parts)))
