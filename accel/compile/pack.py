@@ -3,6 +3,7 @@
 import numpy as np
 
 from accel import fixedpoint
+from accel.rtl.shift_codes import SHIFT_ADD, encode_shift_add
 
 
 def pack_weights(walk, config):
@@ -11,7 +12,7 @@ def pack_weights(walk, config):
     A byte (row, lane) of a bank word holds its array words one above the other, each with the channels of that lane,
     the lower channel in the lower bits. Zeros (+1 for 1-bit weights) fill the last word of a kernel row, the last tile
     and the last bank word: they silence what a fetched word holds beyond the window and the rows beyond the last
-    channel.
+    channel. A shift-add array gets codes of powers of two in place of the weights.
     """
     weights, precision = walk.weight_values(), walk.precision
     rotations, channels, kernel_rows, size = weights.shape
@@ -25,4 +26,6 @@ def pack_weights(walk, config):
     whole[:len(words)] = words
     whole = whole.reshape(-1, parts, config.rows, config.lanes, per_lane).transpose(0, 2, 3, 1, 4)
     whole = whole.reshape(-1, config.rows, config.lanes, parts * per_lane)
+    if config.multiplier == SHIFT_ADD:
+        return encode_shift_add(whole)[..., 0]
     return fixedpoint.pack(whole, precision.weight_bits)[..., 0]

@@ -8,6 +8,7 @@ from accel.config import bits_code
 from accel.errors import FitError
 from accel.ir import RAW_BITS
 from accel.rtl.mac_array import packed_range
+from accel.rtl.shift_codes import CODES, SHIFT_ADD
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,23 @@ def layer_precision(layer, config):
                            f"build with --precisions {widths}")
     storage = min(bits for bits in config.modes if bits >= min(8, _storage_bits(layer.weight_bits)))
     precision = Precision(max(storage, layer.input.bits), storage, layer.input.bits, output_bits)
+    if config.multiplier == SHIFT_ADD:
+        _check_powers(layer)
     precision = _without_silent_pads(layer, _in_packed_range(layer, precision, config), config)
     if precision.input_spread > config.lanes:
         raise FitError(f"{layer.name}: {layer.input.bits}-bit input computed in {precision.compute_bits} bits needs "
                        f"{precision.input_spread} lanes but the build has {config.lanes}; raise lanes")
     return precision
+
+
+def _check_powers(layer):
+    """Raise FitError for a weight that a shift-add array does not have."""
+    bad = np.argwhere(~np.isin(layer.weights, list(CODES)))
+    if bad.size:
+        weight = int(layer.weights[tuple(bad[0])])
+        raise FitError(f"{layer.name}: the weight {weight} of channel {int(bad[0][0])} is no sum or difference of two "
+                       "powers of two, as multiplier=shift_add needs; export the model with such weights or choose "
+                       "another multiplier")
 
 
 def _storage_bits(weight_bits):

@@ -6,6 +6,7 @@ import numpy as np
 
 from accel.descriptor import REGION_WEIGHTS, REGION_WEIGHTS6, host_address
 from accel.fixedpoint import pack
+from accel.rtl.shift_codes import SHIFT_ADD
 
 GROUP_VALUES = 16  # 6-bit weights that three words of the wire bring into four of the bank
 
@@ -27,7 +28,7 @@ def weight_memory(layer, walk, config):
     """The WeightMemory of a layer with its walk."""
     bits = walk.precision.weight_bits
     bank_bytes = walk.weight_words * config.rows * config.lanes
-    packed = layer.weight_bits == 6 and 6 in config.precisions and bits == 8
+    packed = layer.weight_bits == 6 and 6 in config.precisions and config.multiplier != SHIFT_ADD  # codes are bytes
     padding = bank_bytes - layer.weights.size * bits / 8
     return WeightMemory(layer.weights.size, bank_bytes, padding, bank_bytes * 3 // 4 if packed else bank_bytes,
                         6 if packed else bits)

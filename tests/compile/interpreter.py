@@ -187,13 +187,20 @@ class Interpreter:
                     require(word < config.weight_depth, "the weights leave the bank")
                     stored = self.memories.weights[word][..., None]
                     part = index % parts
-                    weights = elements(stored, width(f, "weight"))[..., part * count:(part + 1) * count]
+                    weights = self._weights_of(f, stored)[..., part * count:(part + 1) * count]
                     x = self._masked(f, operands(kh, k).copy(), k)
                     weights = weights.reshape(config.rows, -1)
                     acc += 2 * (weights == x).sum(axis=1) if compute == 1 else weights @ x
                     acc += word_offset(config, compute)
             tiles.append(acc)
         return tiles
+
+    def _weights_of(self, f, stored):
+        """Elements of a bank word; a shift-add array holds a nibble {minus, exponent} for each of two powers of two."""
+        if self.config.multiplier != "shift_add":
+            return elements(stored, width(f, "weight"))
+        nibbles = [stored.astype(np.int64) >> at & 15 for at in (0, 4)]
+        return sum((1 - 2 * (nibble >> 3)) << (nibble & 7) for nibble in nibbles)
 
     def _masked(self, f, source, k):
         """Elements of an operand word: what lies behind a kernel row counts nothing on builds with 1-bit weights."""
