@@ -8,9 +8,11 @@ import pytest
 from accel.compile import compile_graph
 from accel.config import REQUANTIZERS, HardwareConfig
 from accel.errors import FitError
+from accel.hdl.accelerator import preset_images, presets
 from accel.ir import Requantize
+from accel.reference import run as run_reference
 from sim.accelerator import open_accelerator
-from sim.mixed import random_mixed
+from sim.mixed import every_mode, random_mixed
 from sim.networks import random_network
 from sim.test_networks import check_network
 from tests.core.networks import images
@@ -61,3 +63,18 @@ def test_other_multipliers_are_refused_by_name(seed):
     graph = few_one_bits(random_network(np.random.default_rng([seed, 1])), 3)
     with pytest.raises(FitError, match="one bits but requantizer=pow2 takes 1"):
         compile_graph(graph, config)
+
+
+def test_images_hold_the_positions(seed, tmp_path):
+    config, rng = BUILDS["khot2"], np.random.default_rng(seed)
+    graph = few_one_bits(every_mode(rng), 2)
+    config = replace(config, precisions=(8, 4, 2, 1))
+    program = compile_graph(graph, config)
+    for name, text in preset_images(program).items():
+        (tmp_path / name).write_text(text)
+    q = images(rng, graph, 2)
+    options = {"params": {"presets": presets(program, tmp_path)}, "memory_dir": tmp_path}
+    with open_accelerator(config, **options) as accelerator:
+        run = accelerator.run([program.encode_input(image) for image in q])
+        outputs = [program.decode_output(output) for output in run.outputs]
+    assert np.array_equal(outputs, run_reference(graph, q)[graph.layers[-1].name])
