@@ -125,6 +125,9 @@ class HardwareConfig:
             if getattr(self, name) not in ("", *styles):
                 raise FitError(f"configuration: {name}={getattr(self, name)!r} is unknown; "
                                f"choose {', '.join(styles)} or leave it out")
+        for name in ("float_input", "float_output"):
+            if not isinstance(getattr(self, name), bool):
+                raise FitError(f"configuration: {name}={getattr(self, name)!r} must be true or false")
         if self.requantizer not in REQUANTIZERS:
             raise FitError(f"configuration: requantizer={self.requantizer} is unknown; "
                            f"choose one of {', '.join(REQUANTIZERS)}")

@@ -56,6 +56,10 @@ def _option(text):
             return name, int(value)
         except ValueError:
             raise UnsupportedError(f"option {name}: {value!r} is not an integer; give a number") from None
+    if known[name] in (bool, "bool"):
+        if value not in ("0", "1"):
+            raise UnsupportedError(f"option {name}: {value!r} must be 0 or 1")
+        return name, value == "1"
     return name, value
 
 

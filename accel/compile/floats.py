@@ -13,7 +13,7 @@ from accel.descriptor import (
     host_address,
 )
 from accel.errors import ModelError, RangeError
-from accel.fixedpoint import inverse_scale
+from accel.fixedpoint import inverse_scale, unpack
 from accel.scale import dequantize
 from accel.tensor import RAW_BITS
 
@@ -76,6 +76,14 @@ def encode_floats(program, image):
     stored[..., :tensor.channels] = image
     size = float_beats(tensor, program.config) * program.config.lanes
     return stored.tobytes().ljust(size, b"\0")
+
+
+def float_stream(program, q):
+    """Bytes of the float32 stream that the hardware makes of output integers [H, W, C]."""
+    tensor = program.output
+    data = np.frombuffer(tensor.to_bytes(q), dtype=np.uint8)
+    stored = data.view("<i4") if tensor.bits == RAW_BITS else unpack(data, tensor.bits, data.size * 8 // tensor.bits)
+    return dequantize(stored, tensor.scale, tensor.zero_point).astype("<f4").tobytes()
 
 
 def decode_floats(program, data):

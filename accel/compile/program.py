@@ -173,6 +173,12 @@ class Program:
             raise ModelError(f"{self.graph_name}: output has {len(data)} bytes, {size} are needed")
         return self.output.from_bytes(bytes(data[:size]))
 
+    def output_stream(self, q):
+        """The bytes that the hardware puts out for output integers [H, W, C]: what decode_output takes."""
+        if self.config.float_output:
+            return floats.float_stream(self, q)
+        return self.output.to_bytes(q)
+
     def truncated(self, count):
         """The first `count` layers as a program that puts out the last one's result, to compare layers."""
         if not 1 <= count <= len(self.layers):

@@ -39,7 +39,7 @@ def golden_vectors(graph, program, count):
     inputs, beats = [], []
     for index in range(count):
         inputs += _beats(program.encode_input(q[index]), lanes)
-        data = program.output.to_bytes(outputs[index])
+        data = program.output_stream(outputs[index])
         words = _beats(data.ljust(-(-len(data) // lanes) * lanes, b"\0"), lanes)
         for position, word in enumerate(words):
             valid = min(lanes, len(data) - position * lanes)
