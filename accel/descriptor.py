@@ -84,9 +84,9 @@ ERROR_TEXT = {
     ERROR_STARVED: "the window waits for rows that the feeder does not deliver "
                    "(need_rows, data_rows, top_rows, bottom_rows, oh)",
     ERROR_OUTPUT_RANGE: "the output does not fit the activation memory behind out_base",
+    ERROR_POOL: "the layer ended before the last pooled word (pool_* fields against oh, ow)",
     ERROR_PRECISION: "the build lacks a width that the layer needs (option precisions), or weights or input are wider "
                      "than the computation (compute_code, weight_code, input_code, output_code)",
-    ERROR_POOL: "the layer ended before the last pooled word (pool_* fields against oh, ow)",
 }
 
 
@@ -140,8 +140,8 @@ _TABLE = (
     ("raw", 1, "output is the int32 accumulator, one channel a group", _full(1)),
     ("round_away", 1, "first rounding is half away from zero, else half up", _full(1)),
     ("pool_enable", 1, "max pool behind the requantizer", _full(1)),
-    ("last_count", 7, "valid bytes in the last group of a pixel, not 0", lambda config: config.group_bytes),
-    ("pad_value", 8, "input zero point, written as padding", _full(8)),
+    ("last_count", 7, "channels in the last group of a pixel (raw: 4, the bytes of one), not 0", lambda config: config.group_bytes),
+    ("pad_value", 8, "padding byte: the input zero point in every element (1-bit input: 0, which is -1)", _full(8)),
     # word 1
     ("in_base", 16, "activation memory word where the input starts", lambda config: config.act_depth - 1),
     ("in_words", 16, "words of the source that this layer consumes", _full(16)),
