@@ -140,7 +140,8 @@ _TABLE = (
     ("raw", 1, "output is the int32 accumulator, one channel a group", _full(1)),
     ("round_away", 1, "first rounding is half away from zero, else half up", _full(1)),
     ("pool_enable", 1, "max pool behind the requantizer", _full(1)),
-    ("last_count", 7, "channels in the last group of a pixel (raw: 4, the bytes of one), not 0", lambda config: config.group_bytes),
+    ("last_count", 7, "channels in the last group of a pixel (raw: 4, the bytes of one), not 0",
+     lambda config: config.group_bytes),
     ("pad_value", 8, "padding byte: the input zero point in every element (1-bit input: 0, which is -1)", _full(8)),
     # word 1
     ("in_base", 16, "activation memory word where the input starts", lambda config: config.act_depth - 1),
