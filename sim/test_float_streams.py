@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from accel import reference
+from accel import model_dir, reference
 from accel import scale as scales
-from accel.compile import compile_graph
+from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig, bits_code
 from accel.descriptor import (
     OBSERVED_BUSY,
@@ -30,6 +30,7 @@ from accel.fixedpoint import inverse_scale
 from accel.hdl.accelerator import accelerator_ports
 from accel.ir import InputEncoding
 from accel.rtl.top import bitloom
+from quant.datasets import load
 from sim.accelerator import Accelerator, open_accelerator
 from sim.bench import BlockCase, across, run_case
 from sim.floats import bits_of
@@ -164,3 +165,17 @@ def test_the_host_reads_range_and_scale_and_quantizes_with_it(seed):
         assert not accelerator.read(REG_OBSERVER) & OBSERVED_NAN
         run_images(accelerator, program, graph, images)
         check_range(accelerator, images)
+
+
+def test_lenet_gives_its_logits_as_reals():
+    """The digits come as reals; as many come out as in the integer build."""
+    graph = model_dir.load("lenet5-int8")
+    q = reference.encode_input(graph, load("digits")[0][:4])
+    config = fit_config(graph, HardwareConfig(rows=8, lanes=8, float_input=True, float_output=True))
+    program = compile_graph(graph, config)
+    logits = reference.run(graph, q)[graph.layers[-1].name]
+    with open_accelerator(config) as accelerator:
+        accelerator.load(program)
+        run = accelerator.run([program.encode_input(image) for image in q], isolated=False)
+        outputs = np.stack([program.decode_output(output) for output in run.outputs])
+    assert np.array_equal(outputs, scales.dequantize(logits, program.output.scale, 0))
