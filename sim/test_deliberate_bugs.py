@@ -13,6 +13,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "register_slice_w16": ("stream", "ready.next = not spare_full", "ready.next = True", "both"),
     "mac_i8_r32": ("mac", "fresh.next = (fresh or clear) and not valid", "fresh.next = clear and not valid", "source"),
     "mac_i8_r17_saturate": ("mac", "elif wide[bits]:", "elif not wide[bits]:", "none"),
+    "mac_i6_r32_approximate": ("approximate_multiplier", "term_2.next = a >> 1", "term_2.next = a >> 2", "none"),
     "mac_pair_packed": ("mac_pair", "PAIR_OFFSET * (2**FIELD_BITS + 1)", "PAIR_OFFSET * 2**FIELD_BITS", "none"),
     "mac_pair_single": ("mac_pair", "high_m1.next = high1 * act1", "high_m1.next = high1 * act0", "none"),
     "packed_multiplier_n1": (

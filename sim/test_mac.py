@@ -2,10 +2,12 @@
 
 import functools
 import random
+from itertools import product
 
 import pytest
 from myhdl import ResetSignal, Signal, intbv
 
+from accel.rtl.approximate_multiplier import BIAS, MAX_ERROR, MEAN_ERROR, approximate_product
 from accel.rtl.mac import MAC_LATENCY, mac
 from sim.bench import BlockCase, across, run_case
 from sim.bus import STALLS
@@ -63,11 +65,23 @@ def drive(dut, rng, stalls, saturate, limit=limit):
         assert got == want, f"product {number}: expected (cycle, sum) {want}, got {got}"
 
 
+def drive_all_pairs(dut, rng, stalls):
+    """Every pair of int6 operands, each product a sum of its own."""
+    pairs = list(product(range(-32, 32), repeat=2))
+    rng.shuffle(pairs)
+    results = feed(dut, [(a, b, 1, 1) for a, b in pairs])
+    for (a, b), (_, got) in zip(pairs, results, strict=True):
+        assert got == approximate_product(a, b), f"{a} * {b}: expected {approximate_product(a, b)}, got {got}"
+
+
 CASES = [
     BlockCase("mac_i8_r32", mac, ports, functools.partial(drive, saturate=False), stalls=("none", "source")),
     BlockCase("mac_i8_r17_saturate", mac, functools.partial(ports, result_bits=17),
               functools.partial(drive, saturate=True), params={"saturate": True}, stalls=("none", "source")),
 ]
+APPROXIMATE = BlockCase("mac_i6_r32_approximate", mac, functools.partial(ports, bits=6), drive_all_pairs,
+                        params={"approximate": True}, stalls=("none",))
+CASES.append(APPROXIMATE)
 OTHER_SIZES = [BlockCase("mac_i8_r16", mac, functools.partial(ports, result_bits=16),
                          functools.partial(drive, saturate=False), stalls=("source",))]
 
@@ -100,6 +114,20 @@ def test_bench_catches_wrapping_instead_of_saturation(seed):
     with open_dut(mac, case.ports(), case.params) as dut, pytest.raises(AssertionError, match="product"):
         dut.reset()
         drive(dut, random.Random(seed), STALLS["none"], saturate=True, limit=wrap)
+
+
+def test_the_error_of_the_approximate_multiplier():
+    errors = [approximate_product(a, b) - a * b for a, b in product(range(-32, 32), repeat=2)]
+    assert (min(errors), max(errors)) == (-MAX_ERROR, 4)
+    assert sum(map(abs, errors)) == MEAN_ERROR * len(errors)
+    assert sum(errors) == BIAS * len(errors)
+    assert errors.count(0) == 1280
+    assert all(approximate_product(a, 0) == approximate_product(0, a) == 0 for a in range(-32, 32))
+
+
+def test_the_approximate_mac_takes_int6():
+    with pytest.raises(ValueError, match="takes 6-bit operands, not 8 and 8"):
+        mac(*ports().values(), approximate=True)
 
 
 def test_mac_refuses_a_result_that_cannot_hold_a_product():
