@@ -109,8 +109,9 @@ def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weig
     from quant.pipeline import Normalization, quantize_module
     from quant.ptq import PtqOptions
     from quant.sources import load_float_model
-    options = PtqOptions(weight_bits or bits, activation_bits or bits, rounding, encoding, weight_range == "full",
-                         requantizer, weights_khot)
+    weight_bits, activation_bits = [bits if given is None else given for given in (weight_bits, activation_bits)]
+    options = PtqOptions(weight_bits, activation_bits, rounding, encoding, weight_range == "full", requantizer,
+                         weights_khot)
     module, own_name, shape = load_float_model(model, weights)
     images, _ = load_data(data, data_dir, "train", calibration_images)
     if input_shape is not None:
