@@ -9,24 +9,24 @@ SHIFT_ADD_LATENCY = 4
 
 
 @block
-def _power(clk, enable, x, code, term):
-    """term: x shifted by the code's exponent, inverted where its sign is set; the sum adds the one that is missing."""
+def _power(clk, enable, x, exponent, by_four, minus, term):
+    """term: x shifted by exponent and by four, inverted where the sign is set; the sum adds the one that is missing."""
     low, high = [Signal(intbv(0, min=-(2**14), max=2**14)) for _ in range(2)]
 
     @always_comb
     def shift_low():
-        if code[2:] == 0:
+        if exponent == 0:
             low.next = x
-        elif code[2:] == 1:
+        elif exponent == 1:
             low.next = x << 1
-        elif code[2:] == 2:
+        elif exponent == 2:
             low.next = x << 2
         else:
             low.next = x << 3
 
     @always_comb
     def shift_high():
-        if code[2]:
+        if by_four:
             high.next = low << 4
         else:
             high.next = low
@@ -34,7 +34,7 @@ def _power(clk, enable, x, code, term):
     @always(clk.posedge)
     def invert():
         if enable:
-            if code[3]:
+            if minus:
                 term.next = ~high
             else:
                 term.next = high
@@ -46,7 +46,8 @@ def _power(clk, enable, x, code, term):
 def _product(clk, enable, x, code, product):
     first, second = [Signal(intbv(0, min=-(2**15), max=2**15)) for _ in range(2)]
     signs = Signal(intbv(0)[2:])
-    powers = [_power(clk, enable, x, code(4, 0), first), _power(clk, enable, x, code(8, 4), second)]
+    powers = [_power(clk, enable, x, code(at + 2, at), code(at + 2), code(at + 3), term)
+              for at, term in ((0, first), (4, second))]
 
     @always(clk.posedge)
     def add():
