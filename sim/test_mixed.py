@@ -10,10 +10,11 @@ from accel.errors import FitError, RangeError, UnsupportedError
 from accel.hdl.accelerator import preset_images, presets
 from accel.reference import run as run_reference
 from sim.accelerator import open_accelerator
-from sim.mixed import NAMED, chain, every_mode, layer, random_mixed, remainder, switch
+from sim.mixed import NAMED, chain, every_mode, layer, random_mixed, remainder, small_mixed, switch
 from sim.network import run_network
 from sim.networks import NETWORKS
 from sim.test_networks import PATTERNS, check_network
+from sim.test_top import MIXED
 from tests.core import networks
 from tests.core.networks import images, tensor
 
@@ -49,7 +50,7 @@ def check_random(config, seed, count, **options):
                 continue
             check(accelerator, graph, rng, seed)
             ran.append(program)
-    assert len(ran) > count / 2
+    assert len(ran) > count / 4  # four lanes refuse 1-bit inputs that are computed at 8 bits
     return ran
 
 
@@ -113,14 +114,14 @@ def test_weights_of_six_bits_are_written_packed(accelerator, seed):
 
 def test_mixed_networks_start_from_memory_images(seed, tmp_path):
     rng = np.random.default_rng(seed)
-    graph = every_mode(rng)
-    program = compile_graph(graph, CONFIG)
+    graph = small_mixed(rng)
+    program = compile_graph(graph, MIXED)
     for name, text in preset_images(program).items():
         (tmp_path / name).write_text(text)
     q = images(rng, graph, 2)
     expected = run_reference(graph, q)[graph.layers[-1].name]
     options = {"params": {"presets": presets(program, tmp_path)}, "memory_dir": tmp_path}
-    with open_accelerator(CONFIG, **options) as accelerator:
+    with open_accelerator(MIXED, **options) as accelerator:
         run = accelerator.run([program.encode_input(image) for image in q], isolated=False, image_limit=20_000)
         assert np.array_equal([program.decode_output(output) for output in run.outputs], expected)
 

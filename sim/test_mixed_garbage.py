@@ -87,9 +87,9 @@ def changed(program, descriptors):
         yield base + layer * DESCRIPTOR_STRIDE + word, int(descriptors[layer, word])
 
 
-@pytest.mark.parametrize("precisions", [(8, 6, 4, 2, 1), (8, 4)], ids=str)
-def test_every_combination_of_widths(precisions, seed):
-    check_codes(HardwareConfig(8, 8, precisions=precisions, **MEMORIES), seed, 60)
+@pytest.mark.parametrize("size,precisions", [(8, (8, 6, 4, 2, 1)), (4, (8, 4))], ids=str)
+def test_every_combination_of_widths(size, precisions, seed):
+    check_codes(HardwareConfig(size, size, precisions=precisions, **MEMORIES), seed, 60)
 
 
 @pytest.mark.long
