@@ -1,4 +1,4 @@
-"""The two-dimensional MAC array: rows accumulators, lanes int8 products each, every cycle."""
+"""The two-dimensional MAC array: rows accumulators, a word of lanes bytes multiplied into each every cycle."""
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
