@@ -38,7 +38,7 @@ def _row(plan, count, expected, config):
         "name": plan.name,
         "op": plan.op,
         "compute_bits": widths.compute_bits,
-        "weight_bits": widths.weight_bits,
+        "weight_bits": plan.weight_memory.wire_bits,
         "input_bits": widths.input_bits,
         "output_bits": widths.output_bits,
         "cycles": count,

@@ -58,8 +58,8 @@ def run(model, images, count, engine, rows, lanes, precisions, data_dir, layers,
     engine, count, correct (images whose class is the label; null without labels), mismatches (images with a wrong
     integer), cycles_per_image (first input beat to last output beat), predicted_cycles_per_image, utilization
     (share of the cycles that a full array would need, each layer in its own mode), images_per_second (of the
-    simulation), layers (widths, cycles and utilization of each; a note where a layer is computed wider than its
-    widths ask for). Exit code 1: something differs.
+    simulation), layers (widths, cycles and utilization of each; weight_bits as loaded, 6 become 8 in the weight bank;
+    a note where a layer is computed wider than its widths ask for). Exit code 1: something differs.
 
     Example: python -m sim run lenet5-mixed --images digits --count 5 --precisions 8,4,2,1
     """
