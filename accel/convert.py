@@ -125,13 +125,14 @@ def main(model, target, rows, lanes, precisions, options, hdl, golden, preset, o
         result = convert(model, target, rows, lanes, hdl, out, options=options, precisions=parse_precisions(precisions),
                          golden=golden, preset=preset, stage=stage)
     figures = {"out": str(result.out), "top": result.top, "files": list(result.files),
-               "precisions": ",".join(map(str, result.precisions)), "notes": list(result.notes),
+               "precisions": list(result.precisions), "notes": list(result.notes),
                "predicted_cycles_per_image": result.predicted_cycles_per_image,
                "weight_bytes": result.weight_bytes, "dsp_estimate": result.dsp_estimate}
     if as_json:
         print_json(figures)
     else:
         figures["files"] = len(result.files)
+        figures["precisions"] = ",".join(map(str, result.precisions))
         figures["notes"] = "; ".join(result.notes) or None
         figures |= {"modules": result.modules, "lines": result.lines}
         print_table("Converted", ("figure", "value"),

@@ -16,7 +16,8 @@ class Precision:
     """Widths of one layer on one build.
 
     compute_bits: mode of the array. weight_bits: width of a weight in the weight bank. input_bits, output_bits: widths
-    of the stored activations, output 32 for raw accumulators. note: why the layer runs wider than its own widths.
+    of the stored activations, output 32 for raw accumulators. note: where the layer runs or is stored wider than its
+    own widths, and why.
     """
 
     compute_bits: int
@@ -70,10 +71,11 @@ def layer_precision(layer, config):
     for side, bits in (("input", layer.input.bits), ("output", 8 if output_bits == RAW_BITS else output_bits)):
         if bits not in config.modes:
             widths = ",".join(map(str, sorted({*config.precisions, bits}, reverse=True)))
-            raise FitError(f"{layer.name}: the {side} has {bits} bits but the build has no {bits}-bit mode; "
+            raise FitError(f"{layer.name}: the {bits}-bit {side} needs a mode that the build does not have; "
                            f"build with --precisions {widths}")
     storage = min(bits for bits in config.modes if bits >= min(8, _storage_bits(layer.weight_bits)))
-    precision = Precision(max(storage, layer.input.bits), storage, layer.input.bits, output_bits)
+    precision = Precision(max(storage, layer.input.bits), storage, layer.input.bits, output_bits,
+                          _storage_note(layer.weight_bits, storage, config))
     if config.multiplier == SHIFT_ADD:
         _check_powers(layer)
     precision = _without_silent_pads(layer, _in_packed_range(layer, precision, config), config)
@@ -102,6 +104,19 @@ def _wider(bits, config):
     return min(mode for mode in config.modes if mode > bits)
 
 
+def _storage_note(weight_bits, storage, config):
+    """What is lost where the build lacks the width of the weights."""
+    if weight_bits in config.precisions:
+        return ""
+    place = "sends" if weight_bits == 6 else "stores"
+    return f"{place} {weight_bits}-bit weights in {storage} bits: the build has no {weight_bits}-bit width"
+
+
+def _with_note(precision, note, **changes):
+    """The Precision with changes and one more note."""
+    return replace(precision, note="; ".join(part for part in (precision.note, note) if part), **changes)
+
+
 def _in_packed_range(layer, precision, config):
     """Compute wider where a weight leaves the range that the array multiplies exactly in this mode."""
     weights = layer.weights.reshape(layer.weights.shape[0], -1)
@@ -113,7 +128,7 @@ def _in_packed_range(layer, precision, config):
             break
         channel, wider = int(bad[0]), _wider(precision.compute_bits, config)
         worst = weights[channel].min() if weights[channel].min() < low[channel] else weights[channel].max()
-        precision = replace(precision, compute_bits=wider, note=(
+        precision = _with_note(precision, compute_bits=wider, note=(
             f"computes in {wider} bits: the weight {worst} of channel {channel} is outside {low[channel]}.."
             f"{high[channel]}, which {precision.compute_bits}-bit packing multiplies exactly"))
     return precision
@@ -126,6 +141,6 @@ def _without_silent_pads(layer, precision, config):
     if not (precision.weight_bits == 1 < precision.compute_bits and filled and padded and layer.input.zero_point):
         return precision
     wider = _wider(1, config)
-    return replace(precision, weight_bits=wider, note=(
+    return _with_note(precision, weight_bits=wider, note=(
         f"stores weights in {wider} bits: 1-bit weights have no zero for the {layer.input.stored_channels} stored "
         f"channels of {layer.input.channels} where padding holds the zero point {layer.input.zero_point}"))

@@ -56,7 +56,7 @@ def _identity(name, input_name, tensor):
         rule = Threshold(bias, bias)
     else:
         rule = Requantize("half_up", np.full(channels, 2**30), np.full(channels, 30), *tensor.qrange)
-    weight_bits = 8 if tensor.bits == 8 else 2  # 0 and 1; a narrow tensor is not widened more than needed
+    weight_bits = max(2, tensor.bits)  # for 0 and 1: a narrow tensor is not widened
     return Conv2D(name, input_name, tensor, tensor, weights, weight_bits, np.ones(channels), bias, (1, 1),
                   (0, 0, 0, 0), rule)
 

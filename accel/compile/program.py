@@ -105,12 +105,6 @@ class Program:
         return sum(layer.mac_count for layer in self.layers)
 
     @property
-    def utilization(self):
-        """Share of the array's multiply-accumulates that one image uses while it runs; narrow layers have more."""
-        lane_cycles = sum(layer.mac_count / layer.macs_per_lane for layer in self.layers)
-        return lane_cycles / (self.predicted_cycles * self.config.rows * self.config.lanes)
-
-    @property
     def notes(self):
         """What a reader of the report should know: the layers that run wider than their own widths, and why."""
         return tuple(f"{layer.name}: {layer.precision.note}" for layer in self.layers if layer.precision.note)

@@ -126,8 +126,8 @@ REFUSED = {
 
 
 def test_an_absent_mode_is_refused_with_the_option():
-    with pytest.raises(FitError, match="conv: the input has 4 bits but the build has no 4-bit mode; build with "
-                                       "--precisions 8,4"):
+    with pytest.raises(FitError, match="conv: the 4-bit input needs a mode that the build does not have; build "
+                                       "with --precisions 8,4"):
         compile_graph(narrow_input(), CONFIG)
 
 

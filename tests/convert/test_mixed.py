@@ -40,7 +40,7 @@ def test_verilog_runs_every_mode(model, tmp_path):
     done = convert("--model", model, *SIZE, "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
-    assert figures["precisions"] == "8,6,4,2,1" and figures["notes"] == []
+    assert figures["precisions"] == [8, 6, 4, 2, 1] and figures["notes"] == []
     assert lint(rtl_files(out), out) == ""
     assert "PASS: 2 images" in run_bench(out)
     loaded = run_bench(out, "+load", "+stalls")
@@ -61,4 +61,5 @@ def test_vhdl_runs_every_mode(model, tmp_path):
 def test_a_build_without_a_mode_is_refused(model, tmp_path):
     done = convert("--model", model, *SIZE, "--precisions", "8,6,4,1", "--out", tmp_path / "design")
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
-    assert "the output has 2 bits but the build has no 2-bit mode; build with --precisions 8,6,4,2,1" in done.stderr
+    assert ("second: the 2-bit output needs a mode that the build does not have; build with --precisions 8,6,4,2,1"
+            in done.stderr)

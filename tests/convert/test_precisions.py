@@ -48,7 +48,7 @@ def test_other_text_is_refused(text):
 
 @pytest.mark.parametrize(("precisions", "message"), [
     ((4, 1), "must contain 8"), ((8, 3), "must be different widths of 8, 6, 4, 2, 1"), ((8, 8), "must be different"),
-    ((8, 2), "first: the output has 4 bits but the build has no 4-bit mode; build with --precisions 8,4,2"),
+    ((8, 2), "first: the 4-bit output needs a mode that the build does not have; build with --precisions 8,4,2"),
 ])
 def test_widths_that_do_not_fit_are_refused(precisions, message):
     with pytest.raises(FitError, match=message):
