@@ -51,8 +51,10 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
     Latency CODE_UNPACKER_LATENCY (2), a beat a cycle, a word in as many cycles as it fills beats.
     """
     width, data_bytes = 32 * lanes, 4 * lanes
+    count_bits = data_bytes.bit_length()
     held, shifted = [Signal(intbv(0)[width:]) for _ in range(2)]
-    count = Signal(intbv(0)[data_bytes.bit_length():])
+    ends = Signal(intbv(0)[data_bytes:])
+    count = Signal(intbv(0)[count_bits:])
     remaining, arriving = [Signal(modbv(0)[width.bit_length():]) for _ in range(2)]
     parts = [Signal(intbv(0)[32:]) for _ in range(lanes)]
     holding, held_last, ending, launch, load = [Signal(bool(0)) for _ in range(5)]
@@ -64,12 +66,19 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
     low_8, low_4, low_2, low_1 = 8 * lanes, 4 * lanes, 2 * lanes, lanes
 
     @always_comb
+    def find_end():
+        for i in range(data_bytes - 1):
+            ends.next[i] = s_keep[i] and not s_keep[i + 1]
+        ends.next[data_bytes - 1] = s_keep[data_bytes - 1]
+
+    @always_comb
     def measure():
-        # The bytes kept: the position of the highest bit of keep, which has no gaps.
-        count.next = 0
+        # The bytes kept: keep has no gaps, so it ends at one place; an OR over all places, not a chain of choices.
+        found = intbv(0)[count_bits:]
         for i in range(data_bytes):
-            if s_keep[i]:
-                count.next = i + 1
+            if ends[i]:
+                found |= i + 1
+        count.next = found
 
     @always_comb
     def convert():
@@ -132,4 +141,4 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
         s_ready.next = load
         values.next = joined
 
-    return wideners, measure, convert, control, accept, move, hold, follow, mark, present
+    return wideners, find_end, measure, convert, control, accept, move, hold, follow, mark, present
