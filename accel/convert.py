@@ -31,7 +31,7 @@ def hardware_config(graph, target, rows, lanes, options, precisions=None):
 
     precisions: the widths of the build, else 8 and those of the network.
     """
-    values = dict(_option(text) for text in options)
+    values = dict(parse_option(text) for text in options)
     values["precisions"] = precisions_for(graph) if precisions is None else precisions
     config = HardwareConfig.from_dict({"rows": target.rows if rows is None else rows,
                                        "lanes": target.lanes if lanes is None else lanes,
@@ -44,7 +44,8 @@ def hardware_config(graph, target, rows, lanes, options, precisions=None):
     return config
 
 
-def _option(text):
+def parse_option(text):
+    """(name, value) of "weight_depth=2048": a field of HardwareConfig that has no option of its own."""
     name, separator, value = text.partition("=")
     known = {field.name: field.type for field in dataclasses.fields(HardwareConfig)}
     others = {"rows", "lanes", "precisions"}  # have options of their own

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from dataclasses import replace
 
 import click
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from accel import model_dir, reference
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, progress, report
 from accel.compile import compile_graph, fit_config, precisions_for
-from accel.config import HardwareConfig
-from accel.convert import parse_precisions
-from accel.errors import DataError, TargetError
+from accel.config import DEPTH_LIMITS, HardwareConfig
+from accel.convert import parse_option, parse_precisions
+from accel.errors import DataError, TargetError, UnsupportedError
 from quant.datasets import load_images
 from sim import breakdown
 from sim.accelerator import AcceleratorError
@@ -48,10 +49,17 @@ def main():
     metavar="LIST",
     help="Widths of the build, such as 8,4,2,1.  [default: 8 and what the network needs]",
 )
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another field of the hardware configuration, e.g. requantizer=khot2; may be repeated.",
+)
 @click.option("--data-dir", type=click.Path(), default=None, help="Folder of the data sets.")
 @click.option("--layers", is_flag=True, help="Compare the output of every layer, not only of the last one.")
 @json_option
-def run(model, images, count, engine, rows, lanes, precisions, data_dir, layers, as_json):
+def run(model, images, count, engine, rows, lanes, precisions, options, data_dir, layers, as_json):
     """Run images through a model on an engine and compare every integer with the reference.
 
     MODEL_DIR is a model directory or the name of a model of the zoo. JSON keys: model, rows, lanes, precisions,
@@ -65,7 +73,7 @@ def run(model, images, count, engine, rows, lanes, precisions, data_dir, layers,
     """
     graph = model_dir.load(model)
     q, labels = load_inputs(graph, images, count, data_dir)
-    program = compile_for(graph, rows, lanes, parse_precisions(precisions))
+    program = compile_for(graph, rows, lanes, parse_precisions(precisions), **dict(map(parse_option, options)))
     check_engine(engine)
     runs = len(q) * (len(program.layers) if layers else 1)
     with progress(enabled=not as_json) as bar:
@@ -118,10 +126,17 @@ def random_inputs(graph, count, seed=1):
     return np.where(values < 0, -1, 1) if graph.input.bits == 1 else values
 
 
-def compile_for(graph, rows, lanes, precisions=None):
-    """The program of a graph for a size, with memories as large as it needs and, by default, the widths it needs."""
+def compile_for(graph, rows, lanes, precisions=None, **options):
+    """The program of a graph for a size, with memories as large as it needs and, by default, the widths it needs.
+
+    options: other fields of the configuration; depths among them are kept.
+    """
+    if options.get("float_output"):
+        raise UnsupportedError("option float_output: this command compares integers; leave it out")
     precisions = precisions_for(graph) if precisions is None else precisions
-    return compile_graph(graph, fit_config(graph, HardwareConfig(rows=rows, lanes=lanes, precisions=precisions)))
+    config = HardwareConfig(rows=rows, lanes=lanes, precisions=precisions, **options)
+    depths = {name: value for name, value in options.items() if name in DEPTH_LIMITS}
+    return compile_graph(graph, replace(fit_config(graph, config), **depths))
 
 
 def check_engine(engine):

@@ -197,6 +197,8 @@ def test_sim_run_says_which_tool_is_missing(engine, needs, monkeypatch):
         (["lenet5-int8", "--count", "0"], "0 is not in the range"),
         (["lenet5-int8", "--precisions", "8,4,x"], "--precisions '8,4,x': must be widths with commas"),
         (["lenet5-int8", "--precisions", "4,2"], "precisions=4,2 must contain 8"),
+        (["lenet5-int8", "--option", "weight_depth=16"], "weight_depth is 16"),
+        (["lenet5-int8", "--option", "float_output=1"], "float_output: this command compares integers"),
     ],
 )
 def test_sim_run_refuses_bad_input(arguments, message):
