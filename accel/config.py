@@ -13,7 +13,8 @@ HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py
 MEMORY_STYLES = {"weight_style": ("block", "ultra"), "act_style": ("block", "ultra", "distributed"),
                  "line_style": ("block", "distributed"), "param_style": ("block", "distributed"),
                  "pool_style": ("block", "distributed")}
-MULTIPLIERS = ("25x18", "27x18", "18x18", "shift_add")
+SHIFT_ADD = "shift_add"  # no multipliers: two shifts and an addition
+MULTIPLIERS = ("25x18", "27x18", "18x18", SHIFT_ADD)
 REQUANTIZERS = {"full": 0, "pow2": 1, "khot2": 2, "khot3": 3}  # one bits of a multiplier, 0 for any number of them
 PRECISIONS = (8, 6, 4, 2, 1)
 
@@ -28,12 +29,12 @@ def _address_bits(depth):
 
 def _checked_precisions(values):
     """The precisions as a tuple, widest first. Raises FitError for an unknown, a repeated or a missing one."""
-    values = (values,) if isinstance(values, int) else tuple(values)
-    known = ", ".join(map(str, PRECISIONS))
-    if not set(values) <= set(PRECISIONS) or len(set(values)) != len(values):
-        raise FitError(f"configuration: precisions={','.join(map(str, values))} must be different widths of {known}")
+    values = tuple(values) if isinstance(values, (tuple, list)) else (values,)
+    text, known = ",".join(map(str, values)), ", ".join(map(str, PRECISIONS))
+    if not all(type(value) is int and value in PRECISIONS for value in values) or len(set(values)) != len(values):
+        raise FitError(f"configuration: precisions={text} must be different widths of {known}")
     if 8 not in values:
-        raise FitError(f"configuration: precisions={','.join(map(str, values))} must contain 8; add it")
+        raise FitError(f"configuration: precisions={text} must contain 8; add it")
     return tuple(sorted(values, reverse=True))
 
 
@@ -118,7 +119,7 @@ class HardwareConfig:
             raise FitError(
                 f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
         object.__setattr__(self, "precisions", _checked_precisions(self.precisions))
-        if self.multiplier == "shift_add" and self.mixed:
+        if self.multiplier == SHIFT_ADD and self.mixed:
             raise FitError(f"configuration: multiplier=shift_add computes int8 only, not "
                            f"precisions={','.join(map(str, self.precisions))}; leave out 4, 2 and 1")
         for name, styles in MEMORY_STYLES.items():
@@ -255,7 +256,7 @@ class HardwareConfig:
         narrow = self.multiplier == "18x18"
         requantizers = 0 if self.hot_positions else 4 * self.req_lanes
         floats = self.float_lanes * (self.float_input + self.float_output) * (4 if narrow else 2)
-        array = 0 if self.multiplier == "shift_add" else self.rows * self.lanes // (1 if narrow else 2)
+        array = 0 if self.multiplier == SHIFT_ADD else self.rows * self.lanes // (1 if narrow else 2)
         return array + requantizers + floats
 
     def to_dict(self):

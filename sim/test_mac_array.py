@@ -6,10 +6,10 @@ import functools
 import numpy as np
 import pytest
 
-from accel.config import HardwareConfig, bits_code
+from accel.config import SHIFT_ADD, HardwareConfig, bits_code
 from accel.rtl.mac_array import mac_array, mac_array_latency, packed_range, row_accumulator, word_offset
 from accel.rtl.mac_pair import FIELD_BITS, PAIR_OFFSET
-from accel.rtl.shift_codes import CODES, SHIFT_ADD, encode_shift_add
+from accel.rtl.shift_codes import CODES, encode_shift_add
 from sim.bench import BlockCase, across, run_case
 from sim.bus import STALLS
 from sim.mac_model import dot, pack, random_byte

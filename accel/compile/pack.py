@@ -3,7 +3,8 @@
 import numpy as np
 
 from accel import fixedpoint
-from accel.rtl.shift_codes import SHIFT_ADD, encode_shift_add
+from accel.config import SHIFT_ADD
+from accel.rtl.shift_codes import encode_shift_add
 
 
 def pack_weights(walk, config):

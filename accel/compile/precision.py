@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from accel.config import bits_code
+from accel.config import SHIFT_ADD, bits_code
 from accel.errors import FitError
 from accel.ir import RAW_BITS
 from accel.rtl.mac_array import packed_range
-from accel.rtl.shift_codes import CODES, SHIFT_ADD
+from accel.rtl.shift_codes import CODES
 
 
 @dataclass(frozen=True)

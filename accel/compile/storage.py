@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accel.config import SHIFT_ADD
 from accel.descriptor import REGION_WEIGHTS, REGION_WEIGHTS6, host_address
 from accel.fixedpoint import pack
-from accel.rtl.shift_codes import SHIFT_ADD
 
 GROUP_VALUES = 16  # 6-bit weights that three words of the wire bring into four of the bank
 

@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
+from accel.config import SHIFT_ADD
 from accel.fixedpoint import qrange
 from accel.rtl.hierarchy import module, unused
 from accel.rtl.mac_cell import MAC_CELL_LATENCY, NARROW_BITS
@@ -9,7 +10,6 @@ from accel.rtl.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pa
 from accel.rtl.mixed_products import mixed_products
 from accel.rtl.packing import OFFSETS
 from accel.rtl.shift_add_pair import SHIFT_ADD_LATENCY, shift_add_pair
-from accel.rtl.shift_codes import SHIFT_ADD
 
 
 def mac_array_latency(config):

@@ -6,7 +6,6 @@ so 0 is 2^0 - 2^0 and 127 is 2^7 - 2^0.
 
 import numpy as np
 
-SHIFT_ADD = "shift_add"  # the multiplier of a configuration
 MINUS = 8
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from accel.compile import compile_graph, fit_config
-from accel.config import HardwareConfig
+from accel.config import SHIFT_ADD, HardwareConfig
 from accel.errors import FitError
-from accel.rtl.shift_codes import CODES, SHIFT_ADD, decode_shift_add, encode_shift_add
+from accel.rtl.shift_codes import CODES, decode_shift_add, encode_shift_add
 from tests.compile.test_programs import check
 from tests.core import networks
 
