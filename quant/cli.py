@@ -9,7 +9,16 @@ from accel import model_dir
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table, report
 from accel.errors import DataError, ModelError
 from quant import datasets, evaluate
-from quant.options import COUNT, NumberList, bar, check_output, data_options, load_data, weight_range_option
+from quant.options import (
+    COUNT,
+    NumberList,
+    bar,
+    check_output,
+    data_options,
+    load_data,
+    requantizer_option,
+    weight_range_option,
+)
 from quant.qat_cli import qat
 
 ROUNDING = ("half_up", "half_away", "gemmlowp")
@@ -82,8 +91,7 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
 @weight_range_option(default="symmetric")
 @click.option("--weights-khot", type=int, default=None,
               help="2: weights become sums or differences of two powers of two, for a shift-add array.")
-@click.option("--requantizer", default="full", show_default=True,
-              help="full, pow2, khot2 or khot3: multipliers that a build with this requantizer holds.")
+@requantizer_option
 @click.option("--calibration", default="minmax", show_default=True, help="How ranges are found: minmax.")
 @click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
               help="Number of images, taken from the training split.")

@@ -13,6 +13,7 @@ from quant.scales import choose_multiplier, float32
 
 REQUANTIZERS = {"full": None, "pow2": 1, "khot2": 2, "khot3": 3}
 TOP = 1 << 31
+SLACK = 2.0 ** -20  # more than float32's rounding of a scale
 
 
 def khot_at_least(value, terms):
@@ -48,6 +49,28 @@ def choose(real, rule, requantizer="full"):
     if shift < 0 and rule != "gemmlowp":
         raise RangeError(f"multiplier {real} must be below 2^30 for requantizer {requantizer}; check the scales")
     return multiplier, shift
+
+
+def widening(reals, requantizer):
+    """Factors of at least 1, a tensor like `reals` (positive), that make every real multiplier representable."""
+    terms = REQUANTIZERS[requantizer]
+    if terms is None:
+        return torch.ones_like(reals)
+    wide = reals.double()
+    rest, total = wide, torch.zeros_like(wide)
+    for term in range(terms):
+        mantissa, exponent = torch.frexp(rest)
+        last = (term == terms - 1) & (mantissa > 0.5)  # the last power is rounded up
+        power = torch.where(rest > 0, torch.ldexp(torch.ones_like(wide), exponent - 1 + last.long()), 0.0)
+        total, rest = total + power, (rest - power).clamp(min=0)
+    return (total / wide).to(reals.dtype)
+
+
+def representable(name, reals, rule, requantizer):
+    """choose_all for multipliers that `widening` has made representable up to float32's rounding."""
+    if REQUANTIZERS[requantizer] is None:
+        return choose_all(name, reals, rule)
+    return choose_all(name, [real * (1 - SLACK) for real in reals], rule, requantizer)
 
 
 def real_value(multiplier, shift, rule):

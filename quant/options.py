@@ -48,6 +48,12 @@ def data_options(default):
     return decorate
 
 
+def requantizer_option(function):
+    """--requantizer."""
+    text = "full, pow2, khot2 or khot3: multipliers that a build with this requantizer holds."
+    return click.option("--requantizer", default="full", show_default=True, help=text)(function)
+
+
 def weight_range_option(default):
     """--weight-range, with its cost."""
     shown = {"default": default, "show_default": True} if default else {"default": None}

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from accel.errors import ModelError, UnsupportedError
+from quant import multipliers
 from quant.floatnet import NO_CLAMP, FloatConv, has_weights
 from quant.fold import PIXEL_SCALE
 from quant.scales import float32
@@ -27,14 +28,17 @@ RELU = (0.0, math.inf)
 class Widths:
     """Bits of every layer with weights, in order: its weights, and its output (the last one is raw int32).
 
-    full_range: weights may be -2^(b-1); the default is the symmetric range.
+    full_range: weights may be -2^(b-1); the default is the symmetric range. requantizer: the multipliers of the
+    build, a key of `multipliers.REQUANTIZERS`.
     """
 
     weight_bits: tuple
     activation_bits: tuple
     full_range: bool = False
+    requantizer: str = "full"
 
     def __post_init__(self):
+        multipliers.check_requantizer(self.requantizer)
         parts = ("weight", self.weight_bits, WEIGHT_BITS), ("activation", self.activation_bits, ACTIVATION_BITS)
         for what, values, allowed in parts:
             for bits in values:
@@ -43,7 +47,7 @@ class Widths:
                                            f"{', '.join(map(str, allowed))}")
 
     @classmethod
-    def of(cls, layers, weight_bits, activation_bits, full_range=False):
+    def of(cls, layers, weight_bits, activation_bits, full_range=False, requantizer="full"):
         """Widths for `layers` layers with weights; one value stands for all of them."""
         def expand(values, count, what):
             values = tuple(values)
@@ -52,7 +56,8 @@ class Widths:
                                  f"network has {count}; give one value, or {count}")
             return values * count if len(values) == 1 else values
         return cls(expand(weight_bits, layers, "weight bits"),
-                   expand(activation_bits, layers - 1, "activation bits") if layers > 1 else (), full_range)
+                   expand(activation_bits, layers - 1, "activation bits") if layers > 1 else (), full_range,
+                   requantizer)
 
 
 class QatLayer(nn.Module):
@@ -61,8 +66,9 @@ class QatLayer(nn.Module):
     layer: FloatConv or FloatDense whose weights are the start. output_bits None: raw output.
     """
 
-    def __init__(self, layer, weight_bits, output_bits, full_range=False):
+    def __init__(self, layer, weight_bits, output_bits, full_range=False, requantizer="full"):
         super().__init__()
+        self.requantizer = requantizer
         self.name, self.clamp, self.output_bits = layer.name, layer.clamp, output_bits
         self.is_conv = isinstance(layer, FloatConv)
         self.stride, self.pads = getattr(layer, "stride", None), getattr(layer, "pads", (0, 0, 0, 0))
@@ -77,13 +83,23 @@ class QatLayer(nn.Module):
             return
         self.bias = nn.Parameter(layer.bias.float())
         if output_bits is not None:
-            self.activation = ActivationQuantizer(output_bits, unsigned=layer.clamp[0] >= 0)
+            self.activation = ActivationQuantizer(output_bits, unsigned=layer.clamp[0] >= 0,
+                                                  half_up=requantizer != "full")
+
+    def weight_scale(self, source):
+        """Scales of the weights [OC or 1, 1, ...], widened to what the requantizer's multipliers stand for."""
+        scale = self.quantizer.scale(self.weight)
+        if self.requantizer == "full" or self.output_bits in (None, 1) or self.activation.is_new():
+            return scale
+        real = (scale * (source.scale() / self.activation.scale())).detach()
+        return scale * multipliers.widening(real, self.requantizer)
 
     def forward(self, x, source):
         """x: real values [N, C, H, W] of the layer's input; source: the quantizer that made them."""
-        weight, bias = self.quantizer(self.weight), None
+        scale = self.weight_scale(source)
+        weight, bias = self.quantizer(self.weight, scale), None
         if self.bias is not None:
-            step = (self.quantizer.scale(self.weight).flatten() * source.scale()).detach()
+            step = (scale.flatten() * source.scale()).detach()
             bias = torch.round(self.bias.detach() / step) * step + (self.bias - self.bias.detach())
         if self.is_conv:
             x, inside = self._pad(x, source)
@@ -140,7 +156,8 @@ class QatNetwork(nn.Module):
         for layer in network.layers:
             if has_weights(layer):
                 index = len(self.layers)
-                self.layers.append(QatLayer(layer, widths.weight_bits[index], outputs[index], widths.full_range))
+                self.layers.append(QatLayer(layer, widths.weight_bits[index], outputs[index], widths.full_range,
+                                            widths.requantizer))
             else:
                 self.layers[-1].pools.append(layer)
 

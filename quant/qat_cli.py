@@ -11,7 +11,16 @@ from accel import model_dir
 from accel.cli import EXIT_OK, json_option, report
 from accel.errors import DataError, ModelError
 from quant import datasets, evaluate, presets
-from quant.options import COUNT, NumberList, bar, check_output, data_options, load_data, weight_range_option
+from quant.options import (
+    COUNT,
+    NumberList,
+    bar,
+    check_output,
+    data_options,
+    load_data,
+    requantizer_option,
+    weight_range_option,
+)
 
 DEFAULTS = {"model": "lenet5", "weight_bits": (8,), "activation_bits": (8,), "epochs": 4, "learning_rate": 1e-3,
             "augment": 1.0, "copies": None, "full_range": False}
@@ -37,6 +46,7 @@ class Data:
 @click.option("--activation-bits", type=NumberList(int), default=None,
               help="8, 4, 2 or 1 of the layers' outputs: one value, or one per layer but the last.  [default: 8]")
 @weight_range_option(default=None)
+@requantizer_option
 @click.option("--epochs", type=COUNT, default=None, help="[default: 4]")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=None, help="[default: 0.001]")
 @click.option("--augment", type=click.FloatRange(min=0, max=1), default=None,
@@ -54,8 +64,8 @@ class Data:
 @click.option("--name", default=None, help="Name written into the model; default: the preset's or MODEL-qat.")
 @click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
 @json_option
-def qat(preset, model, weights, data, data_dir, weight_bits, activation_bits, weight_range, epochs, learning_rate,
-        augment, copies, seed, count, threads, test_count, checkpoint, name, out, as_json):
+def qat(preset, model, weights, data, data_dir, weight_bits, activation_bits, weight_range, requantizer, epochs,
+        learning_rate, augment, copies, seed, count, threads, test_count, checkpoint, name, out, as_json):
     """Train a network with its quantizers in place and export it as an integer model directory.
 
     The start is a trained float network, which is also the teacher. Outputs of 1 bit get a batch norm, folded
@@ -74,6 +84,7 @@ def qat(preset, model, weights, data, data_dir, weight_bits, activation_bits, we
     recipe = dict(DEFAULTS)
     if preset is not None:
         recipe.update(vars(presets.find(preset)))
+    recipe["requantizer"] = requantizer
     recipe.update({key: value for key, value in given.items() if value is not None})
     train_split = _labelled(data, *load_data(data, data_dir, "train", count))
     test_split = _labelled(data, *load_data(data, data_dir, "test", test_count))
@@ -127,7 +138,8 @@ def _train(recipe, weights, split, seed, threads, checkpoint, as_json, name, cla
                          "choose other --data")
     prepared = prepare(read_module(module, split.images.shape[1:], own_name))
     layers = sum(map(has_weights, prepared.network.layers))
-    widths = Widths.of(layers, recipe["weight_bits"], recipe["activation_bits"], recipe["full_range"])
+    widths = Widths.of(layers, recipe["weight_bits"], recipe["activation_bits"], recipe["full_range"],
+                       recipe["requantizer"])
     network = QatNetwork(prepared, widths)
     _check_labels(prepared.network, split)
     options = QatOptions(epochs=recipe["epochs"], learning_rate=recipe["learning_rate"], augment=recipe["augment"],

@@ -43,8 +43,9 @@ def export(network, name, *, rule="half_up", class_names=(), notes=None):
 def _weighted(layer, own, previous, tensor, source, rule):
     """One ir.Conv2D or ir.Dense with the trained integers."""
     quantizer = own.quantizer
-    step = quantizer.scale(own.weight).flatten().expand(len(own.weight))
-    weights = quantizer.integers(own.weight)
+    columns = own.weight_scale(source)
+    step = columns.flatten().expand(len(own.weight))
+    weights = quantizer.integers(own.weight, columns)
     bias = torch.zeros(len(weights), dtype=torch.int64)
     if own.bias is not None:
         bias = torch.round(own.bias / (step * source.scale())).long()
@@ -59,7 +60,8 @@ def _weighted(layer, own, previous, tensor, source, rule):
     else:
         activation = own.activation
         output = ir.TensorType(*shape, own.output_bits, float(activation.scale()), activation.zero_point)
-        multiplier, shift = multipliers.choose_all(layer.name, (accumulator_scale / output.scale).tolist(), rule)
+        reals = (accumulator_scale / output.scale).tolist()
+        multiplier, shift = multipliers.representable(layer.name, reals, rule, own.requantizer)
         limits = scales.clamp_bounds(layer.clamp, output.scale, output.zero_point, output.bits)
         requantize = ir.Requantize(rule, multiplier, shift, *limits)
     common = {"name": layer.name, "input_name": previous, "input": tensor, "weight_bits": quantizer.bits,

@@ -11,6 +11,7 @@ from quant.scales import SMALLEST_SCALE, integer_range
 LEARNED_BITS = 4  # weights of at most so many bits learn their scale, wider ones take it from the maximum
 SEARCH_STEPS = 24
 LATENT_MEAN = 0.3
+HALF_UP = 0.5 + 2.0 ** -14  # a tie of the integers is a tie here, whatever float32 made of it
 
 
 class _Quantize(torch.autograd.Function):
@@ -18,9 +19,10 @@ class _Quantize(torch.autograd.Function):
     there and of the limit outside (learned step size quantization)."""
 
     @staticmethod
-    def forward(ctx, x, scale, low, high):
+    def forward(ctx, x, scale, low, high, half_up=False):
         steps = x / scale
-        found = torch.round(steps).clamp_(low, high)
+        found = torch.floor(steps + HALF_UP) if half_up else torch.round(steps)
+        found = found.clamp_(low, high)
         ctx.save_for_backward(steps, found)
         ctx.limits, ctx.shape = (low, high), scale.shape
         return found * scale
@@ -33,7 +35,7 @@ class _Quantize(torch.autograd.Function):
         by_scale = None
         if ctx.needs_input_grad[1]:
             by_scale = (gradient * found - through * steps).sum_to_size(ctx.shape)
-        return through, by_scale, None, None
+        return through, by_scale, None, None, None
 
 
 class _Sign(torch.autograd.Function):
@@ -126,28 +128,30 @@ class WeightQuantizer(nn.Module):
         largest = self._rows(weight).abs().amax(1).reshape(self.log_scale.shape)
         return torch.where(largest > 0, largest / self.limits[1], 1.0).clamp(min=SMALLEST_SCALE)
 
-    def forward(self, weight):
+    def forward(self, weight, scale):
         if self.bits == 1:
-            return sign_weights(weight) * self.scale(weight)
-        return quantize_through(weight, self.scale(weight), *self.limits)
+            return sign_weights(weight) * scale
+        return quantize_through(weight, scale, *self.limits)
 
     @torch.no_grad()
-    def integers(self, weight):
+    def integers(self, weight, scale):
         """The weights in steps of the scale, int64."""
         if self.bits == 1:
             return sign_weights(weight).long()
-        return torch.round(weight / self.scale(weight)).clamp(*self.limits).long()
+        return torch.round(weight / scale).clamp(*self.limits).long()
 
 
 class ActivationQuantizer(nn.Module):
     """Real values -> the grid scale * integer of `bits` bits with a learned scale; the first batch sets it.
 
     unsigned: the values are not negative, the integers 0 .. 2^bits - 1 are stored with zero point -2^(bits-1).
+    half_up: ties go up, as in the integer network. With a multiplier of few powers of two they are frequent; else a
+    tie of float32 numbers means nothing.
     """
 
-    def __init__(self, bits, *, unsigned):
+    def __init__(self, bits, *, unsigned, half_up=False):
         super().__init__()
-        self.bits = bits
+        self.bits, self.half_up = bits, half_up
         low, high = integer_range(bits)
         self.zero_point = low if unsigned else 0
         self.limits = low - self.zero_point, high - self.zero_point
@@ -157,11 +161,15 @@ class ActivationQuantizer(nn.Module):
         """The scale as a tensor without dimensions."""
         return self.log_scale.exp().clamp(min=SMALLEST_SCALE)
 
+    def is_new(self):
+        """Whether no batch has set the scale yet."""
+        return bool(torch.isnan(self.log_scale))
+
     def forward(self, x):
-        if torch.isnan(self.log_scale):
+        if self.is_new():
             with torch.no_grad():
                 self.log_scale.copy_(best_scale(x.reshape(1, -1), *self.limits).log().squeeze())
-        return quantize_through(x, self.scale(), *self.limits)
+        return quantize_through(x, self.scale(), *self.limits, self.half_up)
 
 
 class SignActivation(nn.Module):

@@ -10,7 +10,7 @@ from accel import fixedpoint, reference
 from accel.errors import UnsupportedError
 from quant import khot
 from quant.integer import IntegerNetwork
-from quant.multipliers import REQUANTIZERS, choose, hot_bits, khot_at_least, real_value
+from quant.multipliers import REQUANTIZERS, choose, hot_bits, khot_at_least, real_value, representable, widening
 from quant.pipeline import quantize_module
 from quant.ptq import PtqOptions
 from quant.scales import RULES, choose_multiplier
@@ -34,6 +34,16 @@ def test_a_chosen_multiplier_is_representable_and_close(real, rule, requantizer)
     assert hot_bits(multiplier) <= REQUANTIZERS[requantizer] and 0 < multiplier < 2 ** 31
     value = real_value(multiplier, shift, rule)
     assert real * (1 - 2 ** -31) <= value <= real * WIDENED[requantizer] * (1 + 2 ** -30)
+
+
+@given(st.floats(2.0 ** -28, 2.0 ** 4, width=32), st.sampled_from(NARROW), st.sampled_from(RULES))
+def test_a_widened_scale_has_its_representable_multiplier(real, requantizer, rule):
+    factor = widening(torch.tensor([real]), requantizer)
+    assert 1 - 2 ** -22 <= float(factor) <= WIDENED[requantizer] * (1 + 2 ** -22)
+    wide = float(torch.tensor([real]) * factor)
+    multiplier, shift = representable("conv", [wide], rule, requantizer)
+    assert hot_bits(multiplier[0]) <= REQUANTIZERS[requantizer]
+    assert abs(real_value(int(multiplier[0]), int(shift[0]), rule) / wide - 1) < 2 ** -18
 
 
 @given(st.floats(2.0 ** -28, 2.0 ** 28), st.sampled_from(RULES))

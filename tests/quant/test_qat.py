@@ -10,6 +10,7 @@ from accel.errors import ModelError, UnsupportedError
 from quant.compare import Comparer
 from quant.frontend import read_module
 from quant.integer import IntegerNetwork
+from quant.multipliers import REQUANTIZERS, hot_bits
 from quant.ptq import prepare
 from quant.qat import QatNetwork, Widths
 from quant.qat_export import export
@@ -31,10 +32,10 @@ def module():
                          nn.Linear(28, 9), nn.ReLU(), nn.Linear(9, 4)).eval()
 
 
-def network(weight_bits, activation_bits, full_range=False, own=None):
+def network(weight_bits, activation_bits, full_range=False, own=None, requantizer="full"):
     prepared = prepare(read_module(own or module(), SHAPE, "net"))
     count = sum(hasattr(layer, "weight") for layer in prepared.network.layers)
-    result = QatNetwork(prepared, Widths.of(count, weight_bits, activation_bits, full_range))
+    result = QatNetwork(prepared, Widths.of(count, weight_bits, activation_bits, full_range, requantizer))
     with torch.no_grad():
         result.eval()(to_float(nets.random_images(40, SHAPE)))
     return result
@@ -104,6 +105,16 @@ def test_the_export_computes_what_was_trained(weight_bits, activation_bits, full
             assert layer.weights.min() >= -(2 ** (layer.weight_bits - 1) - 1)
         if layer.output.bits in (8, 4, 2):
             assert layer.output.zero_point == layer.output.qrange[0], "a ReLU's output uses the whole range"
+
+
+@pytest.mark.parametrize("requantizer", ["pow2", "khot2", "khot3"])
+@pytest.mark.parametrize("widths", [((8,), (8,)), ((4,), (4,)), MIXED])
+def test_multipliers_fit_the_requantizer_that_was_trained_for(widths, requantizer):
+    trained = force_norms(network(*widths, requantizer=requantizer))
+    graph = assert_equal_execution(trained, nets.random_images(60, SHAPE, 3))
+    rules = [layer.requantize for layer in graph.layers if layer.op != "maxpool" and layer.output.bits in (8, 4, 2)]
+    hot = [hot_bits(value) for rule in rules for value in rule.multiplier]
+    assert rules and max(hot) <= REQUANTIZERS[requantizer]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -43,6 +43,9 @@ def user_model(tmp_path):
 def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
     out = tmp_path / "model"
     command = "qat", "--preset", "lenet5-w4a4", "--data", "digits", "--epochs", 1
+    assert quant(*command, "--requantizer", "pow2", "--out", tmp_path / "shifts")[0] == 0
+    shifts = model_dir.load(tmp_path / "shifts")
+    assert all(value.bit_count() == 1 for value in shifts.layers[0].requantize.multiplier.tolist())
     code, text, err = quant(*command, "--checkpoint", tmp_path / "trained.npz", "--out", out, "--json")
     assert code == 0, err
     values = json.loads(text)
@@ -136,6 +139,7 @@ BAD = {
     "floats": (("--data", "{tmp}/floats.npz"), "holds float32 images"),
     "labels": (("--data", "{tmp}/labels.npz"), "labels reach 10 but the network has the classes 0..9"),
     "checkpoint": (("--checkpoint", "{tmp}/trained.pt"), "end the name with .npz"),
+    "requantizer": (("--requantizer", "khot4"), "requantizer 'khot4' is unknown; choose one of full, pow2"),
     "learning rate": (("--learning-rate", 0), "learning-rate"),
 }
 
