@@ -58,8 +58,13 @@ def block_rams(bits, words):
 
 
 def check_target(config, target):
-    """Raise FitError where the multipliers or the weight and activation memories exceed the target's part."""
+    """Raise FitError where the multipliers or the weight and activation memories exceed the target's part, or a
+    memory's style asks for UltraRAM that the part has not."""
     where = f"target {target.name}: rows={config.rows}, lanes={config.lanes}"
+    for option in ("weight_style", "act_style"):
+        if getattr(config, option) == "ultra" and not target.ultra_rams:
+            raise FitError(f"target {target.name}: {target.part} has no UltraRAM; leave out {option}=ultra or choose "
+                           "a target that has it")
     if config.dsp_estimate > target.dsps:
         raise FitError(f"{where} needs {config.dsp_estimate} multipliers, but {target.part} has {target.dsps}"
                        "; lower rows or lanes, or choose a larger target")

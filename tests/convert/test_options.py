@@ -7,7 +7,8 @@ import pytest
 
 from accel.config import MEMORY_STYLES, HardwareConfig
 from accel.errors import FitError
-from accel.hdl.accelerator import convert_accelerator
+from accel.hdl.accelerator import check_target, convert_accelerator
+from accel.hdl.targets import TARGETS
 from tests.convert.test_hierarchy import verilator_lint
 
 SMALL = {"rows": 4, "lanes": 4, "weight_depth": 64, "act_depth": 32, "line_depth": 32, "param_depth": 32,
@@ -69,6 +70,15 @@ def test_unknown_styles_are_refused_by_name(option):
     unfit = "ultra" if "ultra" not in MEMORY_STYLES[option] else "registers"
     with pytest.raises(FitError, match=f"{option}='{unfit}' is unknown; choose {', '.join(MEMORY_STYLES[option])}"):
         HardwareConfig(**{option: unfit})
+
+
+@pytest.mark.parametrize("option", ("weight_style", "act_style"))
+def test_ultra_needs_a_part_with_it(option):
+    config = HardwareConfig(**SMALL, **{option: "ultra"})
+    check_target(config, TARGETS["zcu104"])
+    for name in set(TARGETS) - {"zcu104"}:
+        with pytest.raises(FitError, match=f"target {name}: .* has no UltraRAM; leave out {option}=ultra"):
+            check_target(config, TARGETS[name])
 
 
 def test_requantizers_are_named():
