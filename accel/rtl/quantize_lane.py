@@ -36,6 +36,8 @@ def round_integer(clk, rounded, shift, over, empty, sign_late, negative_late, ze
     addend, zero = [Signal(intbv(0)[12:]) for _ in range(2)]  # bit 0 carries in
     total = Signal(modbv(0)[12:])
     value = Signal(intbv(0)[11:])
+    unused(total, 1, 0)
+    unused(value, 10, 8)
     result = Signal(intbv(0)[8:])
     lost, lost_1, lost_2, over_1, increment, carry, over_8, over_4, over_2 = _bools(9)
 

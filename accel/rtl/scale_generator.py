@@ -3,14 +3,14 @@
 from myhdl import Signal, always_comb, always_seq, concat, enum, intbv, modbv
 
 from accel.rtl.float_divider import float_divider
-from accel.rtl.hierarchy import module
+from accel.rtl.hierarchy import module, unused
 
 SCALE_GENERATOR_MAX_CYCLES = 1200
 generator_state = enum("IDLE", "ORDER", "LOAD", "ALIGN", "ADD", "BEGIN_SCALE", "TAKE_SCALE", "TAKE_INVERSE",
                        "TAKE_RATIO", "SHIFT", "LIMIT")
-ONE = 0x3F800000
-STEPS = {  # float32 bits of 2^(bits-1) - 1 and of 2^bits - 1
-    "symmetric": (0x42FE0000, 0x40E00000, ONE), "affine": (0x437F0000, 0x41700000, 0x40400000)}
+# Bits 30:16 of float32 numbers, whose bits 15:0 are 0: 1, and the steps 2^(bits-1) - 1 and 2^bits - 1 of a range.
+ONE = 0x3F80
+STEPS = {"symmetric": (0x42FE, 0x40E0, ONE), "affine": (0x437F, 0x4170, 0x4040)}
 UNIT = 150  # biased exponent at which the lowest bit of a mantissa counts one
 
 
@@ -31,7 +31,8 @@ def scale_generator(clk, rst, start, smallest, largest, code, symmetric, scale, 
     symmetric_8, symmetric_4, symmetric_2 = STEPS["symmetric"]
     affine_8, affine_4, affine_2 = STEPS["affine"]
     state = Signal(generator_state.IDLE)
-    low, high, big, little, width, joined, steps, a, b = [Signal(intbv(0)[31:]) for _ in range(9)]
+    low, high, big, little, width, joined, a, b = [Signal(intbv(0)[31:]) for _ in range(8)]
+    steps = Signal(intbv(0)[15:])
     big_exponent, little_exponent, distance, exponent, field = [Signal(intbv(0)[8:]) for _ in range(5)]
     span = Signal(intbv(0)[8:])
     shifted, addend = [Signal(intbv(0)[25:]) for _ in range(2)]  # a mantissa and a guard bit
@@ -41,6 +42,8 @@ def scale_generator(clk, rst, start, smallest, largest, code, symmetric, scale, 
     zero, lowest = [Signal(modbv(0)[8:]) for _ in range(2)]
     affine, big_normal, little_normal, rest, up, count_up, divide, done, running, bad = [
         Signal(bool(0)) for _ in range(10)]
+
+    unused(mantissa, 24, 23)  # field says whether it is set
 
     divider = float_divider(clk, rst, divide, a, b, quotient, done)
 
@@ -146,16 +149,19 @@ def scale_generator(clk, rst, start, smallest, largest, code, symmetric, scale, 
             state.next = generator_state.BEGIN_SCALE
         elif state == generator_state.BEGIN_SCALE:
             a.next = width
-            b.next = steps
+            b.next[31:16] = steps
+            b.next[16:] = 0
             if width == 0:
-                a.next = ONE
-                b.next = ONE
+                a.next[31:16] = ONE
+                a.next[16:] = 0
+                b.next[31:16] = ONE
             divide.next = True
             state.next = generator_state.TAKE_SCALE
         elif state == generator_state.TAKE_SCALE:
             if done:
                 scale_now.next = quotient
-                a.next = ONE
+                a.next[31:16] = ONE
+                a.next[16:] = 0
                 b.next = quotient
                 divide.next = True
                 state.next = generator_state.TAKE_INVERSE
