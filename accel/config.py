@@ -251,12 +251,16 @@ class HardwareConfig:
 
     @property
     def dsp_estimate(self):
-        """Multipliers by construction: two int8 MACs each where the port is 25 bits wide or more, four per requantize
-        lane unless its multipliers have few one bits, two per float of a beat (24x24 bits; four of 18x18)."""
+        """Multipliers by construction.
+
+        Two int8 MACs each where the port is 25 bits wide or more (in a mixed build from 8 rows on), four per requantize
+        lane unless its multipliers have few one bits, two per float of a beat (24x24 bits; four of 18x18).
+        """
         narrow = self.multiplier == "18x18"
+        single = not self.packs_rows if self.mixed else narrow
         requantizers = 0 if self.hot_positions else 4 * self.req_lanes
         floats = self.float_lanes * (self.float_input + self.float_output) * (4 if narrow else 2)
-        array = 0 if self.multiplier == SHIFT_ADD else self.rows * self.lanes // (1 if narrow else 2)
+        array = 0 if self.multiplier == SHIFT_ADD else self.rows * self.lanes // (1 if single else 2)
         return array + requantizers + floats
 
     def to_dict(self):

@@ -25,3 +25,12 @@ def test_precisions_are_sorted():
 def test_shift_add_computes_int8_only():
     with pytest.raises(FitError, match="multiplier=shift_add computes int8 only"):
         HardwareConfig(multiplier="shift_add", precisions=(8, 4))
+
+
+@pytest.mark.parametrize(
+    ("rows", "multiplier", "precisions", "multipliers"),
+    [(4, "25x18", (8,), 8), (4, "25x18", (8, 4), 16), (8, "25x18", (8, 4), 32), (8, "18x18", (8, 4), 64)],
+)
+def test_multipliers_of_the_array_are_counted(rows, multiplier, precisions, multipliers):
+    config = HardwareConfig(rows=rows, lanes=rows, multiplier=multiplier, precisions=precisions, requantizer="pow2")
+    assert config.dsp_estimate == multipliers
