@@ -1,4 +1,4 @@
-"""Builds whose requantizers have no multipliers: networks with few one bits in their multipliers, all three rules."""
+"""Builds without multipliers: networks with few one bits in multipliers and weights, all three rounding rules."""
 
 from dataclasses import replace
 
@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from accel.compile import compile_graph
-from accel.config import REQUANTIZERS, HardwareConfig
+from accel.config import REQUANTIZERS, SHIFT_ADD, HardwareConfig
 from accel.errors import FitError
 from accel.hdl.accelerator import preset_images, presets
 from accel.ir import Requantize
 from accel.reference import run as run_reference
+from accel.rtl.shift_codes import CODES
 from sim.accelerator import open_accelerator
 from sim.mixed import every_mode, random_mixed
 from sim.networks import random_network
@@ -56,6 +57,26 @@ def test_networks_with_few_one_bits(name, seed):
             rules |= {layer.requantize.rule for layer in graph.layers if getattr(layer, "requantize", None)
                       and isinstance(layer.requantize, Requantize)}
     assert len(rules) == 3 or seed != 1
+
+
+def test_networks_on_a_build_without_any_multiplier(seed):
+    config, ran = HardwareConfig(rows=4, lanes=4, multiplier=SHIFT_ADD, requantizer="khot2", **MEMORIES), 0
+    assert config.dsp_estimate == 0
+    weights = np.array(sorted(CODES))
+    with open_accelerator(config) as accelerator:
+        for number in range(12):
+            rng = np.random.default_rng([seed, number])
+            graph = few_one_bits(random_network(rng), 2)
+            graph = graph.with_layers([
+                layer if layer.op == "maxpool" else replace(layer, weights=rng.choice(weights, layer.weights.shape))
+                for layer in graph.layers])
+            try:
+                compile_graph(graph, config)
+            except FitError:
+                continue
+            check_network(accelerator, graph, images(rng, graph, 2), seed, "both")
+            ran += 1
+    assert ran > 6
 
 
 def test_other_multipliers_are_refused_by_name(seed):
