@@ -1,5 +1,7 @@
 """Builds with several modes: one and the same hardware runs layers of every width, switched by their descriptors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from accel.hdl.accelerator import preset_images, presets
 from accel.reference import run as run_reference
 from sim.accelerator import open_accelerator
 from sim.mixed import NAMED, chain, every_mode, layer, random_mixed, remainder, small_mixed, switch
-from sim.network import run_network
+from sim.network import compare_on, run_network
 from sim.networks import NETWORKS
 from sim.test_networks import PATTERNS, check_network
 from sim.test_top import MIXED
@@ -131,6 +133,21 @@ def test_power_up_contents_do_not_matter(seed):
     graph = every_mode(rng)
     with open_accelerator(CONFIG, power_up="random", seed=seed) as accelerator:
         check_network(accelerator, graph, images(rng, graph, 2), seed)
+
+
+@pytest.mark.parametrize("engine", ["icarus", pytest.param("myhdl", marks=pytest.mark.long)])
+def test_random_networks_on_other_engines(engine, seed):
+    """Small ones, one after the other on one hardware."""
+    config, modes = replace(CONFIG, rows=4, req_lanes=1), set()
+    with open_accelerator(config, engine) as accelerator:
+        for number in (0, 5):  # every mode for the default seed
+            rng = np.random.default_rng([seed, number])
+            graph = random_mixed(rng, max_channels=12, max_side=6)
+            program = compile_graph(graph, config)
+            run = compare_on(accelerator, graph, program, images(rng, graph, 1))
+            assert not run.mismatches, "\n".join(map(str, run.mismatches))
+            modes |= {plan.precision.compute_bits for plan in program.layers}
+    assert modes == set(config.modes) or seed != 1
 
 
 @pytest.mark.long
