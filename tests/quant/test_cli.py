@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 from accel import ir, model_dir
-from accel.cli import run_cli
 from quant import datasets
-from quant.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = """
@@ -40,18 +38,6 @@ def broken():
 """
 
 PTQ = ("ptq", "--data", "digits", "--model")
-
-
-@pytest.fixture
-def quant(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["quant", *map(str, arguments)])
-        with pytest.raises(SystemExit) as leave:
-            run_cli(main, "python -m quant")
-        captured = capsys.readouterr()
-        return leave.value.code, captured.out, captured.err
-    return run
 
 
 @pytest.fixture

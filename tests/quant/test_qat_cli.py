@@ -1,16 +1,13 @@
 """`python -m quant qat`, and the narrow options of `ptq`."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from accel import model_dir
-from accel.cli import run_cli
 from accel.errors import ModelError
 from quant import datasets, presets
-from quant.cli import main
 
 MODEL = """
 from torch import nn
@@ -19,18 +16,6 @@ def make():
     return nn.Sequential(nn.Conv2d(1, 3, 5, stride=2), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2),
                          nn.Flatten(), nn.Linear(108, 10))
 """
-
-
-@pytest.fixture
-def quant(monkeypatch, capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["quant", *map(str, arguments)])
-        with pytest.raises(SystemExit) as leave:
-            run_cli(main, "python -m quant")
-        captured = capsys.readouterr()
-        return leave.value.code, captured.out, captured.err
-    return run
 
 
 @pytest.fixture
