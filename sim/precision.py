@@ -1,7 +1,5 @@
 """Elements of 8, 4, 2 and 1 bits by hand: packed bytes, and the array's bytes that they become."""
 
-from accel.config import bits_code
-
 
 def storage_pairs(config):
     """(compute bits, storage bits) of all elements that the build can hold, storage not above compute."""
@@ -40,8 +38,3 @@ def array_byte(byte, part, compute, stored):
     values = split(byte, stored)
     assert len(values) == ratio * count
     return widen(values[part * count : (part + 1) * count], compute)[0]
-
-
-def controls(config, compute, weight, inputs=8):
-    """Codes of a layer's widths by the names of the precision controller's ports."""
-    return {"compute_code": bits_code(compute), "weight_code": bits_code(weight), "input_code": bits_code(inputs)}

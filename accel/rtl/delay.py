@@ -1,4 +1,4 @@
-"""A delay line without a reset."""
+"""Delay lines without a reset."""
 
 from myhdl import Signal, always, always_comb, block, concat, intbv
 
@@ -36,3 +36,14 @@ def delay(clk, x, y, *, cycles):
         y.next = pipe[high:low]
 
     return shift, present
+
+
+@block
+def register(clk, enable, value, value_late):
+    """value_late is value as it was in the enabled cycle before; it holds while enable is low."""
+    @always(clk.posedge)
+    def hold():
+        if enable:
+            value_late.next = value
+
+    return hold

@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
+from accel.rtl.delay import register
 from accel.rtl.hierarchy import module, unused
 from accel.rtl.mode_flags import CRUMBS, FOUR, TO_NARROW, TO_WIDE, WIDE
 from accel.rtl.packed_multiplier import gather, held, packed_multiplier, pick, product_bits, scatter
@@ -91,16 +92,6 @@ def _pair_sum(clk, enable, early, late, total):
     return add
 
 
-@block
-def _delay(clk, enable, value, value_late):
-    @always(clk.posedge)
-    def hold():
-        if enable:
-            value_late.next = value
-
-    return hold
-
-
 @module
 def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, offset, wide_sums, narrow_sums, *,
              modes, packed, bits):
@@ -120,7 +111,7 @@ def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, 
                 for lane in range(2)]
     w_late = Signal(intbv(0)[8 * rows:])
     first, second, carried = [[Signal(intbv(0)[width:]) for _ in range(MULTIPLIERS)] for _ in range(3)]
-    w_delay = _delay(clk, enable, w_1, w_late)
+    w_delay = register(clk, enable, w_1, w_late)
     multipliers, addends, sums = [], [], []
     unused(flags_4)
     unused(flags_6)
@@ -154,7 +145,7 @@ def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, 
         i, at = product_place(8, row, 0, packed)
         sums.append(held(clk, enable, flags_6(TO_NARROW), second[i](at + WIDE_BITS, at), wide_early[row],
                           constant=0, flip=0))
-        sums.append(_delay(clk, enable, wide_early[row], wide_out[row]))
+        sums.append(register(clk, enable, wide_early[row], wide_out[row]))
     all_wide, all_narrow = ConcatSignal(*reversed(wide_out)), ConcatSignal(*reversed(narrow_out))
 
     @always_comb

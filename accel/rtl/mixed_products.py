@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
+from accel.rtl.delay import register
 from accel.rtl.hierarchy import module
 from accel.rtl.mac_cell import NARROW_BITS, WIDE_BITS, mac_cell
 from accel.rtl.mode_flags import FLAGS, FOUR, WIDE, mode_flags
@@ -10,16 +11,6 @@ from accel.rtl.packed_multiplier import operand_bits, product_bits
 from accel.rtl.packing import MULTIPLIERS, group_rows, product_offset
 
 STAGES = (0, 1, 2, 4, 6)  # that look at the mode of their word
-
-
-@block
-def _later(clk, enable, value, value_late):
-    @always(clk.posedge)
-    def hold():
-        if enable:
-            value_late.next = value
-
-    return hold
 
 
 @block
@@ -51,7 +42,7 @@ def mixed_products(clk, enable, mode, x, w, wide_sums, narrow_sums, *, config):
     packed = config.packs_rows
     height, bits = group_rows(packed), operand_bits(config.multiplier, packed)
     stages = [mode] + [Signal(intbv(0)[2:]) for _ in range(STAGES[-1])]
-    delays = [_later(clk, enable, early, late) for early, late in zip(stages, stages[1:], strict=False)]
+    delays = [register(clk, enable, early, late) for early, late in zip(stages, stages[1:], strict=False)]
     flags = [Signal(intbv(0)[FLAGS:]) for _ in STAGES]
     decoders = [mode_flags(enable, stages[at], vector, modes=modes) for at, vector in zip(STAGES, flags, strict=True)]
     offset = Signal(intbv(0)[product_bits(packed):])
@@ -62,7 +53,7 @@ def mixed_products(clk, enable, mode, x, w, wide_sums, narrow_sums, *, config):
     operands = [Signal(intbv(0)[8 * MULTIPLIERS:]) for _ in range(lanes)]
     activations, cells, wide, narrow = [], [], [], []
     for pair in range(lanes // 2):
-        delays.append(_later(clk, enable, x(16 * pair + 16, 16 * pair + 8), late_x[pair]))
+        delays.append(register(clk, enable, x(16 * pair + 16, 16 * pair + 8), late_x[pair]))
         early = x(16 * pair + 8, 16 * pair)
         activations.append(mode_operands(clk, enable, flags[0], early, operands[2 * pair], modes=modes))
         activations.append(mode_operands(clk, enable, flags[1], late_x[pair], operands[2 * pair + 1], modes=modes))
