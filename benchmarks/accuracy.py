@@ -2,7 +2,9 @@
 
 from accel.model_dir import load
 from benchmarks.report import Result, Row
-from quant import datasets, evaluate, sources
+from quant.data import datasets
+from quant.models import sources
+from quant.reference import evaluate
 
 FLOAT_MODEL, MODEL = "lenet5", "lenet5-int8"
 MUST_FLOAT, MUST_LOSS = 0.99, 0.001

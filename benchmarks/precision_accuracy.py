@@ -8,7 +8,8 @@ import json
 
 from accel.model_dir import load
 from benchmarks.report import RESULTS, Result, Row
-from quant import datasets, evaluate
+from quant.data import datasets
+from quant.reference import evaluate
 
 SEEDS = RESULTS / "seeds.json"
 SHIPPED_SEED = "1"

@@ -9,7 +9,7 @@ from accel.fixedpoint import qrange
 from accel.model_dir import load
 from accel.reference import encode_input
 from accel.synthetic import random_weights
-from quant import datasets
+from quant.data import datasets
 from sim import cli, network
 from sim.accelerator import open_accelerator
 

@@ -13,7 +13,7 @@ from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import DEPTH_LIMITS, HardwareConfig
 from accel.convert import parse_option, parse_precisions
 from accel.errors import DataError, TargetError, UnsupportedError
-from quant.datasets import load_images
+from quant.data.datasets import load_images
 from sim import breakdown
 from sim.accelerator import AcceleratorError
 from sim.engines import ENGINES

@@ -33,7 +33,7 @@ from accel.fixedpoint import inverse_scale
 from accel.hdl.accelerator import accelerator_ports, convert_accelerator, preset_images, presets
 from accel.ir import InputEncoding
 from accel.rtl.top import bitloom
-from quant.datasets import load
+from quant.data.datasets import load
 from sim.accelerator import Accelerator, open_accelerator
 from sim.bench import BlockCase, across, run_case
 from sim.floats import bits_of

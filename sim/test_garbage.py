@@ -27,7 +27,7 @@ from accel.descriptor import (
     WIDTH_FIELDS,
     host_address,
 )
-from quant.datasets import load
+from quant.data.datasets import load
 from sim.accelerator import AcceleratorError, open_accelerator
 from sim.bus import STALLS
 from sim.networks import NETWORKS, awkward

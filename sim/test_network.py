@@ -14,7 +14,7 @@ from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
 from accel.errors import TargetError
 from accel.hdl.accelerator import preset_images, presets
-from quant.datasets import load
+from quant.data.datasets import load
 from sim import cli, network
 from sim.accelerator import AcceleratorError, open_accelerator
 from sim.bus import STALLS

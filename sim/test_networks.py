@@ -11,7 +11,7 @@ from accel.config import HardwareConfig
 from accel.descriptor import unpack_descriptor
 from accel.errors import FitError, UnsupportedError
 from accel.ir import TensorType
-from quant.datasets import load
+from quant.data.datasets import load
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS, Stalls
 from sim.network import compare_on, run_network

@@ -5,7 +5,7 @@ import pytest
 
 from accel import model_dir, reference
 from accel.config import HardwareConfig
-from quant.datasets import load
+from quant.data.datasets import load
 from sim.accelerator import open_accelerator
 from sim.network import shared_config
 from sim.test_networks import PATTERNS, check_network

@@ -17,7 +17,7 @@ from accel.descriptor import (
     host_address,
 )
 from accel.ir import Graph, InputEncoding
-from quant.datasets import load
+from quant.data.datasets import load
 from sim.accelerator import AcceleratorError, open_accelerator
 from sim.bus import STALLS
 from sim.network import compare_on, run_network, run_program

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from accel.cli import run_cli
-from quant.cli import main
+from quant.cli.main import main
 
 
 @pytest.fixture(autouse=True)

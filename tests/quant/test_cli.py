@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from accel import ir, model_dir
-from quant import datasets
+from quant.data import datasets
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = """
@@ -88,7 +88,7 @@ def test_compare_prints_counts_per_layer(quant):
 
 
 def test_compare_ends_with_1_on_a_mismatch(quant, monkeypatch):
-    from quant import integer
+    from quant.reference import integer
     monkeypatch.setattr(integer, "round_shift_up", lambda product, shift: (product >> shift) + 1)
     code, out, err = quant("compare", "lenet5-int8", "--count", 2)
     assert code == 1 and "conv1: first mismatch at image 0" in err

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from accel.errors import DataError
-from quant import datasets
-from quant.images import read_images
-from quant.png import SIGNATURE, read_png
+from quant.data import datasets
+from quant.data.images import read_images
+from quant.data.png import SIGNATURE, read_png
 
 
 def idx(array):
@@ -112,7 +112,7 @@ def test_the_shipped_digits_need_no_data_set():
 
 
 def test_data_needs_no_torch():
-    code = "import sys, quant.datasets, quant.cli, quant.evaluate; sys.exit('torch' in sys.modules)"
+    code = "import sys, quant.data.datasets, quant.cli.main, quant.reference.evaluate; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=datasets.REPOSITORY, check=False).returncode == 0
 
 

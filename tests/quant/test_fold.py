@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from accel.errors import RangeError, UnsupportedError
-from quant import fold
-from quant.floatnet import FloatConv, FloatNetwork, FloatPool
-from quant.frontend import read_module
-from quant.ptq import prepare
+from quant.frontend import fold
+from quant.frontend.floatnet import FloatConv, FloatNetwork, FloatPool
+from quant.frontend.prepare import prepare
+from quant.frontend.read import read_module
 from tests.quant import nets
 
 

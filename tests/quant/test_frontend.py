@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from accel.errors import ModelError, RangeError, UnsupportedError
-from quant.floatnet import FloatConv, FloatDense
-from quant.frontend import read_module
-from quant.models import LeNet5
+from quant.frontend.floatnet import FloatConv, FloatDense
+from quant.frontend.read import read_module
+from quant.models.networks import LeNet5
 from tests.quant import nets
 
 

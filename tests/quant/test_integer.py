@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accel import reference
 from accel.errors import ModelError, RangeError
 from accel.ir import Conv2D, TensorType
-from quant.integer import IntegerNetwork, rounded_product
+from quant.reference.integer import IntegerNetwork, rounded_product
 from tests.core import networks
 
 QUANT = Path(__file__).resolve().parents[2] / "quant"
@@ -140,5 +140,5 @@ def imports(path):
 def test_the_arithmetic_is_stated_independently():
     for path in QUANT.glob("**/*.py"):
         assert not [name for name in imports(path) if name.startswith("accel.fixedpoint")], path
-    used = [name for name in imports(QUANT / "integer.py") if not name.startswith("accel.errors")]
+    used = [name for name in imports(QUANT / "reference" / "integer.py") if not name.startswith("accel.errors")]
     assert {name.split(".")[0] for name in used} == {"torch"}

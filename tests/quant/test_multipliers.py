@@ -8,12 +8,20 @@ from hypothesis import strategies as st
 
 from accel import fixedpoint, reference
 from accel.errors import UnsupportedError
-from quant import khot
-from quant.integer import IntegerNetwork
-from quant.multipliers import REQUANTIZERS, choose, hot_bits, khot_at_least, real_value, representable, widening
-from quant.pipeline import quantize_module
-from quant.ptq import PtqOptions
-from quant.scales import RULES, choose_multiplier
+from quant.arithmetic import khot
+from quant.arithmetic.multipliers import (
+    REQUANTIZERS,
+    choose,
+    hot_bits,
+    khot_at_least,
+    real_value,
+    representable,
+    widening,
+)
+from quant.arithmetic.scales import RULES, choose_multiplier
+from quant.ptq.pipeline import quantize_module
+from quant.ptq.quantize import PtqOptions
+from quant.reference.integer import IntegerNetwork
 from tests.quant import nets
 
 NARROW = [name for name, terms in REQUANTIZERS.items() if terms is not None]

@@ -8,14 +8,15 @@ from torch import nn
 
 from accel import model_dir, reference
 from accel.errors import RangeError, UnsupportedError
-from quant.compare import Comparer, exact_values
-from quant.feasibility import SNR_LIMIT_DB
-from quant.frontend import read_module
-from quant.integer import IntegerNetwork
-from quant.observe import calibrate
-from quant.pipeline import Normalization, quantize_module
-from quant.ptq import PtqOptions, prepare, quantize
-from quant.scales import RULES, float32
+from quant.arithmetic.scales import RULES, float32
+from quant.check.feasibility import SNR_LIMIT_DB
+from quant.frontend.prepare import prepare
+from quant.frontend.read import read_module
+from quant.ptq.observe import calibrate
+from quant.ptq.pipeline import Normalization, quantize_module
+from quant.ptq.quantize import PtqOptions, quantize
+from quant.reference.compare import Comparer, exact_values
+from quant.reference.integer import IntegerNetwork
 from tests.quant import nets
 
 NORMALIZED = Normalization((0.49, 0.45, 0.4), (0.25, 0.3, 0.2))

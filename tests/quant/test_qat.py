@@ -7,15 +7,15 @@ from torch import nn
 
 from accel import model_dir, reference
 from accel.errors import ModelError, UnsupportedError
-from quant.compare import Comparer
-from quant.frontend import read_module
-from quant.integer import IntegerNetwork
-from quant.multipliers import REQUANTIZERS, hot_bits
-from quant.ptq import prepare
-from quant.qat import QatNetwork, Widths
-from quant.qat_export import export
-from quant.qat_train import QatOptions, train_qat
-from quant.train import to_float
+from quant.arithmetic.multipliers import REQUANTIZERS, hot_bits
+from quant.frontend.prepare import prepare
+from quant.frontend.read import read_module
+from quant.models.train import to_float
+from quant.qat.export import export
+from quant.qat.network import QatNetwork, Widths
+from quant.qat.train import QatOptions, train_qat
+from quant.reference.compare import Comparer
+from quant.reference.integer import IntegerNetwork
 from tests.quant import nets
 
 SHAPE = (9, 8, 2)

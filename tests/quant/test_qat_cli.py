@@ -7,7 +7,8 @@ import pytest
 
 from accel import model_dir
 from accel.errors import ModelError
-from quant import datasets, presets
+from quant.data import datasets
+from quant.qat import presets
 
 MODEL = """
 from torch import nn
@@ -46,13 +47,13 @@ def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
 
 
 def test_the_command_trains_as_the_library_does(quant, tmp_path):
-    from quant.frontend import read_module
-    from quant.ptq import prepare
-    from quant.qat import QatNetwork, Widths
-    from quant.qat_export import export
-    from quant.qat_train import QatOptions, train_qat
-    from quant.sources import load_float_model
-    from quant.train import to_float
+    from quant.frontend.prepare import prepare
+    from quant.frontend.read import read_module
+    from quant.models.sources import load_float_model
+    from quant.models.train import to_float
+    from quant.qat.export import export
+    from quant.qat.network import QatNetwork, Widths
+    from quant.qat.train import QatOptions, train_qat
     recipe = presets.find("lenet5-mixed")
     assert quant("qat", "--preset", "lenet5-mixed", "--data", "digits", "--epochs", 1, "--seed", 5, "--out",
                  tmp_path / "model")[0] == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from accel import fixedpoint
 from accel.errors import RangeError
-from quant import scales
+from quant.arithmetic import scales
 
 FINITE = st.floats(-(2.0 ** 100), 2.0 ** 100, width=32)
 

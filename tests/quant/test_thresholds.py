@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from accel.errors import RangeError
-from quant.thresholds import Norm, fold_batch_norm, fold_norm
+from quant.arithmetic.thresholds import Norm, fold_batch_norm, fold_norm
 
 EIGHTHS = st.integers(-40, 40).map(lambda value: Fraction(value, 8))
 FLOATS = st.floats(-8, 8, width=32).map(Fraction)

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from accel.errors import ModelError
-from quant import datasets
-from quant.augment import random_affine
-from quant.models import build
-from quant.train import TrainingOptions, accuracy, learning_rate_at, to_float, train
+from quant.data import datasets
+from quant.data.augment import random_affine
+from quant.models.networks import build
+from quant.models.train import TrainingOptions, accuracy, learning_rate_at, to_float, train
 
 QUICK = TrainingOptions(epochs=10, batch=20, average=0.5, seed=3)
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from accel.errors import DataError, ModelError, RangeError
-from quant.frontend import read_module
-from quant.sources import is_user_model, load_float_model, plain_name
-from quant.weights import load_weights, save_weights
+from quant.frontend.read import read_module
+from quant.models.sources import is_user_model, load_float_model, plain_name
+from quant.models.weights import load_weights, save_weights
 
 
 def network():

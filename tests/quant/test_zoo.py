@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from accel import model_dir, reference
-from quant import datasets
-from quant.compare import Comparer
-from quant.evaluate import accuracy
-from quant.frontend import read_module
-from quant.ptq import prepare
-from quant.sources import load_float_model
-from quant.train import accuracy as float_accuracy
-from quant.train import to_float
+from quant.data import datasets
+from quant.frontend.prepare import prepare
+from quant.frontend.read import read_module
+from quant.models.sources import load_float_model
+from quant.models.train import accuracy as float_accuracy
+from quant.models.train import to_float
+from quant.reference.compare import Comparer
+from quant.reference.evaluate import accuracy
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from torch import fx
 
 from accel.errors import BitloomError, ModelError, UnsupportedError
-from quant.floatnet import FloatNetwork
-from quant.layers import FUNCTIONS, METHODS, MODULES, Reader, function_name
-from quant.tensors import exact
+from quant.frontend.floatnet import FloatNetwork
+from quant.frontend.layers import FUNCTIONS, METHODS, MODULES, Reader, function_name
+from quant.frontend.tensors import exact
 
 SUPPORTED = ("Conv2d, Linear, ReLU, ReLU6, Hardtanh, MaxPool2d, ZeroPad2d, Flatten, Dropout, BatchNorm1d, "
              "BatchNorm2d")

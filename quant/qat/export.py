@@ -6,10 +6,10 @@ import torch
 
 from accel import ir
 from accel.reference import accumulator_bounds, check_accumulators
-from quant import multipliers, scales
-from quant.floatnet import has_weights
-from quant.fold import PIXEL_SCALE
-from quant.thresholds import fold_batch_norm
+from quant.arithmetic import multipliers, scales
+from quant.arithmetic.thresholds import fold_batch_norm
+from quant.frontend.floatnet import has_weights
+from quant.frontend.fold import PIXEL_SCALE
 
 
 @torch.no_grad()

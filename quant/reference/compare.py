@@ -7,8 +7,8 @@ import numpy as np
 
 from accel import reference
 from accel.ir import RAW_BITS, TensorType
-from quant.fake import FakeQuantNetwork
-from quant.integer import IntegerNetwork
+from quant.reference.fake import FakeQuantNetwork
+from quant.reference.integer import IntegerNetwork
 
 
 @dataclass

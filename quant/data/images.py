@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from accel.errors import DataError
-from quant.png import read_png
+from quant.data.png import read_png
 
 MAX_BYTES = 1 << 31
 _BAD_FILE = (OSError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)

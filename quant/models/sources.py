@@ -9,9 +9,9 @@ import numpy as np
 from torch import nn
 
 from accel.errors import BitloomError, DataError, ModelError
-from quant.models import INPUT_SHAPES, build
-from quant.train import accuracy, to_float
-from quant.weights import load_weights, zoo_weights
+from quant.models.networks import INPUT_SHAPES, build
+from quant.models.train import accuracy, to_float
+from quant.models.weights import load_weights, zoo_weights
 
 
 def is_user_model(source):

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 from torch.optim import AdamW
 
-from quant.augment import random_affine
-from quant.train import learning_rate_at
+from quant.data.augment import random_affine
+from quant.models.train import learning_rate_at
 
 AUGMENTATION = {"shift": 2.0, "degrees": 10.0, "scale": 0.1, "shear": 0.1}
 COPY_BATCH = 1000

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from quant.floatnet import NO_CLAMP, FloatConv, FloatDense, FloatNetwork, has_weights
+from quant.frontend.floatnet import NO_CLAMP, FloatConv, FloatDense, FloatNetwork, has_weights
 
 PIXEL_SCALE = 1 / 255
 

@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 from accel.errors import ModelError, UnsupportedError
-from quant import multipliers
-from quant.floatnet import NO_CLAMP, FloatConv, has_weights
-from quant.fold import PIXEL_SCALE
-from quant.scales import float32
-from quant.ste import ActivationQuantizer, SignActivation, WeightQuantizer
+from quant.arithmetic import multipliers
+from quant.arithmetic.scales import float32
+from quant.frontend.floatnet import NO_CLAMP, FloatConv, has_weights
+from quant.frontend.fold import PIXEL_SCALE
+from quant.qat.ste import ActivationQuantizer, SignActivation, WeightQuantizer
 
 WEIGHT_BITS = (8, 6, 4, 2, 1)
 ACTIVATION_BITS = (8, 4, 2, 1)

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional
 
 from accel.errors import ModelError, RangeError, UnsupportedError
-from quant import fold
-from quant.floatnet import FloatConv, FloatDense, FloatPool, has_weights
-from quant.tensors import check_finite, exact
+from quant.frontend import fold
+from quant.frontend.floatnet import FloatConv, FloatDense, FloatPool, has_weights
+from quant.frontend.tensors import check_finite, exact
 
 
 class Reader:

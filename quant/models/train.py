@@ -9,7 +9,7 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from quant.augment import random_affine
+from quant.data.augment import random_affine
 
 
 @dataclass(frozen=True)

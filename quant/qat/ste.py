@@ -6,7 +6,7 @@ import math
 import torch
 from torch import nn
 
-from quant.scales import SMALLEST_SCALE, integer_range
+from quant.arithmetic.scales import SMALLEST_SCALE, integer_range, weight_limits
 
 LEARNED_BITS = 4  # weights of at most so many bits learn their scale, wider ones take it from the maximum
 SEARCH_STEPS = 24
@@ -82,14 +82,6 @@ def best_scale(values, low, high):
         best = torch.where(found < error, scale, best)
         error = torch.minimum(found, error)
     return best
-
-
-def weight_limits(bits, full_range):
-    """(low, high) of weight integers: symmetric, or two's complement's full range; 1 bit is -1 and +1."""
-    if bits == 1:
-        return -1, 1
-    low, high = integer_range(bits)
-    return (low if full_range else -high), high
 
 
 class WeightQuantizer(nn.Module):

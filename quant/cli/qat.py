@@ -10,8 +10,7 @@ import numpy as np
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, report
 from accel.errors import DataError, ModelError
-from quant import datasets, evaluate, presets
-from quant.options import (
+from quant.cli.options import (
     COUNT,
     NumberList,
     bar,
@@ -21,6 +20,9 @@ from quant.options import (
     requantizer_option,
     weight_range_option,
 )
+from quant.data import datasets
+from quant.qat import presets
+from quant.reference import evaluate
 
 DEFAULTS = {"model": "lenet5", "weight_bits": (8,), "activation_bits": (8,), "epochs": 4, "learning_rate": 1e-3,
             "augment": 1.0, "copies": None, "full_range": False}
@@ -123,15 +125,15 @@ def _train(recipe, weights, split, seed, threads, checkpoint, as_json, name, cla
     """(integer graph, loss of every epoch)."""
     import torch
 
-    from quant.floatnet import has_weights
-    from quant.frontend import read_module
-    from quant.ptq import prepare
-    from quant.qat import QatNetwork, Widths
-    from quant.qat_export import export
-    from quant.qat_train import QatOptions, train_qat
-    from quant.sources import load_float_model
-    from quant.train import to_float
-    from quant.weights import save_weights
+    from quant.frontend.floatnet import has_weights
+    from quant.frontend.prepare import prepare
+    from quant.frontend.read import read_module
+    from quant.models.sources import load_float_model
+    from quant.models.train import to_float
+    from quant.models.weights import save_weights
+    from quant.qat.export import export
+    from quant.qat.network import QatNetwork, Widths
+    from quant.qat.train import QatOptions, train_qat
     module, own_name, shape = load_float_model(recipe["model"], weights)
     if shape is not None and split.images.shape[1:] != tuple(shape):
         raise ModelError(f"{recipe['model']}: needs images of (H, W, C)={tuple(shape)}, not {split.images.shape[1:]}; "

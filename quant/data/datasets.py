@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from accel.errors import DataError
-from quant.images import read_images
+from quant.data.images import read_images
 
-ZOO = Path(__file__).resolve().parent / "zoo"
-REPOSITORY = Path(__file__).resolve().parent.parent
+ZOO = Path(__file__).resolve().parents[1] / "zoo"
+REPOSITORY = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES = 64 << 20
 
 _NAMES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from quant import observe
-from quant.feasibility import FeasibilityCheck, annotate
-from quant.frontend import read_module
-from quant.ptq import PtqOptions, prepare, quantize
+from quant.check.feasibility import FeasibilityCheck, annotate
+from quant.frontend.prepare import prepare
+from quant.frontend.read import read_module
+from quant.ptq import observe
+from quant.ptq.quantize import PtqOptions, quantize
 
 BATCH = 100
 

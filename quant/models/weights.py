@@ -11,9 +11,8 @@ import torch
 
 from accel.atomic import write_file
 from accel.errors import DataError, ModelError, RangeError
-from quant.images import read_arrays
-
-ZOO = Path(__file__).resolve().parent / "zoo"
+from quant.data.datasets import ZOO
+from quant.data.images import read_arrays
 
 
 def zoo_weights(name):

@@ -2,7 +2,7 @@
 
 It rounds differently from the integer contract: the sum and the scale are float32, the bias is not an
 integer and ties go to even. So its integers may differ by one step where the exact value lies next to a
-rounding tie; `quant.compare` counts these differences and says how near to a tie they were.
+rounding tie; `quant.reference.compare` counts these differences and says how near to a tie they were.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from quant.floatnet import has_weights
+from quant.frontend.floatnet import has_weights
 
 
 class FakeQuantLayer(nn.Module):

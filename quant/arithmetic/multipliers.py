@@ -9,7 +9,7 @@ import math
 import torch
 
 from accel.errors import RangeError, UnsupportedError
-from quant.scales import choose_multiplier, float32
+from quant.arithmetic.scales import choose_multiplier, float32
 
 REQUANTIZERS = {"full": None, "pow2": 1, "khot2": 2, "khot3": 3}
 TOP = 1 << 31

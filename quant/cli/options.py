@@ -9,7 +9,7 @@ import click
 
 from accel.cli import progress
 from accel.errors import OutputError
-from quant import datasets
+from quant.data import datasets
 
 COUNT = click.IntRange(min=1)
 

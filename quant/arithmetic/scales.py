@@ -21,6 +21,14 @@ def integer_range(bits):
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
+def weight_limits(bits, full_range):
+    """(low, high) of weight integers: symmetric, or two's complement's full range; 1 bit is -1 and +1."""
+    if bits == 1:
+        return -1, 1
+    low, high = integer_range(bits)
+    return (low if full_range else -high), high
+
+
 def float32(value):
     """The nearest float32, as a Python float."""
     return float(np.float32(value))

@@ -1,0 +1,1 @@
+"""Scales, integers, multipliers and thresholds: the formulas of the contract, in torch."""

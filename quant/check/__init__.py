@@ -1,0 +1,1 @@
+"""How well integers represent a float network."""

@@ -1,0 +1,89 @@
+"""`python -m quant ptq`: post-training quantization of a float network."""
+
+import click
+
+from accel import model_dir
+from accel.cli import EXIT_OK, json_option, print_json, print_table
+from accel.errors import ModelError
+from quant.cli.options import COUNT, NumberList, bar, data_options, load_data, requantizer_option, weight_range_option
+from quant.data import datasets
+
+ROUNDING = ("half_up", "half_away", "gemmlowp")
+
+
+@click.command()
+@click.option("--model", required=True, help="Model of the zoo (lenet5), or path/to/file.py:factory of your "
+                                             "own.")
+@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt or .pth.")
+@data_options("mnist")
+@click.option("--bits", type=int, default=8, show_default=True, help="Bits of weights and activations.")
+@click.option("--weight-bits", type=int, default=None, help="Bits of the weights: 8, 6, 4, 2 or 1; default: --bits.")
+@click.option("--activation-bits", type=int, default=None,
+              help="Bits of the layers' outputs: 8, 4 or 2; default: --bits. The input keeps 8.")
+@weight_range_option(default="symmetric")
+@click.option("--weights-khot", type=int, default=None,
+              help="2: weights become sums or differences of two powers of two, for a shift-add array.")
+@requantizer_option
+@click.option("--calibration", default="minmax", show_default=True, help="How ranges are found: minmax.")
+@click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
+              help="Number of images, taken from the training split.")
+@click.option("--rounding", type=click.Choice(ROUNDING), default="half_up", show_default=True)
+@click.option("--input", "encoding", type=click.Choice(["uint8", "float"]), default="uint8",
+              show_default=True, help="Integer network's input: raw bytes, or floats to be quantized.")
+@click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
+@click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
+@click.option("--input-shape", type=NumberList(int), default=None, help="C,H,W; default: that of the images.")
+@click.option("--name", default=None, help="Name written into the model; default: the model's.")
+@click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
+@json_option
+def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weight_range, weights_khot, requantizer,
+        calibration, calibration_images, rounding, encoding, mean, std, input_shape, name, out, as_json):
+    """Quantize a trained float network to integers (post-training) and export a model directory.
+
+    A file.py:factory is executed: it is your own code, a function or class that gives a torch.nn.Module.
+    JSON keys: model, data, weight_bits, activation_bits, calibration, calibration_images, out, layers (name, op,
+    snr_db, range_coverage).
+
+    Example: python -m quant ptq --model lenet5 --data mnist --bits 8 --calibration minmax --out my-lenet5
+    """
+    from quant.models.sources import load_float_model
+    from quant.ptq.pipeline import Normalization, quantize_module
+    from quant.ptq.quantize import PtqOptions
+    weight_bits, activation_bits = [bits if given is None else given for given in (weight_bits, activation_bits)]
+    options = PtqOptions(weight_bits, activation_bits, rounding, encoding, weight_range == "full", requantizer,
+                         weights_khot)
+    module, own_name, shape = load_float_model(model, weights)
+    images, _ = load_data(data, data_dir, "train", calibration_images)
+    if input_shape is not None:
+        shape = _height_width_channels(input_shape)
+    if shape is not None and images.shape[1:] != tuple(shape):
+        raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has "
+                         f"{images.shape[1:]}; choose other --data")
+    with bar("calibrating", 2 * len(images), as_json) as advance:
+        graph = quantize_module(module, images, name=name or f"{own_name}-{_widths(options)}", options=options,
+                                normalization=Normalization(mean, std), calibration=calibration,
+                                class_names=datasets.CLASS_NAMES.get(data, ()), advance=advance)
+    model_dir.save(graph, out)
+    layers = [{"name": layer.name, "op": layer.op, **layer.notes} for layer in graph.layers]
+    if as_json:
+        print_json({"model": model, "data": data, "weight_bits": options.weight_bits,
+                    "activation_bits": options.activation_bits, "calibration": calibration,
+                    "calibration_images": len(images), "out": out, "layers": layers})
+    else:
+        rows = [(layer["name"], layer["op"], layer["snr_db"], layer["range_coverage"]) for layer in layers]
+        print_table(f"{graph.name} -> {out}", ("layer", "operation", "SNR dB", "range coverage"), rows)
+    return EXIT_OK
+
+
+def _widths(options):
+    """int8 where weights and activations have 8 bits, else w4a8 and the like."""
+    if options.weight_bits == options.activation_bits:
+        return f"int{options.weight_bits}"
+    return f"w{options.weight_bits}a{options.activation_bits}"
+
+
+def _height_width_channels(input_shape):
+    if len(input_shape) != 3 or min(input_shape) < 1:
+        raise ModelError(f"--input-shape {input_shape} must be three positive numbers C,H,W")
+    channels, height, width = input_shape
+    return height, width, channels

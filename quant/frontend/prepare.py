@@ -1,0 +1,53 @@
+"""A float network together with its input encoding: what quantization starts from."""
+
+from dataclasses import dataclass
+
+import torch
+
+from accel.errors import RangeError, UnsupportedError
+from quant.arithmetic.scales import float32
+from quant.frontend.fold import PIXEL_SCALE, fold_input
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedNetwork:
+    """A float network whose input is what the integer graph's input stands for.
+
+    network: FloatNetwork over r. mean, std: tuples of the user's normalization. encoding: 'uint8' or 'float'.
+    zero_point: of the uint8 input (None for float, where calibration decides).
+    """
+
+    network: object
+    mean: tuple
+    std: tuple
+    encoding: str
+    zero_point: int | None
+
+    def input_values(self, images):
+        """uint8 [N, H, W, C] (or normalized float32 images) -> float64 [N, C, H, W], the network's real
+        input."""
+        values = torch.as_tensor(images.copy()).permute(0, 3, 1, 2)
+        if self.encoding == "uint8":
+            if values.dtype != torch.uint8:
+                raise UnsupportedError(f"{self.network.name}: images have dtype {images.dtype} but the input "
+                                       "encoding is uint8; use --input float")
+            return (values.double() - (self.zero_point + 128)) * float32(PIXEL_SCALE)
+        if values.dtype != torch.uint8:
+            return values.double()
+        mean, std = (torch.tensor(item).float().reshape(-1, 1, 1) for item in (self.mean, self.std))
+        return ((values.float() / 255 - mean) / std).double()
+
+
+def prepare(network, mean=(0.0,), std=(1.0,), encoding="uint8"):
+    """Fold the input normalization into the network (uint8) or leave it to the quantizer unit (float)."""
+    channels = network.input_shape[2]
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) not in (1, channels):
+            raise UnsupportedError(f"{network.name}: {name} has {len(values)} values for {channels} "
+                                   f"channel{'s' * (channels > 1)}; give one, or one per channel")
+    if not all(value > 0 for value in std):
+        raise RangeError(f"{network.name}: std {tuple(std)} must be positive")
+    if encoding == "float":
+        return PreparedNetwork(network, tuple(mean), tuple(std), encoding, None)
+    folded, zero_point = fold_input(network, mean, std)
+    return PreparedNetwork(folded, tuple(mean), tuple(std), encoding, zero_point)

@@ -1,0 +1,1 @@
+"""Executions of an integer graph, and their comparison."""
