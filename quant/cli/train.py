@@ -1,6 +1,7 @@
 """`python -m quant train`: training of a float network."""
 
 import time
+from dataclasses import replace
 
 import click
 
@@ -12,7 +13,7 @@ from quant.cli.options import COUNT, bar, check_output, data_options, load_data
 @click.command()
 @click.option("--model", default="lenet5", show_default=True, help="Model of the zoo.")
 @data_options("mnist")
-@click.option("--epochs", type=COUNT, default=40, show_default=True)
+@click.option("--epochs", type=COUNT, default=None, help="[default: that of the model's recipe]")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--count", type=COUNT, default=None, help="Train on the first COUNT images only.")
 @click.option("--out", type=click.Path(dir_okay=False), required=True, help="File for the weights (.npz).")
@@ -43,11 +44,13 @@ def train(model, data, data_dir, epochs, seed, count, out, as_json):
             raise DataError(f"{data}: labels lie in {part.min()}..{part.max()} but {model} has the classes "
                             f"0..{classes - 1}; give other labels")
     started = time.monotonic()
-    with bar("training", epochs, as_json) as advance:
-        options = training.TrainingOptions(epochs=epochs, seed=seed)
+    options = replace(training.RECIPES[model], seed=seed)
+    if epochs is not None:
+        options = replace(options, epochs=epochs)
+    with bar("training", options.epochs, as_json) as advance:
         training.train(module, images, labels, options, on_epoch=lambda epoch, loss: advance())
     accuracy = training.accuracy(module, training.to_float(test_images), test_labels)
     save_weights(module, out)
-    report({"model": model, "data": data, "epochs": epochs, "accuracy": accuracy,
+    report({"model": model, "data": data, "epochs": options.epochs, "accuracy": accuracy,
             "seconds": round(time.monotonic() - started, 1), "out": out}, as_json, "Training")
     return EXIT_OK

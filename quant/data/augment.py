@@ -5,6 +5,19 @@ import math
 import torch
 from torch.nn import functional
 
+LIMITS = {"shift": 2.0, "degrees": 10.0, "scale": 0.1, "shear": 0.1}
+
+
+def scaled_limits(strength):
+    """Arguments of `random_affine` for a strength of 0 .. 1."""
+    return {name: limit * strength for name, limit in LIMITS.items()}
+
+
+def random_flip(images, generator):
+    """Mirror every image [N, C, H, W] left to right with probability 1/2."""
+    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(mirrored.reshape(-1, 1, 1, 1), images.flip(3), images)
+
 
 def random_affine(images, generator, *, shift=2.0, degrees=10.0, scale=0.1, shear=0.1):
     """Warp each image by its own random affine map, bilinear, zeros outside.

@@ -9,13 +9,13 @@ from torch.nn import functional
 from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from quant.data.augment import random_affine
+from quant.data.augment import random_affine, random_flip, scaled_limits
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Training recipe. average: decay of the exponential moving average of the weights; seed fixes every
-    choice."""
+    """Training recipe. augment: strength of the random affine maps (1 is that of `random_affine`); flip: mirror every
+    other image; average: decay of the exponential moving average of the weights; seed fixes every choice."""
 
     epochs: int = 40
     batch: int = 128
@@ -24,7 +24,12 @@ class TrainingOptions:
     label_smoothing: float = 0.05
     average: float = 0.998
     warmup: float = 0.1
+    augment: float = 1.0
+    flip: bool = False
     seed: int = 1
+
+
+RECIPES = {"lenet5": TrainingOptions(), "fashion-cnn": TrainingOptions(epochs=30, augment=0.5, flip=True)}
 
 
 def to_float(images):
@@ -51,6 +56,13 @@ def learning_rate_at(progress, options):
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * phase))
 
 
+def augmented(images, generator, options):
+    """The images [N, C, H, W] warped and mirrored as TrainingOptions say."""
+    if options.flip:
+        images = random_flip(images, generator)
+    return random_affine(images, generator, **scaled_limits(options.augment))
+
+
 def train(model, images, labels, options=None, on_epoch=None):
     """Train in place and leave the averaged weights in the model.
 
@@ -75,7 +87,7 @@ def train(model, images, labels, options=None, on_epoch=None):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at((epoch + step / steps) / options.epochs, options)
             chosen = order[step * options.batch:(step + 1) * options.batch]
-            logits = model(random_affine(data[chosen], generator))
+            logits = model(augmented(data[chosen], generator, options))
             loss = functional.cross_entropy(logits, targets[chosen], label_smoothing=options.label_smoothing)
             optimizer.zero_grad()
             loss.backward()

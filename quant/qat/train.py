@@ -7,10 +7,8 @@ import torch
 from torch.nn import functional
 from torch.optim import AdamW
 
-from quant.data.augment import random_affine
-from quant.models.train import learning_rate_at
+from quant.models.train import augmented, learning_rate_at
 
-AUGMENTATION = {"shift": 2.0, "degrees": 10.0, "scale": 0.1, "shear": 0.1}
 COPY_BATCH = 1000
 CALIBRATION_IMAGES = 1000
 
@@ -18,8 +16,8 @@ CALIBRATION_IMAGES = 1000
 @dataclass(frozen=True)
 class QatOptions:
     """Training recipe. distill: weight of the teacher's soft labels; augment: strength of the augmentation (1 is
-    that of `random_affine`); copies: augmented copies of the data, made once and used in turn (None: a new one in
-    every epoch, which costs more time); seed fixes data order and augmentation.
+    that of `random_affine`); flip: mirror every other image; copies: augmented copies of the data, made once and used
+    in turn (None: a new one in every epoch, which costs more time); seed fixes data order and augmentation.
     """
 
     epochs: int = 4
@@ -30,6 +28,7 @@ class QatOptions:
     temperature: float = 2.0
     warmup: float = 0.1
     augment: float = 1.0
+    flip: bool = False
     copies: int | None = None
     seed: int = 1
 
@@ -91,8 +90,7 @@ class _Batches:
 
     @torch.no_grad()
     def _make(self, images):
-        limits = {name: limit * self.options.augment for name, limit in AUGMENTATION.items()}
-        images = random_affine(images, self.generator, **limits)
+        images = augmented(images, self.generator, self.options)
         return images, None if self.teacher is None else self.teacher(images)
 
 
