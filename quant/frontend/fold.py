@@ -3,10 +3,12 @@
 Every function is pure: float layers in, new float layers out, the same real function.
 """
 
+import math
 from dataclasses import replace
 
 import torch
 
+from accel.errors import RangeError, UnsupportedError
 from quant.frontend.floatnet import NO_CLAMP, FloatConv, FloatDense, FloatNetwork, has_weights
 
 PIXEL_SCALE = 1 / 255
@@ -79,6 +81,48 @@ def _scale_inputs(layer, scale, offset):
         factor, shift = scale.repeat(positions), offset.repeat(positions)
     bias = layer.bias + (layer.weight * shift).flatten(1).sum(1)
     return replace(layer, weight=layer.weight * factor, bias=bias)
+
+
+def next_weighted(layers, index):
+    """Index of the first layer with weights behind `index`; None where there is none."""
+    return next((later for later in range(index + 1, len(layers)) if has_weights(layers[later])), None)
+
+
+def cannot_move_scale(layers, index):
+    """Why the output channels of a layer cannot be scaled exactly, as text; None where they can.
+
+    The clamp must commute with a positive factor (none, or ReLU): relu(s x) = s relu(x). Max pools always do.
+    """
+    layer = layers[index]
+    if not has_weights(layer):
+        return "has no weights to scale"
+    if next_weighted(layers, index) is None:
+        return "has no layer with weights behind it to take the inverse scale"
+    if not all(bound in (0.0, math.inf, -math.inf) for bound in layer.clamp):
+        return f"clamps to {layer.clamp}, and only ReLU or no clamp commutes with a scale"
+    return None
+
+
+def move_scale(layers, index, factors):
+    """The layers with output channel c of layers[index] multiplied by factors[c] and the next layer with weights
+    dividing by it: the same real function (Nagel et al. 2019, Data-free quantization, section 4.1).
+
+    factors: float64 [OC], positive and finite. Max pools may stand between the two. Raises UnsupportedError where
+    the factors cannot pass the clamp or nothing takes their inverse, RangeError for a factor that is not positive.
+    """
+    reason = cannot_move_scale(layers, index)
+    if reason is not None:
+        raise UnsupportedError(f"{layers[index].name}: {reason}; leave this layer's scales as they are")
+    factors = torch.as_tensor(factors, dtype=torch.float64)
+    count = len(layers[index].weight)
+    if factors.shape != (count,) or not (torch.isfinite(factors) & (factors > 0)).all():
+        raise RangeError(f"{layers[index].name}: scale factors {tuple(factors.shape)} must be {count} positive finite "
+                         "numbers, one per output channel")
+    later = next_weighted(layers, index)
+    moved = list(layers)
+    moved[index] = scale_outputs(layers[index], factors, 0.0)
+    moved[later] = _scale_inputs(layers[later], 1 / factors, torch.zeros_like(factors))
+    return tuple(moved)
 
 
 def is_unclamped(layer):
