@@ -17,9 +17,11 @@ ROUNDING = ("half_up", "half_away", "gemmlowp")
 @click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt or .pth.")
 @data_options("mnist")
 @click.option("--bits", type=int, default=8, show_default=True, help="Bits of weights and activations.")
-@click.option("--weight-bits", type=int, default=None, help="Bits of the weights: 8, 6, 4, 2 or 1; default: --bits.")
-@click.option("--activation-bits", type=int, default=None,
-              help="Bits of the layers' outputs: 8, 4 or 2; default: --bits. The input keeps 8.")
+@click.option("--weight-bits", type=NumberList(int), default=None,
+              help="8, 6, 4, 2 or 1: one value, or one per layer with weights; default: --bits.")
+@click.option("--activation-bits", type=NumberList(int), default=None,
+              help="8, 4 or 2 of the layers' outputs: one value, or one per output that is quantized; default: --bits. "
+                   "The input keeps 8, a last layer without a clamp puts out int32.")
 @weight_range_option(default="symmetric")
 @click.option("--weights-khot", type=int, default=None,
               help="2: weights become sums or differences of two powers of two, for a shift-add array.")
@@ -41,15 +43,15 @@ def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weig
     """Quantize a trained float network to integers (post-training) and export a model directory.
 
     A file.py:factory is executed: it is your own code, a function or class that gives a torch.nn.Module.
-    JSON keys: model, data, weight_bits, activation_bits, calibration, calibration_images, out, layers (name, op,
-    snr_db, range_coverage).
+    JSON keys: model, data, weight_bits, activation_bits (a number, or a list per layer), calibration,
+    calibration_images, out, layers (name, op, snr_db, range_coverage).
 
     Example: python -m quant ptq --model lenet5 --data mnist --bits 8 --calibration minmax --out my-lenet5
     """
     from quant.models.sources import load_float_model
     from quant.ptq.pipeline import Normalization, quantize_module
     from quant.ptq.quantize import PtqOptions
-    weight_bits, activation_bits = [bits if given is None else given for given in (weight_bits, activation_bits)]
+    weight_bits, activation_bits = [_one_or_all(given, bits) for given in (weight_bits, activation_bits)]
     options = PtqOptions(weight_bits, activation_bits, rounding, encoding, weight_range == "full", requantizer,
                          weights_khot)
     module, own_name, shape = load_float_model(model, weights)
@@ -75,11 +77,19 @@ def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weig
     return EXIT_OK
 
 
+def _one_or_all(given, default):
+    """A width, or a tuple of several, one per layer."""
+    if given is None:
+        return default
+    return given[0] if len(given) == 1 else given
+
+
 def _widths(options):
-    """int8 where weights and activations have 8 bits, else w4a8 and the like."""
-    if options.weight_bits == options.activation_bits:
-        return f"int{options.weight_bits}"
-    return f"w{options.weight_bits}a{options.activation_bits}"
+    """int8 where weights and activations have 8 bits, else w4a8 and the like; mixed where layers differ."""
+    pair = options.weight_bits, options.activation_bits
+    if any(isinstance(bits, tuple) for bits in pair):
+        return "mixed"
+    return f"int{pair[0]}" if pair[0] == pair[1] else f"w{pair[0]}a{pair[1]}"
 
 
 def _height_width_channels(input_shape):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from accel import model_dir, reference
-from accel.errors import RangeError, UnsupportedError
+from accel.errors import ModelError, RangeError, UnsupportedError
 from quant.arithmetic.scales import RULES, float32
 from quant.check.feasibility import SNR_LIMIT_DB
 from quant.frontend.prepare import prepare
@@ -203,7 +203,8 @@ def test_exact_values_lie_within_half_a_step():
 
 
 @pytest.mark.parametrize("options", [
-    {"weight_bits": 3}, {"activation_bits": 1}, {"activation_bits": 6}, {"requantizer": "khot4"}, {"weights_khot": 3},
+    {"weight_bits": 3}, {"weight_bits": (8, 5)}, {"activation_bits": 1}, {"activation_bits": 6}, {"requantizer": "khot4"},
+    {"weights_khot": 3},
     {"rule": "nearest"}, {"encoding": "rgb"}])
 def test_refuses_unknown_options(options):
     with pytest.raises(UnsupportedError):
@@ -242,3 +243,39 @@ def test_refuses_an_accumulator_that_could_overflow():
 def test_refuses_float_images_for_a_byte_input():
     with pytest.raises(UnsupportedError, match="use --input float"):
         quantize_module(nn.Conv2d(1, 1, 1), nets.random_images(2, (2, 2, 1)).astype(np.float32))
+
+
+def test_every_layer_may_have_widths_of_its_own():
+    images = nets.random_images(12, nets.CHAIN_SHAPE)
+    options = PtqOptions(weight_bits=(8, 4, 6, 2, 1), activation_bits=[4, 8, 2, 8])
+    graph = quantize_module(nets.chain(), images, options=options)
+    weighted = [layer for layer in graph.layers if layer.op != "maxpool"]
+    assert [layer.weight_bits for layer in weighted] == [8, 4, 6, 2, 1]
+    assert [layer.output.bits for layer in weighted] == [4, 8, 2, 8, 32]
+    for layer in weighted:
+        assert np.abs(layer.weights).max() <= max(1, 2 ** (layer.weight_bits - 1) - 1)
+    comparer = Comparer(graph)
+    comparer.add(reference.encode_input(graph, images))
+    assert comparer.result.ok
+
+
+def test_equal_widths_as_a_tuple_are_the_same_network():
+    one, _ = quantized(nets.chain(), nets.CHAIN_SHAPE, weight_bits=4)
+    many, _ = quantized(nets.chain(), nets.CHAIN_SHAPE, weight_bits=(4,) * 5, activation_bits=(8,) * 4)
+    for left, right in zip(one.layers, many.layers, strict=True):
+        if left.op != "maxpool":
+            np.testing.assert_array_equal(left.weights, right.weights)
+
+
+def test_a_clamped_last_layer_has_a_width_too():
+    module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.ReLU())
+    graph, _ = quantized(module, activation_bits=(8, 4))
+    assert [layer.output.bits for layer in graph.layers] == [8, 4]
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"weight_bits": (8, 8)}, "weight_bits 8,8 has 2 values but the network has 5 layers with weights; give one"),
+    ({"activation_bits": (8, 4, 8, 4, 8)}, "activation_bits 8,4,8,4,8 has 5 values but the network has 4 outputs")])
+def test_refuses_widths_for_another_number_of_layers(options, message):
+    with pytest.raises(ModelError, match=message):
+        quantized(nets.chain(), nets.CHAIN_SHAPE, **options)
