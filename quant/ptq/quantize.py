@@ -51,7 +51,7 @@ def quantize(prepared, ranges, options=None, class_names=()):
 
 
 def _weighted(layer, input_name, tensor, bounds, width, options):
-    """One ir.Conv2D or ir.Dense. bounds: calibrated (low, high) of its output, None for raw int32. width: LayerWidth."""
+    """One ir.Conv2D or ir.Dense. bounds: observed (low, high) of its output, None for raw int32; width: LayerWidth."""
     raw = bounds is None
     low, high = scales.weight_limits(width.weight_bits, options.full_range)
     scale = _weight_scales(layer, tensor.scale, width.weight_bits, options.full_range, per_tensor=raw)

@@ -203,8 +203,8 @@ def test_exact_values_lie_within_half_a_step():
 
 
 @pytest.mark.parametrize("options", [
-    {"weight_bits": 3}, {"weight_bits": (8, 5)}, {"activation_bits": 1}, {"activation_bits": 6}, {"requantizer": "khot4"},
-    {"weights_khot": 3},
+    {"weight_bits": 3}, {"weight_bits": (8, 5)}, {"activation_bits": 1}, {"activation_bits": 6},
+    {"requantizer": "khot4"}, {"weights_khot": 3},
     {"rule": "nearest"}, {"encoding": "rgb"}])
 def test_refuses_unknown_options(options):
     with pytest.raises(UnsupportedError):
