@@ -39,12 +39,18 @@ def compile_graph(graph, config):
     return _assemble(graph, _choose(_candidates(graph, config), config), config)
 
 
-def fit_config(graph, config):
+def fit_config(graph, config, *, fastest=False):
     """`config` with the smallest memory depths that hold `graph`.
 
-    The weight bank gets the smallest depth at all, every layer's walk the fastest that this leaves room for.
+    The weight bank gets the smallest depth at all, every layer's walk the fastest that this leaves room for; with
+    `fastest` every layer gets its fastest walk that the descriptor can hold, and the memories what that takes.
     """
     candidates = _candidates(graph, config)
+    if fastest:
+        roomy = replace(config, line_depth=LARGEST["line_depth"])
+        chosen = [next((item for item in options if fits(item, roomy)), options[0]) for options in candidates]
+        with _network_named(graph):
+            return fitted([item.needs for item in chosen], config)
     least = sum(min(item.needs.weights for item in options) for options in candidates)
     weight_depth = min(smallest_depth("weight_depth", least), LARGEST["weight_depth"])
     roomy = replace(config, weight_depth=weight_depth, line_depth=LARGEST["line_depth"])
@@ -62,15 +68,19 @@ def _network_named(graph):
 
 
 def _candidates(graph, config):
-    """For every stage its possible lowerings, fastest first, fewer words among equals."""
+    """The options of every stage."""
     stages = fuse_pools(prepare(graph))
-    found = []
-    for index, stage in enumerate(stages):
-        first, last = index == 0, index == len(stages) - 1
-        options = [_lower(stage, walk, config, first, last)
-                   for walk in walks(stage, config, from_stream=first)]
-        found.append(sorted(options, key=lambda item: (item.cycles, item.needs.weights, item.needs.line)))
-    return found
+    return [stage_options(stage, config, first=index == 0, last=index == len(stages) - 1)
+            for index, stage in enumerate(stages)]
+
+
+def stage_options(stage, config, *, first, last):
+    """The possible lowerings of a stage, fastest first, fewer words among equals.
+
+    first: it reads the input stream; last: it writes the output stream.
+    """
+    options = [_lower(stage, walk, config, first, last) for walk in walks(stage, config, from_stream=first)]
+    return sorted(options, key=lambda item: (item.cycles, item.needs.weights, item.needs.line))
 
 
 def _lower(stage, walk, config, first, last):
@@ -95,7 +105,7 @@ def _choose(candidates, config):
     While the weight bank is too small the stage that loses the fewest cycles by it takes fewer weights.
     Where nothing fits the smallest is taken, so that the error names the least that is needed.
     """
-    usable = [[item for item in options if _fits(item, config)]
+    usable = [[item for item in options if fits(item, config)]
               or [min(options, key=lambda item: item.needs.line)] for options in candidates]
     chosen = [options[0] for options in usable]
     while sum(item.needs.weights for item in chosen) > config.weight_depth:
@@ -111,7 +121,7 @@ def _choose(candidates, config):
     return chosen
 
 
-def _fits(item, config):
+def fits(item, config):
     """The line buffer holds it, and so do the descriptor's fields."""
     return item.needs.line <= config.line_depth and fields_fit(item.walk.fields, config)
 
