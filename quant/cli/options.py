@@ -1,5 +1,6 @@
 """Option types and checks that the commands of `python -m quant` share."""
 
+import functools
 import math
 import os
 from contextlib import contextmanager
@@ -34,17 +35,33 @@ class NumberList(click.ParamType):
         return numbers
 
 
+MODEL_HELP = "a model of the zoo (lenet5, fashion-cnn), or your own path/to/file.py:factory or package.module:factory"
+
+
+def default_data(model, default):
+    """The data set of a command without --data: Fashion-MNIST for the zoo's networks made for it."""
+    return "fashion_mnist" if Path(str(model or "")).name.startswith("fashion-cnn") else default
+
+
 def data_options(default):
-    """--data and --data-dir."""
+    """--data and --data-dir. Without --data the command gets the data set of its model, or `default`."""
     def decorate(function):
-        function = click.option(
+        @functools.wraps(function)
+        def command(*args, **kwargs):
+            if kwargs["data"] is None:
+                kwargs["data"] = default_data(kwargs.get("model") or kwargs.get("preset"), default)
+            return function(*args, **kwargs)
+
+        names = ", ".join(datasets.NAMES)
+        command = click.option(
             "--data-dir", type=click.Path(), default=None,
             help="Folder of the data set; without it $BITLOOM_DATA, ../shared/data and the user's cache are "
                  "searched.",
-        )(function)
-        names = ", ".join(datasets.NAMES)
-        return click.option("--data", default=default, show_default=True,
-                            help=f"Data set ({names}), or an .npy, .npz or .png file.")(function)
+        )(command)
+        return click.option("--data", default=None,
+                            help=f"Data set ({names}), an .npy, .npz or .png file, or a loader of your own: "
+                                 "package.module:loader or path/to/file.py:loader.  "
+                                 f"[default: {default}; fashion_mnist for fashion-cnn]")(command)
     return decorate
 
 
@@ -74,11 +91,12 @@ def check_output(path):
 
 
 def load_data(data, data_dir, split, count=None):
-    """(images, labels or None) of a data set's split or of a file, at most `count` of them."""
+    """(images, labels or None) of a data set's split, of a file or of the user's loader, at most `count` of them."""
     if data in datasets.NAMES:
         images, labels = datasets.load(data, data_dir, split)
     else:
-        images, labels = datasets.load_images(data, data_dir)
+        with bar(f"loading {split} images", count, as_json=False) as advance:
+            images, labels = datasets.load_images(data, data_dir, split, count, advance)
     return images[:count], None if labels is None else labels[:count]
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from accel.errors import DataError
 from quant.data.images import read_images
+from quant.data.loaders import load_user_data
+from quant.data.user_code import is_user_code
 
 ZOO = Path(__file__).resolve().parents[1] / "zoo"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -86,18 +88,22 @@ def load(name, data_dir=None, split="test"):
     return images[..., None], labels.astype(np.int64)
 
 
-def load_images(file_or_name, data_dir=None):
-    """Images of a data set's test split or of a .npy, .npz or .png file: (images [N, H, W, C], labels int64
-    [N] or None).
+def load_images(source, data_dir=None, split="test", count=None, advance=lambda count: None):
+    """(images [N, H, W, C], labels int64 [N] or None) of a data set's test split, of a .npy, .npz or .png file, or of
+    a user's loader `file.py:loader` or `package.module:loader`.
 
-    Images are uint8, or float32 where a file holds floats. Raises DataError for anything that cannot be read.
+    Images are uint8, or float32 where the source holds floats. split, count, advance: for the loader, as
+    `load_user_data` takes them. Raises DataError for anything that cannot be read.
     """
-    if str(file_or_name) in NAMES:
-        return load(str(file_or_name), data_dir)
-    path = Path(file_or_name)
+    source = os.fspath(source)
+    if source in NAMES:
+        return load(source, data_dir)
+    path = Path(source)
+    if not path.exists() and is_user_code(source):
+        return load_user_data(source, split, count, advance)
     if not path.exists():
-        raise DataError(f"images '{file_or_name}': neither a file nor a data set ({', '.join(NAMES)}); give "
-                        "a .npy, .npz or .png file")
+        raise DataError(f"images '{source}': neither a file nor a data set ({', '.join(NAMES)}); give a .npy, .npz or "
+                        ".png file, or package.module:loader")
     return read_images(path)
 
 

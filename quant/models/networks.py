@@ -71,5 +71,5 @@ def build(name):
     """A new, untrained model of the zoo. Raises ModelError for an unknown name."""
     if name not in MODELS:
         raise ModelError(f"model '{name}' is unknown; choose one of {', '.join(sorted(MODELS))} or give "
-                         "path/to/file.py:factory")
+                         "path/to/file.py:factory or package.module:factory")
     return MODELS[name]()

@@ -1,33 +1,30 @@
-"""Where a float model comes from: the zoo by name, or the user's own `path/to/file.py:factory`."""
+"""Where a float model comes from: the zoo by name, or the user's own `file.py:factory` or `package.module:factory`."""
 
-import importlib.util
+import math
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
-from accel.errors import BitloomError, DataError, ModelError
+from accel.errors import DataError, ModelError
+from quant.data.loaders import check_labels
+from quant.data.user_code import is_user_code, resolve
 from quant.models.networks import INPUT_SHAPES, build
 from quant.models.train import accuracy, to_float
 from quant.models.weights import load_weights, zoo_weights
 
 
-def is_user_model(source):
-    """True for `path/to/file.py:factory`."""
-    return ".py:" in source or source.endswith(".py")
-
-
 def load_float_model(source, weights=None):
-    """(nn.Module in eval mode, its name, its input shape (H, W, C) or None) of a zoo name or
-    `file.py:factory`.
+    """(nn.Module in eval mode, its name, its input shape (H, W, C) or None) of a zoo name, `file.py:factory` or
+    `package.module:factory`.
 
-    The file of a user's model is executed: it is the user's own code. weights: .npz, .pt or .pth; a zoo
-    model without them takes the shipped ones. Raises ModelError or DataError.
+    A user's module is executed: it is the user's own code. weights: .npz, .pt or .pth; a zoo model without
+    them takes the shipped ones. Raises ModelError or DataError.
     """
-    if is_user_model(source):
-        module, name, shape = _user_model(source), plain_name(Path(source.split(".py")[0]).name), None
+    if is_user_code(source):
+        module, name, shape = user_model(source), user_name(source), None
     else:
         module, name, shape = build(source), source, INPUT_SHAPES.get(source)
         weights = weights or zoo_weights(source)
@@ -36,56 +33,54 @@ def load_float_model(source, weights=None):
     return module.eval(), name, shape
 
 
-def float_accuracy(source, images, labels):
-    """Share of uint8 images [N, H, W, C] that a float model of the zoo classifies as labels int64 [N] say."""
-    module, _, shape = load_float_model(source)
+def float_accuracy(source, images, labels, weights=None, mean=(0.0,), std=(1.0,)):
+    """Share of uint8 images [N, H, W, C] that a float model classifies as labels int64 [N] say.
+
+    The model reads (u / 255 - mean) / std; mean, std: one value, or one per channel.
+    """
+    module, _, shape = load_float_model(source, weights)
     if labels is None:
         raise DataError("the images have no labels; give an .npz file with arrays `images` and `labels`")
-    if images.shape[1:] != shape or images.dtype != np.uint8:
-        raise ModelError(f"{source}: needs uint8 images of (H, W, C)={shape}, not {images.dtype} "
-                         f"{images.shape[1:]}")
-    return accuracy(module, to_float(images), labels)
+    if images.dtype != np.uint8 or (shape is not None and images.shape[1:] != shape):
+        wanted = "" if shape is None else f" of (H, W, C)={shape}"
+        raise ModelError(f"{source}: needs uint8 images{wanted}, not {images.dtype} {images.shape[1:]}; give other "
+                         "--data")
+    check_labels(labels, outputs(module, source, images.shape[1:]), source)
+    mean, std = (torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (mean, std))
+    return accuracy(module, (to_float(images) - mean) / std, labels)
+
+
+def outputs(module, name, shape):
+    """Number of values that a module gives for one image of (H, W, C). Raises ModelError where it fails."""
+    height, width, channels = shape
+    try:
+        with torch.no_grad():
+            result = module.eval()(torch.zeros(1, channels, height, width))
+        return math.prod(result.shape)
+    except Exception as error:  # the user's own forward may raise anything
+        text = " ".join(str(error).split())[:200]
+        raise ModelError(f"{name}: fails on an image of (H, W, C)={tuple(shape)} ({type(error).__name__}: {text}); "
+                         "check the layers' sizes or give other --data") from error
+
+
+def user_model(source):
+    """The nn.Module of `file.py:factory` or `package.module:factory`, as the factory gives it."""
+    def make(factory):
+        module = factory if isinstance(factory, nn.Module) else factory()
+        if not isinstance(module, nn.Module):
+            raise ModelError(f"model '{source}': {source.rpartition(':')[2]} gives a {type(module).__name__}; return "
+                             "a torch.nn.Module")
+        return module
+    return resolve(source, "model", ModelError, make)
+
+
+def user_name(source):
+    """Graph name of a user's model: the file's or the module's last name."""
+    place = source.rpartition(":")[0]
+    return plain_name(Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
 
 
 def plain_name(text):
     """A graph name made of letters, digits, '_' and '-' only."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:60]
     return name if name[:1].isalpha() else f"model_{name}"
-
-
-def _execute(path):
-    """Import a file as a module; files beside it can be imported by it."""
-    spec = importlib.util.spec_from_file_location(f"bitloom_user_{path.stem}", path)
-    loaded = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(loaded)
-    finally:
-        sys.path.remove(str(path.parent))
-    return loaded
-
-
-def _user_model(source):
-    path, _, factory = source.rpartition(":")
-    if not path or not factory.isidentifier():
-        raise ModelError(f"model '{source}': give path/to/file.py:factory, where factory is a function "
-                         "without arguments")
-    if not Path(path).is_file():
-        raise DataError(f"model '{source}': file {path} not found")
-    try:
-        loaded = _execute(Path(path).absolute())
-        if not hasattr(loaded, factory):
-            raise ModelError(f"model '{source}': {path} has no '{factory}'; name a function or class that "
-                             "returns the network")
-        maker = getattr(loaded, factory)
-        module = maker if isinstance(maker, nn.Module) else maker()
-    except BitloomError:
-        raise
-    except Exception as error:  # the user's code may raise anything
-        text = " ".join(str(error).split())
-        raise ModelError(f"model '{source}': {type(error).__name__}: {text}; check that it builds without "
-                         "arguments") from error
-    if not isinstance(module, nn.Module):
-        raise ModelError(f"model '{source}': {factory} gives a {type(module).__name__}; return a "
-                         "torch.nn.Module")
-    return module

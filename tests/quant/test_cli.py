@@ -141,7 +141,7 @@ BAD = {
     "no bits": ((*PTQ, "lenet5", "--weight-bits", "0", "--out", "{tmp}/out"), "weight_bits=0 is not supported"),
     "calibration": ((*PTQ, "lenet5", "--calibration", "entropy", "--out", "{tmp}/out"), "use minmax"),
     "rounding": ((*PTQ, "lenet5", "--rounding", "up", "--out", "{tmp}/out"), "half_up"),
-    "zoo model": ((*PTQ, "alexnet", "--out", "{tmp}/out"), "choose one of lenet5"),
+    "zoo model": ((*PTQ, "alexnet", "--out", "{tmp}/out"), "choose one of fashion-cnn, lenet5"),
     "weights": ((*PTQ, "lenet5", "--weights", "{tmp}/no.npz", "--out", "{tmp}/out"), "not found"),
     "wrong weights": ((*PTQ, "lenet5", "--weights", "{tmp}/large.npz", "--out", "{tmp}/out"), "lacks "
                                                                                               "conv1.bias"),
