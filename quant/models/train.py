@@ -1,7 +1,6 @@
 """Training of the zoo's float networks: AdamW, one-cycle cosine schedule, light augmentation, averaged
 weights."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,7 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quant.data.augment import random_affine, random_flip, scaled_limits
+from quant.models.loop import Training, run_epochs
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,6 @@ def accuracy(model, images, labels, batch=1000):
     return correct / len(images)
 
 
-def learning_rate_at(progress, options):
-    """Learning rate at progress in [0, 1]: linear warm-up, then half a cosine down to zero."""
-    if progress < options.warmup:
-        return options.learning_rate * progress / options.warmup
-    phase = (progress - options.warmup) / (1 - options.warmup)
-    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * phase))
-
-
 def augmented(images, generator, options):
     """The images [N, C, H, W] warped and mirrored as TrainingOptions say."""
     if options.flip:
@@ -63,11 +55,12 @@ def augmented(images, generator, options):
     return random_affine(images, generator, **scaled_limits(options.augment))
 
 
-def train(model, images, labels, options=None, on_epoch=None):
+def train(model, images, labels, options=None, on_epoch=None, checkpoint=None):
     """Train in place and leave the averaged weights in the model.
 
     images: uint8 [N, H, W, C]; labels: int64 [N], numpy. on_epoch(epoch, loss) is called after each epoch.
-    Returns the model in eval mode. The same options and machine give the same weights.
+    checkpoint: Checkpoint that is written after each epoch, or resumed from. Returns the model in eval mode. The same
+    options and machine give the same weights. Raises DivergedError.
     """
     options = options or TrainingOptions()
     torch.manual_seed(options.seed)
@@ -78,23 +71,12 @@ def train(model, images, labels, options=None, on_epoch=None):
     data, targets = to_float(images), torch.from_numpy(labels)
     optimizer = AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
-    steps = math.ceil(len(data) / options.batch)
-    for epoch in range(options.epochs):
-        model.train()
-        order = torch.randperm(len(data), generator=generator)
-        total = 0.0
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at((epoch + step / steps) / options.epochs, options)
-            chosen = order[step * options.batch:(step + 1) * options.batch]
-            logits = model(augmented(data[chosen], generator, options))
-            loss = functional.cross_entropy(logits, targets[chosen], label_smoothing=options.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            averaged.update_parameters(model)
-            total += loss.item() * len(chosen)
-        if on_epoch is not None:
-            on_epoch(epoch, total / len(data))
+
+    def loss(_epoch, chosen):
+        logits = model(augmented(data[chosen], generator, options))
+        return functional.cross_entropy(logits, targets[chosen], label_smoothing=options.label_smoothing)
+    training = Training(model, optimizer, generator, loss, len(data), averaged=averaged,
+                        after_step=lambda: averaged.update_parameters(model))
+    run_epochs(training, options, on_epoch=on_epoch, checkpoint=checkpoint)
     model.load_state_dict(averaged.module.state_dict())
     return model.eval()

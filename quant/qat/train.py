@@ -1,13 +1,13 @@
 """Quantization-aware training: AdamW, one-cycle cosine schedule, light augmentation, a float teacher."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 from torch.optim import AdamW
 
-from quant.models.train import augmented, learning_rate_at
+from quant.models.loop import Training, run_epochs
+from quant.models.train import augmented
 
 COPY_BATCH = 1000
 CALIBRATION_IMAGES = 1000
@@ -33,12 +33,13 @@ class QatOptions:
     seed: int = 1
 
 
-def train_qat(network, teacher, images, labels, options=None, on_epoch=None):
+def train_qat(network, teacher, images, labels, options=None, on_epoch=None, checkpoint=None):
     """Train a QatNetwork in place; returns it in eval mode.
 
     teacher: float module over the same input, or None. images: float32 [N, C, H, W], the network's real
-    input; labels: int64 [N], numpy. on_epoch(epoch, loss) is called after each epoch. The same options and
-    machine give the same weights.
+    input; labels: int64 [N], numpy. on_epoch(epoch, loss) is called after each epoch. checkpoint: Checkpoint
+    that is written after each epoch, or resumed from. The same options and machine give the same weights. Raises
+    DivergedError.
     """
     options = options or QatOptions()
     torch.manual_seed(options.seed)
@@ -49,23 +50,12 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None):
     optimizer = AdamW([item for item in network.parameters() if item.requires_grad], lr=options.learning_rate,
                       weight_decay=options.weight_decay, fused=True)
     source = _Batches(images, teacher, options, generator)
-    steps = math.ceil(len(images) / options.batch)
-    for epoch in range(options.epochs):
-        network.train()
-        order = torch.randperm(len(images), generator=generator)
-        total = 0.0
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at((epoch + step / steps) / options.epochs, options)
-            chosen = order[step * options.batch:(step + 1) * options.batch]
-            batch, soft = source.take(epoch, chosen)
-            loss = _loss(network(batch), targets[chosen], soft, options)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(chosen)
-        if on_epoch is not None:
-            on_epoch(epoch, total / len(images))
+
+    def loss(epoch, chosen):
+        batch, soft = source.take(epoch, chosen)
+        return _loss(network(batch), targets[chosen], soft, options)
+    run_epochs(Training(network, optimizer, generator, loss, len(images)), options, on_epoch=on_epoch,
+               checkpoint=checkpoint)
     return network.eval()
 
 

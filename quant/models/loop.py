@@ -1,0 +1,188 @@
+"""The epoch loop of every training: one-cycle schedule, random order, checkpoints, a stop when the loss explodes."""
+
+import io
+import math
+import pickle
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from accel.atomic import write_file
+from accel.errors import DataError, ModelError, OutputError, RangeError
+
+EXPLODED = 50.0
+FORMAT = 1
+SUFFIX = ".pt"
+
+
+class DivergedError(RangeError):
+    """Training turned NaN or exploded; the last checkpoint, if there is one, is from before."""
+
+
+@dataclass
+class Training:
+    """What one training changes and draws from.
+
+    model: nn.Module, put into train mode for every epoch. generator: torch.Generator that gives the order of the
+    images (and whatever else `loss` draws from it). loss(epoch, chosen) -> tensor without dimensions: the mean loss of
+    the images `chosen`, int64 [batch], of 0 .. count - 1. after_step(): called after every step of the optimizer.
+    begin_epoch(epoch): called before every epoch, with the model in train mode. averaged: module whose state belongs to
+    a checkpoint too. losses: the mean of every epoch that is done. limit: the loss that counts as an explosion, set by
+    the first batch.
+    """
+
+    model: object
+    optimizer: object
+    generator: object
+    loss: object
+    count: int
+    after_step: object = None
+    begin_epoch: object = None
+    averaged: object = None
+    losses: list = field(default_factory=list)
+    limit: float | None = None
+
+    def state(self):
+        """Everything that the rest of the training depends on, as plain values and tensors."""
+        averaged = None if self.averaged is None else self.averaged.state_dict()
+        return {"losses": list(self.losses), "limit": self.limit, "model": self.model.state_dict(),
+                "averaged": averaged, "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(), "random": torch.get_rng_state()}
+
+    def load(self, state):
+        """Take over a state that `state()` gave for an equal training."""
+        self.losses[:], self.limit = state["losses"], state["limit"]
+        self.model.load_state_dict(state["model"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["random"])
+
+
+class Checkpoint:
+    """A file that holds the state of a training after its last complete epoch.
+
+    identity: plain values that a resumed training must share (options, widths, data). resume: go on from the file, else
+    it is overwritten. Raises OutputError for a name that does not end in .pt, DataError where a file to resume from is
+    missing or damaged, ModelError where it belongs to another training.
+    """
+
+    def __init__(self, path, identity, resume=False):
+        self.path, self.identity = Path(path), dict(identity)
+        if self.path.suffix != SUFFIX:
+            raise OutputError(f"{path}: checkpoints are PyTorch files; end the name with {SUFFIX}")
+        self.state = self._read() if resume else None
+
+    def _read(self):
+        state = read(self.path)
+        known = state["identity"]
+        for key in [*self.identity, *known]:
+            own, other = self.identity.get(key), known.get(key)
+            if own != other:
+                raise ModelError(f"{self.path}: was written by a training with {key} {other}, not {own}; resume it "
+                                 "with the same options and data, or start anew without --resume")
+        return state
+
+    def save(self, training):
+        """Write the training's state, whole or not at all."""
+        stream = io.BytesIO()
+        torch.save({"format": FORMAT, "identity": self.identity, **training.state()}, stream)
+        write_file(self.path, stream.getvalue())
+
+
+def read(path):
+    """The state in a checkpoint file; no code in it is executed. Raises DataError."""
+    if not Path(path).is_file():
+        raise DataError(f"{path}: checkpoint not found; give a file that --checkpoint wrote")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); give a file that "
+                        "--checkpoint wrote") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise DataError(f"{path}: is not a checkpoint of format {FORMAT}; give a file that --checkpoint wrote")
+    return state
+
+
+def learning_rate_at(progress, options):
+    """Learning rate at progress in [0, 1]: linear warm-up, then half a cosine down to zero."""
+    if progress < options.warmup:
+        return options.learning_rate * progress / options.warmup
+    phase = (progress - options.warmup) / (1 - options.warmup)
+    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * phase))
+
+
+def run_epochs(training, options, *, on_epoch=None, checkpoint=None):
+    """Train for options.epochs epochs of options.batch images (less those that the checkpoint has done).
+
+    on_epoch(epoch, loss) is called after each one, with the mean loss, also for those that the checkpoint did. The same
+    training, options and machine give the same weights, resumed or not. Raises DivergedError where a loss or a
+    parameter is no finite number, or a loss is EXPLODED times the first one: the checkpoint keeps the epoch before.
+    """
+    if checkpoint is not None and checkpoint.state is not None:
+        training.load(checkpoint.state)
+    for epoch, loss in enumerate(training.losses[:options.epochs]):
+        _tell(on_epoch, epoch, loss)
+    for epoch in range(len(training.losses), options.epochs):
+        try:
+            loss = _epoch(training, options, epoch)
+        except DivergedError as error:
+            raise DivergedError(f"training diverged in epoch {epoch + 1}, {error}; {_kept(checkpoint)}; lower the "
+                                "learning rate") from None
+        training.losses.append(loss)
+        if checkpoint is not None:
+            checkpoint.save(training)
+        _tell(on_epoch, epoch, loss)
+
+
+def _epoch(training, options, epoch):
+    """The mean loss of one epoch over all images."""
+    training.model.train()
+    if training.begin_epoch is not None:
+        training.begin_epoch(epoch)
+    order = torch.randperm(training.count, generator=training.generator)
+    steps = math.ceil(training.count / options.batch)
+    total = 0.0
+    for step in range(steps):
+        for group in training.optimizer.param_groups:
+            group["lr"] = learning_rate_at((epoch + step / steps) / options.epochs, options)
+        chosen = order[step * options.batch:(step + 1) * options.batch]
+        loss = training.loss(epoch, chosen)
+        value = loss.item()
+        _check_loss(training, value, step)
+        training.optimizer.zero_grad()
+        loss.backward()
+        training.optimizer.step()
+        if training.after_step is not None:
+            training.after_step()
+        total += value * len(chosen)
+    for name, values in training.model.state_dict().items():
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            raise DivergedError(f"step {steps}: {name} became infinite or NaN")
+    return total / training.count
+
+
+def _check_loss(training, loss, step):
+    if not math.isfinite(loss):
+        raise DivergedError(f"step {step + 1}: the loss became {loss}")
+    if training.limit is None:
+        training.limit = EXPLODED * (1 + abs(loss))
+    if loss > training.limit:
+        raise DivergedError(f"step {step + 1}: the loss reached {loss:.4g}, above the limit of {training.limit:.4g} "
+                            "that its first value sets")
+
+
+def _kept(checkpoint):
+    if checkpoint is None:
+        return "there is no checkpoint (give --checkpoint)"
+    if not checkpoint.path.is_file():
+        return "no epoch was complete, so there is no checkpoint"
+    return f"{checkpoint.path} keeps the last good epoch"
+
+
+def _tell(on_epoch, epoch, loss):
+    if on_epoch is not None:
+        on_epoch(epoch, loss)
