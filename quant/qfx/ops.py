@@ -1,0 +1,167 @@
+"""Fixed-point arithmetic in torch, exact and differentiable.
+
+Values are float tensors that lie on the grid of their format: float32 holds words of up to 24 bits (25 with a sign)
+exactly, float64 53 (54). A cast passes the gradient straight through where nothing saturates; sums, products and
+quotients have the gradient of the real function. The learned binary point gets the gradient of the step that it
+means (QFX, arXiv 2401.17544; the step's gradient is that of learned step size quantization, arXiv 1902.08153, eq. 3).
+"""
+
+import math
+
+import torch
+
+from accel.errors import RangeError, UnsupportedError
+from quant.qfx.format import FixedFormat
+from quant.qfx.khot import largest, round_khot
+
+MANTISSA = {torch.float32: 24, torch.float64: 53}
+LN2 = math.log(2)
+
+
+def check_exact(form, dtype):
+    """Raise UnsupportedError where tensors of this dtype do not hold every value of the format."""
+    held = MANTISSA.get(dtype)
+    if held is None:
+        raise UnsupportedError(f"tensors of {dtype} are no fixed-point values; use float32 or float64")
+    if form.width - form.signed > held:
+        raise UnsupportedError(f"{form} needs {form.width - form.signed} bits but {dtype} holds {held}; "
+                               f"{'use .double()' if dtype == torch.float32 else 'cast to a narrower type'}")
+
+
+def round_steps(steps, rounding):
+    """Whole numbers of the same dtype, each rounded once. steps: values divided by the format's step."""
+    if rounding == "AP_TRN":
+        return torch.floor(steps)
+    if rounding == "AP_TRN_ZERO":
+        return torch.trunc(steps)
+    if rounding == "AP_RND":
+        below = torch.floor(steps)
+        return below + (steps - below >= 0.5)
+    return torch.round(steps)  # a tie to even
+
+
+def into_range(integers, low, high, overflow):
+    """Whole numbers brought into low..high by saturation or modulo high - low + 1; exact."""
+    if overflow == "AP_SAT":
+        return integers.clamp(low, high)
+    size = high - low + 1
+    rest = torch.fmod(integers, size)
+    return torch.where(rest > high, rest - size, torch.where(rest < low, rest + size, rest))
+
+
+def powers(exponents):
+    """2^n of a tensor of whole numbers, exact; same shape and dtype."""
+    flat = [math.ldexp(1.0, int(exponent)) for exponent in exponents.detach().reshape(-1).tolist()]
+    return torch.tensor(flat, dtype=exponents.dtype).reshape(exponents.shape)
+
+
+class _Cast(torch.autograd.Function):
+    """step * integer(x / step) with step = 2^(round(integer_bits) - width)."""
+
+    @staticmethod
+    def forward(ctx, x, integer_bits, form, hot):
+        step = powers(torch.round(integer_bits) - form.width).to(x.dtype)
+        steps, (low, high) = x / step, form.limits
+        if hot is None:
+            found = into_range(round_steps(steps, form.rounding), low, high, form.overflow)
+        else:
+            found = round_khot(steps, hot, high)
+            high = largest(hot, high)
+            low = max(low, -high)
+        if form.overflow == "AP_SAT" or hot is not None:
+            passes = (steps >= low) & (steps <= high)
+        else:
+            passes = torch.ones_like(steps, dtype=torch.bool)
+        ctx.save_for_backward(steps, found, passes, step)
+        return found * step
+
+    @staticmethod
+    def backward(ctx, gradient):
+        steps, found, passes, step = ctx.saved_tensors
+        through = gradient * passes
+        by_point = None
+        if ctx.needs_input_grad[1]:
+            by_point = (gradient * found - through * steps).sum_to_size(step.shape) * step * LN2
+        return through, by_point, None, None
+
+
+class _Replace(torch.autograd.Function):
+    """Puts out `exact`; the gradient goes to `smooth`."""
+
+    @staticmethod
+    def forward(_ctx, smooth, exact):
+        return exact.clone()
+
+    @staticmethod
+    def backward(_ctx, gradient):
+        return gradient, None
+
+
+replace = _Replace.apply
+
+
+def cast(x, form, hot=None):
+    """Real tensor -> the nearest-by-mode values of the format. hot: at most so many powers of two per value."""
+    check_exact(form, x.dtype)
+    return _Cast.apply(x, torch.tensor(float(form.integer_bits), dtype=x.dtype), form, hot)
+
+
+def learned_cast(x, integer_bits, form, hot=None):
+    """As `cast`, but the binary point is a tensor: integer_bits, real, rounded for the forward pass, one or (a shape
+    that broadcasts against x) many; form gives the width, sign and modes."""
+    check_exact(form, x.dtype)
+    return _Cast.apply(x, integer_bits, form, hot)
+
+
+class FixedTensor:
+    """A tensor of fixed-point values with its format; + - * / grow the format as the HLS operators do.
+
+    values: float32 or float64 tensor on the format's grid. Results are exact; UnsupportedError says where the dtype
+    cannot hold them. A quotient is rounded toward zero to its format; a zero in the divisor raises RangeError.
+    """
+
+    def __init__(self, values, form):
+        check_exact(form, values.dtype)
+        self.values, self.format = values, form
+
+    @classmethod
+    def of(cls, x, form):
+        """A real tensor or number cast to a format (FixedFormat or its text)."""
+        form = FixedFormat.parse(form) if isinstance(form, str) else form
+        x = x if isinstance(x, torch.Tensor) else torch.tensor(float(x), dtype=torch.float64)
+        return cls(cast(x, form), form)
+
+    def cast(self, form):
+        """The values in another format, rounded and brought into range by that format's modes."""
+        return FixedTensor.of(self.values, form)
+
+    def integers(self):
+        """The stored integers, int64."""
+        return (self.values.detach().double() / self.format.step).long()
+
+    def __add__(self, other):
+        return FixedTensor(self.values + other.values, self.format.add_type(other.format))
+
+    def __sub__(self, other):
+        return FixedTensor(self.values - other.values, self.format.subtract_type(other.format))
+
+    def __mul__(self, other):
+        return FixedTensor(self.values * other.values, self.format.multiply_type(other.format))
+
+    def __truediv__(self, other):
+        form = self.format.divide_type(other.format)
+        shift = max(other.format.fraction_bits, 0)
+        if self.format.width + shift - self.format.signed > MANTISSA[torch.float64]:
+            raise UnsupportedError(f"{self.format} / {other.format} has a dividend of {self.format.width + shift} "
+                                   f"bits; use operands of at most {MANTISSA[torch.float64]} bits together")
+        if bool((other.values == 0).any()):
+            raise RangeError(f"a divisor of {other.format} is 0; a quotient needs divisors other than 0")
+        # Of whole numbers below 2^53 no quotient rounds up to the next whole number.
+        dividend = self.values.detach().double() / (self.format.step * 2.0 ** -shift)
+        divisor = other.values.detach().double() / other.format.step
+        exact = torch.trunc(dividend / divisor) * form.step
+        smooth = self.values / other.values
+        return FixedTensor(replace(smooth, exact.to(smooth.dtype)), form)
+
+    def __repr__(self):
+        return f"FixedTensor({self.values!r}, {self.format})"
