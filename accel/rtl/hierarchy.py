@@ -22,6 +22,10 @@ from myhdl import block
 from myhdl._block import _Block, _uniqueify_name, block_decorator
 from myhdl._Signal import _Signal
 
+from accel.rtl import elaboration
+
+elaboration.install()
+
 _conversion = None  # the running conversion (accel.hdl.elaborate.Elaboration), None in simulation
 
 
