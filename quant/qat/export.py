@@ -10,6 +10,7 @@ from quant.arithmetic import multipliers, scales
 from quant.arithmetic.thresholds import fold_batch_norm
 from quant.frontend.floatnet import has_weights
 from quant.frontend.fold import PIXEL_SCALE
+from quant.qat.norm import PositiveNorm
 
 
 @torch.no_grad()
@@ -44,11 +45,12 @@ def _weighted(layer, own, previous, tensor, source, rule):
     """One ir.Conv2D or ir.Dense with the trained integers."""
     quantizer = own.quantizer
     columns = own.weight_scale(source)
-    step = columns.flatten().expand(len(own.weight))
     weights = quantizer.integers(own.weight, columns)
+    columns, real_bias = own.folded(source)
+    step = columns.flatten().expand(len(own.weight))
     bias = torch.zeros(len(weights), dtype=torch.int64)
-    if own.bias is not None:
-        bias = torch.round(own.bias / (step * source.scale())).long()
+    if real_bias is not None:
+        bias = torch.round(real_bias / (step * source.scale())).long()
     scale = step.double()
     shape = layer.output_shape(tensor.shape)
     accumulator_scale = scale * tensor.scale
@@ -75,6 +77,7 @@ def _weighted(layer, own, previous, tensor, source, rule):
     if own.output_bits == 1:
         raw = make(output=ir.TensorType(*shape, ir.RAW_BITS, 1.0, 0), requantize=None, **common)
         exact = [Fraction(value) * Fraction(tensor.scale) for value in scale.tolist()]
-        threshold, invert = fold_batch_norm(layer.name, own.norm, exact, *accumulator_bounds(raw))
+        norm = own.norm.plain() if isinstance(own.norm, PositiveNorm) else own.norm
+        threshold, invert = fold_batch_norm(layer.name, norm, exact, *accumulator_bounds(raw))
         requantize = ir.Threshold(threshold, invert)
     return make(output=output, requantize=requantize, **common)

@@ -17,6 +17,8 @@ from quant.arithmetic import multipliers
 from quant.arithmetic.scales import float32
 from quant.frontend.floatnet import NO_CLAMP, FloatConv, has_weights
 from quant.frontend.fold import PIXEL_SCALE
+from quant.qat.method import Method
+from quant.qat.norm import FoldedNorm, PositiveNorm
 from quant.qat.ste import ActivationQuantizer, SignActivation, WeightQuantizer
 
 WEIGHT_BITS = (8, 6, 4, 2, 1)
@@ -66,53 +68,92 @@ class QatLayer(nn.Module):
     layer: FloatConv or FloatDense whose weights are the start. output_bits None: raw output.
     """
 
-    def __init__(self, layer, weight_bits, output_bits, full_range=False, requantizer="full"):
+    def __init__(self, layer, weight_bits, output_bits, widths, method):
         super().__init__()
-        self.requantizer = requantizer
+        self.requantizer, self.method = widths.requantizer, method
         self.name, self.clamp, self.output_bits = layer.name, layer.clamp, output_bits
         self.is_conv = isinstance(layer, FloatConv)
         self.stride, self.pads = getattr(layer, "stride", None), getattr(layer, "pads", (0, 0, 0, 0))
         self.pools = []
         weight = layer.weight.float()
-        self.quantizer = WeightQuantizer(weight, weight_bits, per_tensor=output_bits is None, full_range=full_range)
+        self.quantizer = WeightQuantizer(weight, weight_bits, per_tensor=output_bits is None,
+                                         full_range=widths.full_range, method=method)
         self.weight = nn.Parameter(self.quantizer.latent(weight))
         self.norm = self.activation = self.bias = None
+        self.pools_first = method.norm_order == "pool"
         if output_bits == 1:
-            self.norm = nn.BatchNorm2d(len(weight))
-            self.activation = SignActivation()
+            self.norm = (PositiveNorm if self.pools_first else nn.BatchNorm2d)(len(weight))
+            self.activation = SignActivation(method)
             return
-        self.bias = nn.Parameter(layer.bias.float())
+        if method.batch_norm and output_bits is not None:
+            self.norm = FoldedNorm(layer.bias)
+        else:
+            self.bias = nn.Parameter(layer.bias.float())
         if output_bits is not None:
             self.activation = ActivationQuantizer(output_bits, unsigned=layer.clamp[0] >= 0,
-                                                  half_up=requantizer != "full")
+                                                  half_up=widths.requantizer != "full", method=method)
+
+    def is_folding(self):
+        """Whether a batch norm is part of the weights' scales: the layer has one, and its statistics stand still."""
+        return isinstance(self.norm, FoldedNorm) and not self.norm.training and not self.norm.is_new()
 
     def weight_scale(self, source):
         """Scales of the weights [OC or 1, 1, ...], widened to what the requantizer's multipliers stand for."""
         scale = self.quantizer.scale(self.weight)
         if self.requantizer == "full" or self.output_bits in (None, 1) or self.activation.is_new():
             return scale
-        real = (scale * (source.scale() / self.activation.scale())).detach()
+        real = (self._with_norm(scale) * (source.scale() / self.activation.scale())).detach()
         return scale * multipliers.widening(real, self.requantizer)
+
+    def _with_norm(self, scale):
+        if not self.is_folding():
+            return scale
+        return scale * self.norm.factor().reshape(-1, *(1,) * (self.weight.dim() - 1))
+
+    def folded(self, source):
+        """(scale of the integers [OC or 1, 1, ...], bias float [OC] or None) with a batch norm of 8 to 2 bits in them:
+        the layer's sum is scale * source's scale * (sum of integer products) + bias."""
+        scale = self._with_norm(self.weight_scale(source))
+        return scale, self.norm.folded_bias() if self.is_folding() else self.bias
 
     def forward(self, x, source):
         """x: real values [N, C, H, W] of the layer's input; source: the quantizer that made them."""
         scale = self.weight_scale(source)
-        weight, bias = self.quantizer(self.weight, scale), None
-        if self.bias is not None:
-            step = (scale.flatten() * source.scale()).detach()
-            bias = torch.round(self.bias.detach() / step) * step + (self.bias - self.bias.detach())
+        weight = self.quantizer(self.weight, scale)
+        if self.is_folding():
+            weight, norm = self._with_norm(weight), None
+        else:
+            norm = self.norm
+        bias = self._bias_on_grid(source, scale)
         if self.is_conv:
             x, inside = self._pad(x, source)
             x = functional.conv2d(x, weight, bias, self.stride, inside)
         else:
             x = functional.linear(x.permute(0, 2, 3, 1).flatten(1), weight, bias)[..., None, None]
-        if self.norm is not None:
-            x = self.norm(x)
+        if norm is not None and not self.pools_first:
+            x = self._normalize(x)
         for pool in self.pools:
             x = pool.forward(x)
+        if norm is not None and self.pools_first:
+            x = self._normalize(x)
         if self.clamp not in (NO_CLAMP, RELU) and self.output_bits != 1:
             x = x.clamp(*self.clamp)  # an unsigned grid is the ReLU
         return x if self.activation is None else self.activation(x)
+
+    def _bias_on_grid(self, source, scale):
+        """The bias in steps of the accumulator, with a gradient; None where a batch norm of its own follows."""
+        bias = self.bias
+        if self.is_folding():
+            bias, scale = self.norm.folded_bias(), self._with_norm(scale)
+        if bias is None:
+            return None
+        step = (scale.flatten() * source.scale()).detach()
+        return torch.round(bias.detach() / step) * step + (bias - bias.detach())
+
+    def _normalize(self, x):
+        if isinstance(self.norm, FoldedNorm) and self.norm.is_new():
+            self.norm.begin(x)
+        return self.norm(x)
 
     def _pad(self, x, source):
         """(x with its pads, padding left to the convolution): -1 around signs, else 0."""
@@ -139,8 +180,9 @@ class InputQuantizer(nn.Module):
 class QatNetwork(nn.Module):
     """A PreparedNetwork (uint8 input) with quantizers. forward: float32 [N, C, H, W] -> logits [N, classes]."""
 
-    def __init__(self, prepared, widths):
+    def __init__(self, prepared, widths, method=None):
         super().__init__()
+        self.method = method = method or Method()
         network = prepared.network
         if prepared.encoding != "uint8":
             raise UnsupportedError(f"{network.name}: quantization-aware training reads uint8 images, not "
@@ -156,8 +198,7 @@ class QatNetwork(nn.Module):
         for layer in network.layers:
             if has_weights(layer):
                 index = len(self.layers)
-                self.layers.append(QatLayer(layer, widths.weight_bits[index], outputs[index], widths.full_range,
-                                            widths.requantizer))
+                self.layers.append(QatLayer(layer, widths.weight_bits[index], outputs[index], widths, method))
             else:
                 self.layers[-1].pools.append(layer)
 
@@ -166,3 +207,20 @@ class QatNetwork(nn.Module):
         for layer in self.layers:
             x, source = layer(x, source), layer.activation
         return x.flatten(1)
+
+    def hold_norms(self, is_held):
+        """Let the batch norms use and keep their statistics (True) or those of each batch (False)."""
+        for layer in self.layers:
+            if layer.norm is not None:
+                layer.norm.train(not is_held)
+
+    @torch.no_grad()
+    def clip_latent(self):
+        """Bring the latent weights of signs back to -1..1."""
+        for layer in self.layers:
+            if layer.quantizer.bits == 1:
+                layer.weight.clamp_(-1, 1)
+
+    def penalty(self):
+        """What the quantizers add to the loss."""
+        return sum(layer.activation.penalty() for layer in self.layers[:-1])

@@ -1,13 +1,14 @@
 """Recipes of the zoo's trained networks: widths per layer with weights, and how to train them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accel.errors import ModelError
+from quant.qat.method import Method
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What `python -m quant qat --preset` sets: Widths and QatOptions, as plain values."""
+    """What `python -m quant qat --preset` sets: Widths and QatOptions as plain values, and the Method."""
 
     weight_bits: tuple
     activation_bits: tuple
@@ -16,7 +17,11 @@ class Preset:
     full_range: bool = False
     augment: float = 1.0
     copies: int | None = None
+    flip: bool = False
+    freeze_norm: int | None = None
+    distill: float = 0.5
     model: str = "lenet5"
+    method: Method = field(default_factory=Method)
 
 
 PRESETS = {

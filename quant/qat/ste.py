@@ -5,8 +5,10 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from quant.arithmetic.scales import SMALLEST_SCALE, integer_range, weight_limits
+from quant.qat.method import Method
 
 LEARNED_BITS = 4  # weights of at most so many bits learn their scale, wider ones take it from the maximum
 SEARCH_STEPS = 24
@@ -15,60 +17,67 @@ HALF_UP = 0.5 + 2.0 ** -14  # a tie of the integers is a tie here, whatever floa
 
 
 class _Quantize(torch.autograd.Function):
-    """scale * clamp(round(x / scale)): x gets the gradient inside the limits, scale that of its rounding error
-    there and of the limit outside (learned step size quantization)."""
+    """scale * clamp(round(x / scale)). `clipped`: x gets the gradient inside the limits, scale that of its rounding
+    error there and of the limit outside (learned step size quantization). `identity`: as if nothing were limited.
+    `pact`: x as clipped, scale that of the upper limit alone."""
 
     @staticmethod
-    def forward(ctx, x, scale, low, high, half_up=False):
+    def forward(ctx, x, scale, low, high, half_up=False, kind="clipped"):
         steps = x / scale
         found = torch.floor(steps + HALF_UP) if half_up else torch.round(steps)
         found = found.clamp_(low, high)
         ctx.save_for_backward(steps, found)
-        ctx.limits, ctx.shape = (low, high), scale.shape
+        ctx.limits, ctx.shape, ctx.kind = (low, high), scale.shape, kind
         return found * scale
 
     @staticmethod
     def backward(ctx, gradient):
         steps, found = ctx.saved_tensors
         low, high = ctx.limits
-        through = gradient * ((steps >= low) & (steps <= high))
+        through = gradient if ctx.kind == "identity" else gradient * ((steps >= low) & (steps <= high))
         by_scale = None
         if ctx.needs_input_grad[1]:
-            by_scale = (gradient * found - through * steps).sum_to_size(ctx.shape)
-        return through, by_scale, None, None, None
+            by_scale = gradient * high * (steps > high) if ctx.kind == "pact" else gradient * found - through * steps
+            by_scale = by_scale.sum_to_size(ctx.shape)
+        return through, by_scale, None, None, None, None
 
 
 class _Sign(torch.autograd.Function):
-    """sign(x) with sign(0) = +1; the gradient is that of the piecewise parabola x * (2 - |x|) on [-1, 1]."""
+    """sign(x) with sign(0) = +1. The gradient is 1 (`identity`), 1 on [-1, 1] (`clipped`), or that of the piecewise
+    parabola x * (2 - |x|) there (`parabola`: Bi-Real Net, Liu et al., 2018, section 3.2)."""
 
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx, x, kind):
         ctx.save_for_backward(x)
+        ctx.kind = kind
         return torch.where(x < 0, -1.0, 1.0)
 
     @staticmethod
     def backward(ctx, gradient):
         x, = ctx.saved_tensors
-        return gradient * (2 - 2 * x.abs()).clamp(min=0)
+        if ctx.kind == "parabola":
+            gradient = gradient * (2 - 2 * x.abs()).clamp(min=0)
+        elif ctx.kind == "clipped":
+            gradient = gradient * (x.abs() <= 1)
+        return gradient, None
 
 
-class _SignWeights(torch.autograd.Function):
-    """sign(w) with sign(0) = +1; the gradient passes where |w| <= 1."""
+class _ScaleGradient(torch.autograd.Function):
+    """x, whose gradient is multiplied by a factor."""
 
     @staticmethod
-    def forward(ctx, w):
-        ctx.save_for_backward(w)
-        return torch.where(w < 0, -1.0, 1.0)
+    def forward(ctx, x, factor):
+        ctx.factor = factor
+        return x.view_as(x)
 
     @staticmethod
     def backward(ctx, gradient):
-        w, = ctx.saved_tensors
-        return gradient * (w.abs() <= 1)
+        return gradient * ctx.factor, None
 
 
 quantize_through = _Quantize.apply
 sign_through = _Sign.apply
-sign_weights = _SignWeights.apply
+scale_gradient = _ScaleGradient.apply
 
 
 def best_scale(values, low, high):
@@ -84,24 +93,66 @@ def best_scale(values, low, high):
     return best
 
 
+class LearnedScale(nn.Module):
+    """Scales that training learns. kind `log`: their logarithm is the parameter; `step`, `lsq`: they themselves;
+    `pact`: the clip, levels times the scale."""
+
+    def __init__(self, scale, kind, levels, learned=True):
+        super().__init__()
+        self.kind, self.levels = kind, levels
+        self.value = nn.Parameter(torch.empty_like(scale), requires_grad=learned)
+        self.set(scale)
+
+    @torch.no_grad()
+    def set(self, scale):
+        """Take over scales of the parameter's shape; NaN: unknown yet."""
+        if self.kind == "log":
+            scale = scale.log()
+        self.value.copy_(scale * self.levels if self.kind == "pact" else scale)
+
+    def is_new(self):
+        """Whether nothing has set the scale yet."""
+        return bool(torch.isnan(self.value).any())
+
+    def forward(self, count):
+        """The scales, never below the smallest one that the contract allows. count: numbers that share a scale, for
+        the gradient's factor 1 / sqrt(count * levels) of LSQ."""
+        if self.kind == "log":
+            scale = self.value.exp()
+        elif self.kind == "pact":
+            scale = self.value / self.levels
+        elif self.kind == "lsq":
+            scale = scale_gradient(self.value, 1 / math.sqrt(count * self.levels))
+        else:
+            scale = self.value
+        return scale.clamp(min=SMALLEST_SCALE)
+
+
 class WeightQuantizer(nn.Module):
     """Weights [OC, ...] -> the same shape on the grid scale * integer, one scale per channel or for all.
 
-    1 bit: sign(w) times a learned scale; the latent weights are stretched to a common mean at the start.
-    2 to 4 bits: learned scale. 6 and 8 bits: scale = max|w| / largest integer.
+    1 bit: sign(w) times a scale; the latent weights are stretched to a common mean at the start. 2 to 4 bits: learned
+    scale. 6 and 8 bits: scale = max|w| / largest integer, or learned where the method learns steps.
     """
 
-    def __init__(self, weight, bits, *, per_tensor, full_range=False):
+    def __init__(self, weight, bits, *, per_tensor, full_range=False, method=None):
         super().__init__()
-        self.bits, self.per_tensor = bits, per_tensor
+        method = method or Method()
+        self.bits, self.per_tensor, self.method = bits, per_tensor, method
         self.limits = weight_limits(bits, full_range)
-        rows = self._rows(weight)
+        self.is_learned = bits <= LEARNED_BITS or method.scales in ("step", "lsq")
         if bits == 1:
-            scale = rows.abs().mean(1, keepdim=True).clamp(min=SMALLEST_SCALE)
-        else:
-            scale = best_scale(rows, *self.limits)
-        self.log_scale = nn.Parameter(scale.log().reshape(-1, *(1,) * (weight.dim() - 1)).float(),
-                                      requires_grad=bits <= LEARNED_BITS)
+            self.is_learned = method.sign_scales == "learned"
+        kind = "log" if method.scales == "pact" or bits == 1 else method.scales
+        scale = self.best(weight).reshape(-1, *(1,) * (weight.dim() - 1))
+        self.learned = LearnedScale(scale.float(), kind, self.limits[1], self.is_learned)
+
+    def best(self, weight):
+        """The scales [OC or 1, 1] that training starts from."""
+        rows = self._rows(weight)
+        if self.bits == 1:
+            return rows.abs().mean(1, keepdim=True).clamp(min=SMALLEST_SCALE)
+        return best_scale(rows, *self.limits)
 
     def _rows(self, weight):
         return weight.detach().reshape(1 if self.per_tensor else len(weight), -1)
@@ -115,21 +166,26 @@ class WeightQuantizer(nn.Module):
 
     def scale(self, weight):
         """Scales [OC or 1, 1, ...]; never below the smallest one that the contract allows."""
-        if self.bits <= LEARNED_BITS:
-            return self.log_scale.exp().clamp(min=SMALLEST_SCALE)
-        largest = self._rows(weight).abs().amax(1).reshape(self.log_scale.shape)
+        shape = self.learned.value.shape
+        if self.is_learned:
+            return self.learned(weight.numel() // math.prod(shape))
+        if self.bits == 1:
+            if self.method.sign_scales == "none":
+                return torch.ones(shape)
+            return weight.abs().reshape(math.prod(shape), -1).mean(1).reshape(shape).clamp(min=SMALLEST_SCALE)
+        largest = self._rows(weight).abs().amax(1).reshape(shape)
         return torch.where(largest > 0, largest / self.limits[1], 1.0).clamp(min=SMALLEST_SCALE)
 
     def forward(self, weight, scale):
         if self.bits == 1:
-            return sign_weights(weight) * scale
-        return quantize_through(weight, scale, *self.limits)
+            return sign_through(weight, self.method.sign_weights) * scale
+        return quantize_through(weight, scale, *self.limits, False, self.method.estimator)
 
     @torch.no_grad()
     def integers(self, weight, scale):
         """The weights in steps of the scale, int64."""
         if self.bits == 1:
-            return sign_weights(weight).long()
+            return torch.where(weight < 0, -1, 1)
         return torch.round(weight / scale).clamp(*self.limits).long()
 
 
@@ -141,27 +197,36 @@ class ActivationQuantizer(nn.Module):
     tie of float32 numbers means nothing.
     """
 
-    def __init__(self, bits, *, unsigned, half_up=False):
+    def __init__(self, bits, *, unsigned, half_up=False, method=None):
         super().__init__()
-        self.bits, self.half_up = bits, half_up
+        method = method or Method()
+        self.bits, self.half_up, self.unsigned = bits, half_up, unsigned
         low, high = integer_range(bits)
         self.zero_point = low if unsigned else 0
         self.limits = low - self.zero_point, high - self.zero_point
-        self.log_scale = nn.Parameter(torch.tensor(math.nan))
+        kind = method.scales if unsigned or method.scales != "pact" else "log"
+        self.kind = "pact" if kind == "pact" else method.estimator
+        self.decay = method.pact_decay if kind == "pact" else 0.0
+        self.learned = LearnedScale(torch.tensor(math.nan), kind, self.limits[1])
 
-    def scale(self):
-        """The scale as a tensor without dimensions."""
-        return self.log_scale.exp().clamp(min=SMALLEST_SCALE)
+    def scale(self, count=1):
+        """The scale as a tensor without dimensions. count: numbers per image that it is for."""
+        return self.learned(count)
 
     def is_new(self):
         """Whether no batch has set the scale yet."""
-        return bool(torch.isnan(self.log_scale))
+        return self.learned.is_new()
+
+    def penalty(self):
+        """What joins the loss: the decay of a learned clip (PACT), else 0."""
+        return self.decay * self.learned.value.square() if self.decay else 0.0
 
     def forward(self, x):
         if self.is_new():
-            with torch.no_grad():
-                self.log_scale.copy_(best_scale(x.reshape(1, -1), *self.limits).log().squeeze())
-        return quantize_through(x, self.scale(), *self.limits, self.half_up)
+            self.learned.set(best_scale(x.detach().reshape(1, -1), *self.limits).squeeze())
+        if self.unsigned and self.kind == "identity":
+            x = functional.relu(x)
+        return quantize_through(x, self.scale(x[0].numel()), *self.limits, self.half_up, self.kind)
 
 
 class SignActivation(nn.Module):
@@ -169,9 +234,21 @@ class SignActivation(nn.Module):
 
     bits, zero_point = 1, 0
 
+    def __init__(self, method=None):
+        super().__init__()
+        self.estimator = (method or Method()).sign_estimator
+
     def scale(self):
         """Always 1."""
         return torch.ones(())
 
+    def is_new(self):
+        """Never: nothing is learned."""
+        return False
+
+    def penalty(self):
+        """Nothing joins the loss."""
+        return 0.0
+
     def forward(self, x):
-        return sign_through(x)
+        return sign_through(x, self.estimator)

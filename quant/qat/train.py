@@ -15,9 +15,12 @@ CALIBRATION_IMAGES = 1000
 
 @dataclass(frozen=True)
 class QatOptions:
-    """Training recipe. distill: weight of the teacher's soft labels; augment: strength of the augmentation (1 is
-    that of `random_affine`); flip: mirror every other image; copies: augmented copies of the data, made once and used
-    in turn (None: a new one in every epoch, which costs more time); seed fixes data order and augmentation.
+    """Training recipe.
+
+    distill: weight of the teacher's soft labels, at `temperature`. augment: strength of the augmentation (1 is that of
+    `random_affine`). flip: mirror every other image. copies: augmented copies of the data, made once and used in turn
+    (None: a new one in every epoch, which costs more time). freeze_norm: epochs after which the batch norms keep their
+    statistics (None: never). seed fixes data order and augmentation.
     """
 
     epochs: int = 4
@@ -30,6 +33,7 @@ class QatOptions:
     augment: float = 1.0
     flip: bool = False
     copies: int | None = None
+    freeze_norm: int | None = None
     seed: int = 1
 
 
@@ -53,9 +57,13 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
 
     def loss(epoch, chosen):
         batch, soft = source.take(epoch, chosen)
-        return _loss(network(batch), targets[chosen], soft, options)
-    run_epochs(Training(network, optimizer, generator, loss, len(images)), options, on_epoch=on_epoch,
-               checkpoint=checkpoint)
+        return _loss(network(batch), targets[chosen], soft, options) + network.penalty()
+
+    def begin_epoch(epoch):
+        network.hold_norms(options.freeze_norm is not None and epoch >= options.freeze_norm)
+    training = Training(network, optimizer, generator, loss, len(images), begin_epoch=begin_epoch,
+                        after_step=network.clip_latent if network.method.clip_latent else None)
+    run_epochs(training, options, on_epoch=on_epoch, checkpoint=checkpoint)
     return network.eval()
 
 

@@ -32,7 +32,7 @@ def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
     assert quant(*command, "--requantizer", "pow2", "--out", tmp_path / "shifts")[0] == 0
     shifts = model_dir.load(tmp_path / "shifts")
     assert all(value.bit_count() == 1 for value in shifts.layers[0].requantize.multiplier.tolist())
-    code, text, err = quant(*command, "--checkpoint", tmp_path / "trained.npz", "--out", out, "--json")
+    code, text, err = quant(*command, "--parameters", tmp_path / "trained.npz", "--out", out, "--json")
     assert code == 0, err
     values = json.loads(text)
     assert list(values) == ["name", "model", "data", "seed", "epochs", "loss", "accuracy", "test_images", "seconds",
@@ -123,8 +123,13 @@ BAD = {
     "no labels": (("--data", "{tmp}/plain.npy"), "has no labels"),
     "size": (("--data", "{tmp}/large.npz"), "needs images of (H, W, C)=(28, 28, 1), not (30, 28, 1)"),
     "floats": (("--data", "{tmp}/floats.npz"), "holds float32 images"),
-    "labels": (("--data", "{tmp}/labels.npz"), "labels reach 10 but the network has the classes 0..9"),
-    "checkpoint": (("--checkpoint", "{tmp}/trained.pt"), "end the name with .npz"),
+    "labels": (("--data", "{tmp}/labels.npz"), "labels lie in 1..10 but lenet5 has the classes 0..9"),
+    "parameters": (("--parameters", "{tmp}/trained.pt"), "end the name with .npz"),
+    "checkpoint": (("--checkpoint", "{tmp}/state.npz"), "end the name with .pt"),
+    "resume": (("--resume",), "give --checkpoint FILE too"),
+    "no checkpoint": (("--resume", "--checkpoint", "{tmp}/state.pt"), "checkpoint not found"),
+    "start": (("--start", "{tmp}/none"), "none"),
+    "another start": (("--start", "digits"), "digits"),
     "requantizer": (("--requantizer", "khot4"), "requantizer 'khot4' is unknown; choose one of full, pow2"),
     "learning rate": (("--learning-rate", 0), "learning-rate"),
 }

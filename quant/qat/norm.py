@@ -1,0 +1,60 @@
+"""Batch norms of quantized layers."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class PositiveNorm(nn.BatchNorm2d):
+    """Batch norm whose gamma counts by its absolute value, so that it is monotone: a max pool may stand on either
+    side of it, and nothing is lost, as the weights before it have signs of their own."""
+
+    def forward(self, x):
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight.abs(), self.bias,
+                                     self.training, self.momentum, self.eps)
+
+    def plain(self):
+        """The same function as a BatchNorm2d."""
+        norm = nn.BatchNorm2d(self.num_features, self.eps, self.momentum)
+        norm.load_state_dict(self.state_dict())
+        with torch.no_grad():
+            norm.weight.abs_()
+        return norm.train(self.training)
+
+
+class FoldedNorm(PositiveNorm):
+    """Batch norm behind a layer of 8 to 2 bits, in front of whose output quantizer it is folded away.
+
+    offset: float [OC], the layer's bias: the first batch sets statistics, gamma and beta such that the norm adds just
+    this bias, so training starts from the same function.
+    """
+
+    def __init__(self, offset):
+        super().__init__(len(offset))
+        self.register_buffer("offset", offset.detach().float(), persistent=False)
+        self.running_var.fill_(math.nan)
+
+    def is_new(self):
+        """Whether no batch has set the statistics yet."""
+        return bool(torch.isnan(self.running_var).any())
+
+    @torch.no_grad()
+    def begin(self, x):
+        """Set statistics, gamma and beta from values x [N, OC, H, W]."""
+        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        self.running_var.copy_(variance)
+        self.running_mean.copy_(mean)
+        self.weight.copy_((variance + self.eps).sqrt())
+        self.bias.copy_(mean + self.offset)
+
+    def factor(self):
+        """What the statistics multiply a channel by, float [OC]."""
+        return self.weight.abs() / (self.running_var + self.eps).sqrt()
+
+    def folded_bias(self):
+        """What they add, float [OC]."""
+        return self.bias - self.running_mean * self.factor()
