@@ -1,0 +1,218 @@
+"""A trained chain of fixed-point layers as an integer graph: every word of the model is a word of the graph.
+
+A width that the accelerator lacks is stored in the next one, qmin and qmax keep the range. Between power-of-two steps
+the multiplier of the requantization is a power of two, times an element-wise layer's multiplier where there is one.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+from accel import ir
+from accel.errors import RangeError, UnsupportedError
+from accel.reference import accumulator_bounds, check_accumulators
+from quant.arithmetic.multipliers import REQUANTIZERS, check_requantizer, hot_bits, real_value
+from quant.arithmetic.scales import choose_multiplier
+from quant.qfx.chain import read_chain
+from quant.qfx.format import OVERFLOWS, ROUNDINGS
+from quant.qfx.layers import FixedConv2d
+from quant.qfx.quantizer import SignQuantizer
+
+RULE = "half_up"
+ROUNDING, OVERFLOW = "AP_RND", "AP_SAT"  # what the accelerator has: half up, saturate
+WEIGHT_STORAGE = (1, 2, 4, 6, 8)
+ACTIVATION_STORAGE = (1, 2, 4, 8)
+PIXEL_BITS = 8
+
+
+@torch.no_grad()
+def export(module, name, input_shape, *, requantizer="full", class_names=(), notes=None):
+    """The ir.Graph of a module of fixed-point layers (see `chain.SUPPORTED`).
+
+    input_shape: (H, W, C) of the image. requantizer: the build's multipliers; one that does not hold a layer's is
+    refused. Raises UnsupportedError for a rounding or overflow mode, a width or a layer that the accelerator lacks,
+    each by name; RangeError for a number that the graph does not hold. The module is not changed.
+    """
+    check_requantizer(requantizer)
+    first, groups = read_chain(module, name)
+    tensor = graph_input = ir.TensorType(*input_shape, PIXEL_BITS, float(first.step()), first.zero_level - 128)
+    layers, previous = [], ir.INPUT_NAME
+    for group in groups:
+        layers.append(_Exporter(group, tensor, requantizer).layer(previous))
+        check_accumulators(layers[-1])
+        previous, tensor = group.name, layers[-1].output
+        for pool in group.pools:
+            if tensor.bits == ir.RAW_BITS:
+                raise UnsupportedError(f"{pool.name}: pools the network's raw sums; end the network with a "
+                                       "FixedQuantizer")
+            output = ir.TensorType(*pool.output_shape(tensor.shape), tensor.bits, tensor.scale, tensor.zero_point)
+            layers.append(ir.MaxPool(pool.name, previous, tensor, output, pool.kernel, pool.stride, pool.pads))
+            previous, tensor = pool.name, output
+    mean = (first.zero_level / 255,)
+    if len(class_names) != tensor.elements:
+        class_names = ()
+    return ir.Graph(name, graph_input, ir.InputEncoding("uint8", mean, (1.0,)), tuple(layers), tuple(class_names),
+                    {"method": "learned fixed point", **(notes or {})})
+
+
+def storage(width, allowed, what):
+    """The narrowest width of the accelerator that holds words of `width` bits. Raises UnsupportedError."""
+    for bits in allowed:
+        if bits >= width:
+            return bits
+    raise UnsupportedError(f"{what}: words of {width} bits are not supported; the accelerator has "
+                           f"{', '.join(map(str, allowed))}")
+
+
+def check_modes(cast, what):
+    """Raise UnsupportedError for the rounding or overflow mode of a cast that the accelerator lacks."""
+    if cast.rounding != ROUNDING:
+        raise UnsupportedError(f"{what}: rounds by {cast.rounding} ({ROUNDINGS[cast.rounding]}), which the accelerator "
+                               f"does not have; train with {ROUNDING}")
+    if cast.overflow != OVERFLOW:
+        raise UnsupportedError(f"{what}: overflows by {cast.overflow} ({OVERFLOWS[cast.overflow]}), which the "
+                               f"accelerator does not have; train with {OVERFLOW}")
+    if cast.hot is not None:
+        raise UnsupportedError(f"{what}: casts an activation to K-hot words, which the accelerator does not have; "
+                               "leave `hot` to weights and multipliers")
+
+
+class _Exporter:
+    """One group on an input tensor."""
+
+    def __init__(self, group, tensor, requantizer):
+        self.group, self.tensor, self.requantizer = group, tensor, requantizer
+        self.name, self.own = group.name, group.layer
+        self.channels = len(self.own.weight)
+        self.weight_bits = storage(self.own.weights.width, WEIGHT_STORAGE, f"{self.name}: weights")
+        self.step = self._per_channel(self.own.weights.step())
+        self.weights = self.own.weights.integers(self.own.weight)
+        self.bias = self._bias()
+        self.multiplier = self._affine()
+
+    def _per_channel(self, values):
+        return values.detach().double().reshape(-1).expand(self.channels).clone()
+
+    def _on_grid(self, values):
+        """Whole numbers of sums' steps; exactly how the forward pass rounds them."""
+        step = self.own.sum_step().to(values.dtype)
+        return torch.round(values.detach() / step).double().long()
+
+    def _bias(self):
+        if self.own.bias is None:
+            return torch.zeros(self.channels, dtype=torch.int64)
+        return self._on_grid(self.own.bias)
+
+    def _affine(self):
+        """Fold the element-wise layer: its offsets into the bias, its signs into the weights; float64 multipliers."""
+        if self.group.affine is None:
+            return torch.ones(self.channels, dtype=torch.float64)
+        scale, offset = self.group.affine.coefficients()
+        self.bias = self.bias + self._on_grid(offset)
+        negative = (scale < 0) & (not isinstance(self.group.output, SignQuantizer))
+        sign = torch.where(negative, -1, 1)
+        self.bias = self.bias * sign
+        self.weights = self.weights * sign.reshape(-1, *(1,) * (self.weights.dim() - 1))
+        low, high = ((-1, 1) if self.weight_bits == 1 else
+                     (-(1 << (self.weight_bits - 1)), (1 << (self.weight_bits - 1)) - 1))
+        if self.weights.min() < low or self.weights.max() > high:
+            raise RangeError(f"{self.name}: a negative element-wise multiplier turns the weight {low} into {-low}, "
+                             f"which {self.weight_bits} bits do not hold; use weights of fewer bits")
+        return scale.double() * sign
+
+    def layer(self, previous):
+        """The ir.Conv2D or ir.Dense."""
+        is_conv = isinstance(self.own, FixedConv2d)
+        weights = self._in_order(is_conv).numpy()
+        shape = self._shape(is_conv)
+        make = ir.Conv2D if is_conv else ir.Dense
+        places = {"stride": tuple(self.own.stride), "pads": self.own.pads} if is_conv else {}
+        notes = {"weight_type": sorted({str(form) for form in self.own.weights.formats})}
+        if self.group.output is not None:
+            notes["output_type"] = str(self.group.output.formats[0])
+        if self.group.affine is not None:
+            notes["multiplier_type"] = str(self.group.affine.scales.format)
+        common = {"name": self.name, "input_name": previous, "input": self.tensor, "weights": weights,
+                  "weight_bits": self.weight_bits, "weight_scale": self.step.numpy(), "bias": self.bias.numpy(),
+                  "notes": notes, **places}
+        output, requantize = self._output(shape, make, common)
+        return make(output=output, requantize=requantize, **common)
+
+    def _in_order(self, is_conv):
+        if is_conv:
+            return self.weights.permute(0, 2, 3, 1).contiguous()
+        height, width, channels = self.tensor.shape
+        if self.weights.shape[1] != height * width * channels:
+            raise UnsupportedError(f"{self.name}: reads {self.weights.shape[1]} values of a tensor with "
+                                   f"{height * width * channels}; flatten the whole tensor in front of it")
+        if not self.group.flattens and height * width > 1:
+            raise UnsupportedError(f"{self.name}: reads a feature map {self.tensor.shape}; put nn.Flatten in "
+                                   "front of it")
+        planes = self.weights.reshape(self.channels, channels, height, width)
+        return planes.permute(0, 2, 3, 1).reshape(self.channels, -1).contiguous()
+
+    def _shape(self, is_conv):
+        if not is_conv:
+            return 1, 1, self.channels
+        height, width, _ = self.tensor.shape
+        top, bottom, left, right = self.own.pads
+        rows, columns = self.own.weight.shape[2:]
+        return ((height + top + bottom - rows) // self.own.stride[0] + 1,
+                (width + left + right - columns) // self.own.stride[1] + 1, self.channels)
+
+    def _output(self, shape, make, common):
+        cast = self.group.output
+        if cast is None:
+            return self._raw(shape), None
+        check_modes(cast, f"{self.name}: output")
+        if isinstance(cast, SignQuantizer):
+            return ir.TensorType(*shape, 1, 1.0, 0), self._threshold(shape, make, common)
+        form = cast.format
+        bits = storage(form.width, ACTIVATION_STORAGE, f"{self.name}: output")
+        low, high = form.limits
+        zero_point = -(1 << (bits - 1)) if high >= 1 << (bits - 1) else 0
+        output = ir.TensorType(*shape, bits, form.step, zero_point)
+        clamped = [low if bound == -math.inf else high if bound == math.inf else form.to_integer(bound)
+                   for bound in self.group.clamp]
+        multiplier, shift = self._multipliers(output.scale)
+        return output, ir.Requantize(RULE, multiplier, shift, *(bound + zero_point for bound in clamped))
+
+    def _raw(self, shape):
+        steps = self.step * self.tensor.scale * self.multiplier
+        if self.group.clamp != (-math.inf, math.inf):
+            raise UnsupportedError(f"{self.name}: the network's last sums are clamped; end it with a FixedQuantizer or "
+                                   "without the clamp")
+        if self.group.affine is not None or len(set(steps.tolist())) > 1:
+            raise UnsupportedError(f"{self.name}: the raw sums of the last layer need one step for all channels; give "
+                                   "it no element-wise layer and per_channel=False, or end with a FixedQuantizer")
+        return ir.TensorType(*shape, ir.RAW_BITS, float(steps[0]), 0)
+
+    def _threshold(self, shape, make, common):
+        """sign(w * acc) = (acc >= 0) for w > 0, not (acc >= 1) for w < 0."""
+        if self.group.clamp[0] >= 0 or self.group.clamp[1] <= 0:
+            raise UnsupportedError(f"{self.name}: a clamp at 0 in front of a 1-bit cast makes it a constant; remove it")
+        raw = make(output=ir.TensorType(*shape, ir.RAW_BITS, 1.0, 0), requantize=None, **common)
+        low, high = accumulator_bounds(raw)
+        inverted = (self.multiplier < 0).numpy()
+        positive = (self.multiplier == 0).numpy()
+        wanted = np.where(positive, low, inverted.astype(np.int64))
+        return ir.Threshold(np.clip(wanted, low, high + 1), inverted)
+
+    def _multipliers(self, output_scale):
+        pairs = []
+        for channel, real in enumerate((self.step * self.tensor.scale * self.multiplier / output_scale).tolist()):
+            try:
+                multiplier, shift = choose_multiplier(real, RULE)
+            except RangeError as error:
+                raise RangeError(f"{self.name}: channel {channel}: {error}") from None
+            terms = REQUANTIZERS[self.requantizer]
+            if real_value(multiplier, shift, RULE) != real:
+                raise RangeError(f"{self.name}: channel {channel} needs the multiplier {real}, which is too small for "
+                                 "the accelerator; bring the binary points of input and output closer")
+            if terms is not None and hot_bits(multiplier) > terms:
+                raise UnsupportedError(f"{self.name}: channel {channel} has a multiplier of {hot_bits(multiplier)} "
+                                       f"powers of two but requantizer {self.requantizer} holds {terms}; train the "
+                                       f"element-wise layer with hot={terms}, or build another requantizer")
+            pairs.append((multiplier, shift))
+        return torch.tensor(pairs, dtype=torch.int64).T.numpy()
