@@ -30,6 +30,7 @@ COMMANDS = (
     ("quant",),
     ("quant", "ptq"),
     ("quant", "qat"),
+    ("quant", "check"),
     ("quant", "evaluate"),
     ("sim",),
     ("sim", "run"),

@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from accel import reference
-
-SNR_LIMIT_DB = 200.0
+from quant.check.thresholds import decibel
 
 
 class FeasibilityCheck:
@@ -35,15 +34,9 @@ class FeasibilityCheck:
     def figures(self):
         """{layer: {'snr_db', 'range_coverage'}}; the ratio is limited to +-200 dB so that it stays a
         number."""
-        return {name: {"snr_db": round(_decibel(signal, noise), 2),
+        return {name: {"snr_db": round(decibel(signal, noise), 2),
                        "range_coverage": round(float(inside / max(count, 1)), 6)}
                 for name, (signal, noise, inside, count) in self.sums.items()}
-
-
-def _decibel(signal, noise):
-    if signal == 0 or noise == 0:
-        return SNR_LIMIT_DB if noise == 0 else -SNR_LIMIT_DB
-    return float(np.clip(10 * np.log10(signal / noise), -SNR_LIMIT_DB, SNR_LIMIT_DB))
 
 
 def annotate(graph, figures, notes=None):

@@ -2,13 +2,14 @@
 
 import click
 
+from quant.cli.check import check
 from quant.cli.compare import compare
 from quant.cli.evaluate import evaluate
 from quant.cli.ptq import ptq
 from quant.cli.qat import qat
 from quant.cli.train import train
 
-COMMANDS = (train, ptq, qat, evaluate, compare)
+COMMANDS = (train, ptq, qat, evaluate, compare, check)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
