@@ -25,7 +25,8 @@ class DivergedError(RangeError):
 class Training:
     """What one training changes and draws from.
 
-    model: nn.Module, put into train mode for every epoch. generator: torch.Generator that gives the order of the
+    model: nn.Module, put into train mode for every epoch. optimizer: a group with a `factor` gets that multiple of the
+    learning rate. generator: torch.Generator that gives the order of the
     images (and whatever else `loss` draws from it). loss(epoch, chosen) -> tensor without dimensions: the mean loss of
     the images `chosen`, int64 [batch], of 0 .. count - 1. after_step(): called after every step of the optimizer.
     begin_epoch(epoch): called before every epoch, with the model in train mode. averaged: module whose state belongs to
@@ -148,7 +149,8 @@ def _epoch(training, options, epoch):
     total = 0.0
     for step in range(steps):
         for group in training.optimizer.param_groups:
-            group["lr"] = learning_rate_at((epoch + step / steps) / options.epochs, options)
+            rate = learning_rate_at((epoch + step / steps) / options.epochs, options)
+            group["lr"] = rate * group.get("factor", 1.0)
         chosen = order[step * options.batch:(step + 1) * options.batch]
         loss = training.loss(epoch, chosen)
         value = loss.item()

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
-from torch.optim import AdamW
+from torch.optim import SGD, AdamW
 
+from accel.errors import UnsupportedError
 from quant.models.loop import Training, run_epochs
 from quant.models.train import augmented
+from quant.qat.ste import LearnedScale
 
 COPY_BATCH = 1000
+OPTIMIZERS = ("adam", "sgd")
 CALIBRATION_IMAGES = 1000
 
 
@@ -20,7 +23,7 @@ class QatOptions:
     distill: weight of the teacher's soft labels, at `temperature`. augment: strength of the augmentation (1 is that of
     `random_affine`). flip: mirror every other image. copies: augmented copies of the data, made once and used in turn
     (None: a new one in every epoch, which costs more time). freeze_norm: epochs after which the batch norms keep their
-    statistics (None: never). seed fixes data order and augmentation.
+    statistics (None: never). optimizer: adam or sgd. seed fixes data order and augmentation.
     """
 
     epochs: int = 4
@@ -34,6 +37,7 @@ class QatOptions:
     flip: bool = False
     copies: int | None = None
     freeze_norm: int | None = None
+    optimizer: str = "adam"
     seed: int = 1
 
 
@@ -46,13 +50,14 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
     DivergedError.
     """
     options = options or QatOptions()
+    if options.optimizer not in OPTIMIZERS:
+        raise UnsupportedError(f"optimizer '{options.optimizer}' is unknown; choose one of {', '.join(OPTIMIZERS)}")
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     targets = torch.from_numpy(labels)
     with torch.no_grad():
         network.eval()(images[:CALIBRATION_IMAGES])  # sets the activation scales
-    optimizer = AdamW([item for item in network.parameters() if item.requires_grad], lr=options.learning_rate,
-                      weight_decay=options.weight_decay, fused=True)
+    optimizer = _optimizer(network, options)
     source = _Batches(images, teacher, options, generator)
 
     def loss(epoch, chosen):
@@ -65,6 +70,19 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
                         after_step=network.clip_latent if network.method.clip_latent else None)
     run_epochs(training, options, on_epoch=on_epoch, checkpoint=checkpoint)
     return network.eval()
+
+
+def _optimizer(network, options):
+    """AdamW moves every parameter by about the learning rate, so a scale or clip that is itself a parameter gets the
+    learning rate times its size; SGD (momentum 0.9) moves by the gradient."""
+    groups = [{"params": [item for item in network.parameters() if item.requires_grad]}]
+    if options.optimizer == "sgd":
+        return SGD(groups, lr=options.learning_rate, momentum=0.9, weight_decay=options.weight_decay)
+    for part in network.modules():
+        if isinstance(part, LearnedScale) and part.kind != "log" and part.value.requires_grad:
+            groups[0]["params"] = [item for item in groups[0]["params"] if item is not part.value]
+            groups.append({"params": [part.value], "factor": part.value.detach().mean().item(), "weight_decay": 0.0})
+    return AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
 
 
 class _Batches:
