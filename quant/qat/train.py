@@ -9,6 +9,7 @@ from torch.optim import SGD, AdamW
 from accel.errors import UnsupportedError
 from quant.models.loop import Training, run_epochs
 from quant.models.train import augmented
+from quant.qat.network import QatNetwork
 from quant.qat.ste import LearnedScale
 
 COPY_BATCH = 1000
@@ -40,9 +41,13 @@ class QatOptions:
     optimizer: str = "adam"
     seed: int = 1
 
+    def holds_norms(self, epoch):
+        """Whether the batch norms keep their statistics in an epoch, counted from 0."""
+        return self.freeze_norm is not None and epoch >= self.freeze_norm
+
 
 def train_qat(network, teacher, images, labels, options=None, on_epoch=None, checkpoint=None):
-    """Train a QatNetwork in place; returns it in eval mode.
+    """Train a QatNetwork in place, or any module with quantizers of its own; returns it in eval mode.
 
     teacher: float module over the same input, or None. images: float32 [N, C, H, W], the network's real
     input; labels: int64 [N], numpy. on_epoch(epoch, loss) is called after each epoch. checkpoint: Checkpoint
@@ -62,12 +67,12 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
 
     def loss(epoch, chosen):
         batch, soft = source.take(epoch, chosen)
-        return _loss(network(batch), targets[chosen], soft, options) + network.penalty()
-
-    def begin_epoch(epoch):
-        network.hold_norms(options.freeze_norm is not None and epoch >= options.freeze_norm)
-    training = Training(network, optimizer, generator, loss, len(images), begin_epoch=begin_epoch,
-                        after_step=network.clip_latent if network.method.clip_latent else None)
+        return _loss(network(batch), targets[chosen], soft, options)
+    training = Training(network, optimizer, generator, loss, len(images))
+    if isinstance(network, QatNetwork):
+        training.loss = lambda epoch, chosen: loss(epoch, chosen) + network.penalty()
+        training.begin_epoch = lambda epoch: network.hold_norms(options.holds_norms(epoch))
+        training.after_step = network.clip_latent if network.method.clip_latent else None
     run_epochs(training, options, on_epoch=on_epoch, checkpoint=checkpoint)
     return network.eval()
 
