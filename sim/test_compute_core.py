@@ -33,9 +33,9 @@ SHAPES = (
     Shape(7, 5, 2, (3, 2), 3, stride=(2, 1), pads=(1, 0, 0, 1), strip=True),
 )
 MIXED_SHAPES = (  # a kernel row that ends inside a word at every width, odd channels, a strip
-    Shape(4, 4, 5, (2, 2), 5, pads=(1, 0, 0, 1)),
-    Shape(3, 4, 9, (1, 3), 3, pads=(0, 0, 1, 1)),
-    Shape(4, 4, 2, (3, 2), 4, stride=(2, 1), pads=(1, 0, 0, 1), strip=True),
+    Shape(2, 2, 5, (2, 2), 5, pads=(1, 0, 0, 1)),
+    Shape(1, 3, 9, (1, 3), 3, pads=(0, 0, 1, 1)),
+    Shape(4, 2, 2, (3, 2), 3, stride=(2, 1), pads=(1, 0, 0, 1), strip=True),
 )
 DENSE = ((4, 4), (1, 1), (37, 9), (40, 4))  # inputs, outputs
 
@@ -183,7 +183,7 @@ def drive_mixed(dut, rng, stalls):
             shape = rng.choice(shapes)
             layer = convolution(rng, MIXED, shape, in_base if rng.getrandbits(1) else None, widths)
         else:
-            layer = dense(rng, MIXED, rng.randint(1, 150), rng.randint(1, 9), in_base, widths)
+            layer = dense(rng, MIXED, rng.randint(1, 50), rng.randint(1, 5), in_base, widths)
         run_layer(dut, rng, stalls, memory, layer, widths.weight)
 
 

@@ -158,7 +158,7 @@ def row_case(terms, acc_bits, wraps, stalls):
     )
 
 
-def array_case(name, config, tiles):
+def array_case(name, config, tiles, **options):
     return BlockCase(
         name,
         mac_array,
@@ -166,6 +166,7 @@ def array_case(name, config, tiles):
         functools.partial(drive_array, config=config, tiles=tiles),
         params={"config": config},
         vhdl_compare={"result_data": "result_valid", "result_tag": "result_valid"},
+        **options,
     )
 
 
@@ -175,8 +176,8 @@ CASES = [
     array_case("mac_array_4x4", PACKED_4X4, 24),
     array_case("mac_array_8x8_18x18_a16", SINGLE_8X8, 10),
     array_case("mac_array_4x4_shift_add", SHIFT_ADD_4X4, 24),
-    array_case("mac_array_8x4_mixed", MIXED_8X4, 32),
-    array_case("mac_array_4x8_mixed_18x18_a16", MIXED_4X8, 24),
+    array_case("mac_array_8x4_mixed", MIXED_8X4, 20, stalls=("none", "both")),
+    array_case("mac_array_4x8_mixed_18x18_a16", MIXED_4X8, 12, stalls=("none", "both")),
 ]
 
 
