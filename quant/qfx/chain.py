@@ -10,13 +10,13 @@ from torch.nn import functional
 from accel.errors import UnsupportedError
 from quant.frontend.floatnet import NO_CLAMP, FloatPool
 from quant.qfx.elementwise import FixedBatchNorm, FixedElementwise
-from quant.qfx.layers import FixedConv2d, FixedInput, FixedLinear
+from quant.qfx.layers import FixedConv2d, FixedInput, FixedLinear, FixedMaxPool
 from quant.qfx.quantizer import FixedQuantizer, SignQuantizer
 
 WEIGHTED = (FixedConv2d, FixedLinear)
 AFFINE = (FixedElementwise, FixedBatchNorm)
 CASTS = (FixedQuantizer, SignQuantizer)
-LEAVES = (*WEIGHTED, *AFFINE, *CASTS, FixedInput)
+LEAVES = (*WEIGHTED, *AFFINE, *CASTS, FixedInput, FixedMaxPool)
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
 SUPPORTED = ("FixedInput, FixedConv2d, FixedLinear, FixedElementwise, FixedBatchNorm, FixedQuantizer (last), ReLU, "
              "ReLU6, Hardtanh, MaxPool2d, Flatten, Dropout")
@@ -126,7 +126,9 @@ class _Reader:
                                        "and without an output cast (the next layer's input cast is the accelerator's)")
             group.affine = part
         elif isinstance(part, nn.MaxPool2d):
-            group.pools.append(_pool(part, label, len(group.pools)))
+            group.pools.append(_pool(part, label))
+        elif isinstance(part, FixedMaxPool):
+            group.pools.append(part.pool)
         elif isinstance(part, CASTS):
             group.output, self.done = part, True
         else:
@@ -144,7 +146,7 @@ def _bounds(part, label):
     raise UnsupportedError(f"{label}: {type(part).__name__} is not supported; use {SUPPORTED}")
 
 
-def _pool(part, label, count):
+def _pool(part, label):
     if part.dilation not in (1, (1, 1)) or part.ceil_mode or part.return_indices:
         raise UnsupportedError(f"{label}: only max pools without dilation, ceil_mode and indices are exported")
     kernel, stride, padding = (value if isinstance(value, tuple) else (value, value)

@@ -20,7 +20,7 @@ from quant.qfx.layers import FixedConv2d
 from quant.qfx.quantizer import SignQuantizer
 
 RULE = "half_up"
-ROUNDING, OVERFLOW = "AP_RND", "AP_SAT"  # what the accelerator has: half up, saturate
+ROUNDING, SATURATIONS = "AP_RND", ("AP_SAT", "AP_SAT_SYM")  # what the accelerator has: half up, qmin and qmax
 WEIGHT_STORAGE = (1, 2, 4, 6, 8)
 ACTIVATION_STORAGE = (1, 2, 4, 8)
 PIXEL_BITS = 8
@@ -70,9 +70,9 @@ def check_modes(cast, what):
     if cast.rounding != ROUNDING:
         raise UnsupportedError(f"{what}: rounds by {cast.rounding} ({ROUNDINGS[cast.rounding]}), which the accelerator "
                                f"does not have; train with {ROUNDING}")
-    if cast.overflow != OVERFLOW:
+    if cast.overflow not in SATURATIONS:
         raise UnsupportedError(f"{what}: overflows by {cast.overflow} ({OVERFLOWS[cast.overflow]}), which the "
-                               f"accelerator does not have; train with {OVERFLOW}")
+                               f"accelerator does not have; train with {SATURATIONS[0]}")
     if cast.hot is not None:
         raise UnsupportedError(f"{what}: casts an activation to K-hot words, which the accelerator does not have; "
                                "leave `hot` to weights and multipliers")

@@ -20,7 +20,7 @@ ROUNDINGS = {
     "AP_RND": "to nearest, a tie up",
     "AP_RND_CONV": "to nearest, a tie to even",
 }
-OVERFLOWS = {"AP_WRAP": "modulo 2^W", "AP_SAT": "saturate"}
+OVERFLOWS = {"AP_WRAP": "modulo 2^W", "AP_SAT": "saturate", "AP_SAT_SYM": "saturate to a symmetric range"}
 MAX_WIDTH = 1024
 MAX_POINT = 512  # a binary point further away than that leaves float64
 SMALLEST = -100  # of integer bits found for a range
@@ -91,9 +91,10 @@ class FixedFormat:
 
     @property
     def limits(self):
-        """(lowest, highest) integer."""
+        """(lowest, highest) integer that a value becomes; AP_SAT_SYM leaves out -2^(W-1)."""
         if self.signed:
-            return -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
+            highest = (1 << (self.width - 1)) - 1
+            return -highest - (self.overflow != "AP_SAT_SYM"), highest
         return 0, (1 << self.width) - 1
 
     @property
@@ -142,7 +143,7 @@ class FixedFormat:
 
     def _into_range(self, integer):
         low, high = self.limits
-        if self.overflow == "AP_SAT":
+        if self.overflow != "AP_WRAP":
             return min(max(integer, low), high)
         return (integer - low) % (1 << self.width) + low
 
@@ -159,7 +160,7 @@ class FixedFormat:
             return np.array(flat, dtype=np.int64).reshape(values.shape)
         found = round_array(steps, self.rounding)
         low, high = self.limits
-        if self.overflow == "AP_SAT":
+        if self.overflow != "AP_WRAP":
             return np.clip(found, low, high).astype(np.int64)
         size = float(1 << self.width)
         rest = np.fmod(found, size)  # exact; so are the corrections
@@ -218,11 +219,11 @@ def round_array(steps, rounding):
     return np.rint(steps)
 
 
-def integer_bits_for(low, high, width, signed=True, rounding="AP_RND"):
+def integer_bits_for(low, high, width, signed=True, rounding="AP_RND", overflow="AP_SAT"):
     """The fewest integer bits with which a format of this width holds low..high without overflow.
 
-    low, high: finite reals; an unsigned format ignores a negative low. A range of zeros gives 0 fraction bits,
-    one of less than 2^-100 the integer bits of that.
+    low, high: finite reals; overflow: AP_SAT or AP_SAT_SYM. An unsigned format ignores a negative low. A range of
+    zeros gives 0 fraction bits, one of less than 2^-100 the integer bits of that.
     """
     low = low if signed else 0.0
     largest = max(abs(low), abs(high), 0.0)
@@ -230,7 +231,7 @@ def integer_bits_for(low, high, width, signed=True, rounding="AP_RND"):
         return width
     bits = max(math.frexp(largest)[1] - 1, SMALLEST)
     while True:
-        found = FixedFormat(width, bits, rounding, "AP_SAT", signed)
+        found = FixedFormat(width, bits, rounding, overflow, signed)
         smallest, greatest = found.limits
         size = Fraction(2) ** found.fraction_bits
         if smallest <= _round(Fraction(low) * size, rounding) and _round(Fraction(high) * size, rounding) <= greatest:

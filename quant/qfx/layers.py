@@ -34,6 +34,17 @@ class FixedInput(nn.Module):
         return torch.tensor(1 / (GREY_LEVELS + 1))
 
 
+class FixedMaxPool(nn.Module):
+    """Max pool with four pads: pool is a FloatPool. (nn.MaxPool2d does as well in a user's model.)"""
+
+    def __init__(self, pool):
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, x):
+        return self.pool.forward(x)
+
+
 class _Weighted:
     """What convolution and dense layer share: quantizers of input and weights, the bias on the sums' grid."""
 
@@ -43,7 +54,8 @@ class _Weighted:
             kept = {key: value for key, value in (weights or {}).items() if key in ("rate", "learn")}
             self.weights = SignQuantizer(weights=True, channels=channels, dim=self.weight.dim(), **kept)
         else:
-            self.weights = FixedQuantizer(weight_width, channels=channels, dim=self.weight.dim(), **(weights or {}))
+            given_options = {"overflow": "AP_SAT_SYM", **(weights or {})}
+            self.weights = FixedQuantizer(weight_width, channels=channels, dim=self.weight.dim(), **given_options)
         if input_width is None:
             self.input = None
         elif input_width == 1:
@@ -97,7 +109,8 @@ class FixedConv2d(_Weighted, nn.Conv2d):
 
     weight_width, input_width: bits, 1 means signs (-1, +1; padding is -1 then); input_width None: the input is on a
     grid already, see `reads`. input_signed None: the first batch decides. per_channel: a binary point per output
-    channel of the weights. weights, inputs: further options of their FixedQuantizers. pads: (top, bottom, left,
+    channel of the weights. weights, inputs: further options of their FixedQuantizers; weights saturate to the symmetric
+    range (AP_SAT_SYM) unless these say otherwise. pads: (top, bottom, left,
     right), instead of `padding`.
     """
 

@@ -9,7 +9,7 @@ from torch import nn
 from accel.errors import ModelError, UnsupportedError
 from quant.frontend.floatnet import NO_CLAMP, FloatConv, has_weights
 from quant.frontend.fold import PIXEL_SCALE
-from quant.qfx.layers import GREY_LEVELS, FixedConv2d, FixedInput, FixedLinear
+from quant.qfx.layers import GREY_LEVELS, FixedConv2d, FixedInput, FixedLinear, FixedMaxPool
 from quant.qfx.quantizer import STARTS
 
 
@@ -33,7 +33,7 @@ class FixedOptions:
 
 
 class FixedNetwork(nn.Sequential):
-    """Chain of FixedInput, fixed-point layers, ReLU, MaxPool2d and Flatten: images in [0, 1] -> logits.
+    """Chain of FixedInput, fixed-point layers, ReLU, FixedMaxPool and Flatten: images in [0, 1] -> logits.
 
     input_shape: (H, W, C) of the image.
     """
@@ -62,7 +62,7 @@ def convert(prepared, options=None):
     index = 0
     for layer in network.layers:
         if not has_weights(layer):
-            fixed.add_module(layer.name, _pool(layer))
+            fixed.add_module(layer.name, FixedMaxPool(layer))
             shape = layer.output_shape(shape)
             continue
         last = index == count - 1
@@ -118,11 +118,3 @@ def _clamp(bounds):
     if low == 0 and high == float("inf"):
         return nn.ReLU()
     return nn.Hardtanh(low, high)
-
-
-def _pool(layer):
-    top, bottom, left, right = layer.pads
-    if (top, left) != (bottom, right) or 2 * top > layer.kernel[0] or 2 * left > layer.kernel[1]:
-        raise UnsupportedError(f"{layer.name}: a max pool with pads {layer.pads} has no form of nn.MaxPool2d; use even "
-                               "sizes")
-    return nn.MaxPool2d(layer.kernel, layer.stride, (top, left))

@@ -42,7 +42,7 @@ def round_steps(steps, rounding):
 
 def into_range(integers, low, high, overflow):
     """Whole numbers brought into low..high by saturation or modulo high - low + 1; exact."""
-    if overflow == "AP_SAT":
+    if overflow != "AP_WRAP":
         return integers.clamp(low, high)
     size = high - low + 1
     rest = torch.fmod(integers, size)
@@ -68,7 +68,7 @@ class _Cast(torch.autograd.Function):
             found = round_khot(steps, hot, high)
             high = largest(hot, high)
             low = max(low, -high)
-        if form.overflow == "AP_SAT" or hot is not None:
+        if form.overflow != "AP_WRAP" or hot is not None:
             passes = (steps >= low) & (steps <= high)
         else:
             passes = torch.ones_like(steps, dtype=torch.bool)

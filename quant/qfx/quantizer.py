@@ -171,12 +171,13 @@ def best_integer_bits(values, form, start="mse", hot=None):
     """Integer bits for a tensor: the fewest without overflow ('max'), or of those and some fewer ones the count of
     the least squared error ('mse'). form: width, sign and modes; hot: as in `cast`."""
     low, high = float(values.min()), float(values.max())
-    top = integer_bits_for(low, high, form.width, form.signed, form.rounding)
+    overflow = "AP_SAT" if form.overflow == "AP_WRAP" else form.overflow
+    top = integer_bits_for(low, high, form.width, form.signed, form.rounding, overflow)
     if start == "max" or low == high == 0:
         return float(top)
     best, error = top, math.inf
     for bits in range(top + (hot is not None), top - TRIED_BITS, -1):
-        tried = FixedFormat(form.width, bits, form.rounding, "AP_SAT", form.signed)
+        tried = FixedFormat(form.width, bits, form.rounding, overflow, form.signed)
         found = float((cast(values, tried, hot) - values).square().sum())
         if found < error:
             best, error = bits, found

@@ -34,7 +34,7 @@ def by_definition(real, form):
     else:
         integer = below + (distance > Fraction(1, 2))
     low, high = form.limits
-    if form.overflow == "AP_SAT":
+    if form.overflow != "AP_WRAP":
         return sorted((low, integer, high))[1]
     while integer > high:
         integer -= 2 ** form.width
@@ -93,6 +93,12 @@ def test_the_text_is_the_type_that_hls_knows():
     assert str(FixedFormat(8, 0, "AP_RND", "AP_SAT", signed=False)) == "ap_ufixed<8,0,AP_RND,AP_SAT>"
     assert FixedFormat.parse(" ap_fixed < 8 , -2 , AP_RND > ") == FixedFormat(8, -2, "AP_RND")
     assert FixedFormat(8, 4).q_notation == "Q3.4" and FixedFormat(8, 4, signed=False).q_notation == "UQ4.4"
+
+
+def test_a_symmetric_range_leaves_out_the_lowest_integer():
+    form = FixedFormat.parse("ap_fixed<4,4,AP_RND,AP_SAT_SYM>")
+    assert form.limits == (-7, 7) and form.to_integer(-9.0) == -7 and form.to_integer(np.array([-9.0]))[0] == -7
+    assert FixedFormat(4, 4, "AP_RND", "AP_SAT_SYM", signed=False).limits == (0, 15)
 
 
 @given(formats(), st.data())
@@ -163,8 +169,8 @@ def test_text_that_is_no_type_is_refused(text):
 def test_what_a_format_cannot_be_is_named():
     with pytest.raises(UnsupportedError, match="AP_RND_INF"):
         FixedFormat(8, 2, "AP_RND_INF")
-    with pytest.raises(UnsupportedError, match="AP_SAT_SYM"):
-        FixedFormat.parse("ap_fixed<8,2,AP_RND,AP_SAT_SYM>")
+    with pytest.raises(UnsupportedError, match="AP_SAT_ZERO"):
+        FixedFormat.parse("ap_fixed<8,2,AP_RND,AP_SAT_ZERO>")
     with pytest.raises(UnsupportedError, match="'3.4' is no Q format"):
         FixedFormat.from_q("3.4")
     with pytest.raises(RangeError, match="0 bits"):

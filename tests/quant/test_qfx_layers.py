@@ -110,8 +110,8 @@ def test_sums_lie_on_the_grid_of_the_sums(weight_width, per_channel):
     steps = y / conv.sum_step().reshape(1, -1, 1, 1)
     assert torch.equal(steps, torch.round(steps)) and torch.unique(steps).numel() > 20
     weights = conv.weights.integers(conv.weight)
-    low, high = (-1, 1) if weight_width == 1 else (-(1 << (weight_width - 1)), (1 << (weight_width - 1)) - 1)
-    assert low <= weights.min() and weights.max() <= high
+    high = max((1 << (weight_width - 1)) - 1, 1)
+    assert -high <= weights.min() and weights.max() <= high
 
 
 def test_the_first_tensor_sets_the_point_with_the_least_error():

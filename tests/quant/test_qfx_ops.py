@@ -117,7 +117,7 @@ def by_frozen_rounding(x, bits, form, at):
     old = cast(x, FixedFormat(form.width, at, form.rounding, form.overflow, form.signed)) / 2.0 ** (at - form.width)
     residual = old - x / 2.0 ** (at - form.width)
     low, high = form.limits
-    saturated = ((old == low) | (old == high)) & (form.overflow == "AP_SAT") & (residual.abs() > 1)
+    saturated = ((old == low) | (old == high)) & (form.overflow != "AP_WRAP") & (residual.abs() > 1)
     step = 2.0 ** (bits - form.width)
     return torch.where(saturated, old * step, x + residual * step)
 
