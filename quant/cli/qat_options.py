@@ -30,6 +30,8 @@ OPTIONS = (
                       "[default: no]"),
     click.option("--freeze-norm", type=COUNT, default=None,
                  help="Epochs after which the batch norms keep their statistics.  [default: never]"),
+    click.option("--optimizer", type=click.Choice(method.OPTIMIZERS), default=None,
+                 help="adam (AdamW), or sgd with momentum 0.9, as LSQ was published.  [default: adam]"),
 )
 
 

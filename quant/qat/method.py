@@ -8,6 +8,7 @@ ESTIMATORS = ("clipped", "identity")
 SIGN_ESTIMATORS = ("parabola", "clipped", "identity")
 SCALES = ("log", "step", "lsq", "pact")
 SIGN_SCALES = ("learned", "mean", "none")
+OPTIMIZERS = ("adam", "sgd")
 NORM_ORDERS = ("norm", "pool")
 
 

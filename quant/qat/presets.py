@@ -20,6 +20,7 @@ class Preset:
     flip: bool = False
     freeze_norm: int | None = None
     distill: float = 0.5
+    optimizer: str = "adam"
     model: str = "lenet5"
     method: Method = field(default_factory=Method)
 

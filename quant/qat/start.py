@@ -58,7 +58,7 @@ def _take(layer, weight, bits, scale, bias):
 
 def _from_graph(network, graph, path):
     layers = [layer for layer in graph.layers if hasattr(layer, "weights")]
-    weights = [torch.from_numpy(layer.weights) for layer in layers]
+    weights = [torch.from_numpy(layer.weights.copy()) for layer in layers]
     weights = [value.permute(0, 3, 1, 2) if value.dim() == 4 else value for value in weights]
     _check(network, [tuple(value.shape) for value in weights], path)
     if any(layer.output.bits == 1 for layer in layers):
@@ -67,7 +67,7 @@ def _from_graph(network, graph, path):
     for own, layer, integers in zip(network.layers, layers, weights, strict=True):
         scale = torch.from_numpy(layer.weight_scale.copy())
         real = (integers * scale.reshape(-1, *(1,) * (integers.dim() - 1))).float()
-        bias = (torch.from_numpy(layer.bias) * scale * layer.input.scale).float()
+        bias = (torch.from_numpy(layer.bias.copy()) * scale * layer.input.scale).float()
         if own.quantizer.bits == 1 == layer.weight_bits:
             real = own.quantizer.latent(real)
         _take(own, real, layer.weight_bits, scale[:own.quantizer.learned.value.numel()].float(), bias)

@@ -9,11 +9,11 @@ from torch.optim import SGD, AdamW
 from accel.errors import UnsupportedError
 from quant.models.loop import Training, run_epochs
 from quant.models.train import augmented
+from quant.qat.method import OPTIMIZERS
 from quant.qat.network import QatNetwork
 from quant.qat.ste import LearnedScale
 
 COPY_BATCH = 1000
-OPTIMIZERS = ("adam", "sgd")
 CALIBRATION_IMAGES = 1000
 
 
