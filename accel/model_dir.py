@@ -70,13 +70,18 @@ def digest(name):
     return hashlib.sha256(data).hexdigest()
 
 
+def packed_weights(layer):
+    """The weights of a layer as uint8 [OC, KH, KW, bytes] (dense: [OC, bytes]), packed as in its binary file."""
+    return pack(layer.weights, layer.weight_bits)
+
+
 def _contents(graph):
     """{file name: bytes} of a model directory, model.json last."""
     files, binaries = {}, {}
     for index, layer in enumerate(graph.layers):
         if layer.op == "maxpool":
             continue
-        data = pack(layer.weights, layer.weight_bits).tobytes() + layer.bias.astype("<i4").tobytes()
+        data = packed_weights(layer).tobytes() + layer.bias.astype("<i4").tobytes()
         file_name = f"{index:02d}_{layer.name}.bin"
         files[layer.name] = {"file": file_name, "bytes": len(data), "crc32": f"{zlib.crc32(data):08x}"}
         binaries[file_name] = data

@@ -32,6 +32,7 @@ COMMANDS = (
     ("quant", "qat"),
     ("quant", "check"),
     ("quant", "evaluate"),
+    ("quant", "export"),
     ("sim",),
     ("sim", "run"),
     ("benchmarks",),

@@ -5,11 +5,12 @@ import click
 from quant.cli.check import check
 from quant.cli.compare import compare
 from quant.cli.evaluate import evaluate
+from quant.cli.export import export
 from quant.cli.ptq import ptq
 from quant.cli.qat import qat
 from quant.cli.train import train
 
-COMMANDS = (train, ptq, qat, evaluate, compare, check)
+COMMANDS = (train, ptq, qat, evaluate, compare, check, export)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,57 @@
+"""`python -m quant export`: a quantized network as tables for other programs."""
+
+from pathlib import Path
+
+import click
+
+from accel import model_dir
+from accel.cli import EXIT_OK, json_option, print_json, print_table
+from accel.errors import ModelError
+from quant.data import datasets
+from quant.export.files import FORMATS, write
+
+
+@click.command()
+@click.argument("model")
+@click.option("--npz", is_flag=True, help="All tables as NumPy arrays in one .npz file.")
+@click.option("--safetensors", is_flag=True, help="All tables in one .safetensors file.")
+@click.option("--c", "c", is_flag=True, help="C99 header and source; bitloom_run.h computes layers from them.")
+@click.option("--notes", is_flag=True, help="Fixed-point format of every tensor, as Qm.n and HLS type, in Markdown.")
+@click.option("--model-dir", "with_model", is_flag=True, help="The model directory itself.")
+@click.option("--out", type=click.Path(), default=None, help="Folder to write into; default: NAME-tables.")
+@json_option
+def export(model, with_model, out, as_json, **chosen):
+    """Write the tables of a quantized MODEL (directory, or name of the zoo) for other programs.
+
+    Integer weights of 8, 6, 4, 2 and 1 bits, scales, zero points, biases, multipliers, thresholds. Without a choice of
+    formats: all but the model directory.
+
+    JSON keys: model, name, layers, weights, out, files (file, bytes).
+
+    Example: python -m quant export --c lenet5-int8 --out build/out/tables
+    """
+    formats = [name for name in FORMATS if chosen[name]]
+    graph = _load(model)
+    folder = Path(out or f"{graph.name}-tables")
+    paths = write(graph, folder, formats or (() if with_model else FORMATS), with_model)
+    files = [{"file": str(path.relative_to(folder)), "bytes": _size(path)} for path in paths]
+    if as_json:
+        weights = sum(layer.weights.size for layer in graph.layers if layer.op != "maxpool")
+        print_json({"model": model, "name": graph.name, "layers": len(graph.layers), "weights": weights,
+                    "out": str(folder), "files": files})
+    else:
+        print_table(f"{graph.name} -> {folder}", ("file", "bytes"), [(item["file"], item["bytes"]) for item in files])
+    return EXIT_OK
+
+
+def _load(model):
+    if not Path(model).exists() and (datasets.ZOO / model / "weights.npz").is_file():
+        raise ModelError(f"model '{model}' is a float network, which has no integers; quantize it first with "
+                         f"python -m quant ptq --model {model} --out DIR and export DIR")
+    return model_dir.load(model)
+
+
+def _size(path):
+    if path.is_dir():
+        return sum(part.stat().st_size for part in path.iterdir())
+    return path.stat().st_size
