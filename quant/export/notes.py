@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accel.errors import RangeError
 from accel.tensor import RAW_BITS, Threshold
 from quant.qfx.format import FixedFormat, integer_bits_for
 
@@ -39,17 +38,11 @@ class TensorNote:
 
 
 def notes(graph):
-    """The TensorNotes of a graph: input, and per layer weights, bias, multipliers, output.
-
-    Raises RangeError, with the layer's name, for a scale too small or too large for a fixed-point format.
-    """
+    """The TensorNotes of a graph: input, and per layer weights, bias, multipliers, output."""
     found = [_activation("input", "input", graph.input)]
     for layer in graph.layers:
         if layer.op != "maxpool":
-            try:
-                found += _layer_notes(layer)
-            except RangeError as error:
-                raise RangeError(f"{layer.name}: {error}") from None
+            found += _layer_notes(layer)
     return found
 
 
