@@ -1,18 +1,18 @@
 """`python -m quant qat`: quantization-aware training of a network and its export."""
 
 import time
-import zlib
 from dataclasses import asdict, dataclass, fields, replace
 
 import click
 import numpy as np
 
 from accel import model_dir
-from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, report
+from accel.cli import EXIT_OK, json_option, report
 from accel.errors import DataError, ModelError
 from quant.cli import options as shared
 from quant.cli.options import COUNT, NumberList, bar
 from quant.cli.qat_options import method_options
+from quant.cli.training import checkpoint_options, open_checkpoint
 from quant.data import datasets
 from quant.data.loaders import check_labels
 from quant.qat import presets
@@ -61,9 +61,7 @@ class Data:
 @click.option("--threads", type=COUNT, default=1, show_default=True,
               help="Threads of torch; another number may change the last bits of the result.")
 @click.option("--test-count", type=COUNT, default=None, help="Evaluate on the first so many test images only.")
-@click.option("--checkpoint", type=click.Path(dir_okay=False), default=None,
-              help="File (.pt) for the state of the training, written after every epoch.")
-@click.option("--resume", is_flag=True, help="Go on from the --checkpoint file: the result has the same bytes.")
+@checkpoint_options
 @click.option("--parameters", type=click.Path(dir_okay=False), default=None,
               help="File for the trained float parameters (.npz).")
 @click.option("--name", default=None, help="Name written into the model; default: the preset's or MODEL-qat.")
@@ -83,21 +81,14 @@ def qat(preset, weights, start, data, data_dir, requantizer, seed, count, thread
 
     Example: python -m quant qat --preset lenet5-w4a4 --seed 1 --out build/out/my-w4a4
     """
-    from quant.models.loop import DivergedError
     if parameters is not None:
         shared.check_output(parameters)
-    if resume and checkpoint is None:
-        raise click.UsageError("--resume goes on from the --checkpoint file; give --checkpoint FILE too")
     recipe = _recipe(preset, given)
     train_split = _labelled(data, *shared.load_data(data, data_dir, "train", count))
     test_split = _labelled(data, *shared.load_data(data, data_dir, "test", test_count))
     started = time.monotonic()
     run = Run(recipe, requantizer, weights, start, train_split, seed, threads, checkpoint, resume, parameters)
-    try:
-        graph, losses = _train(run, as_json, name or preset, datasets.CLASS_NAMES.get(data, ()))
-    except DivergedError as error:
-        click.echo(f"error: {error}", err=True)
-        return EXIT_MISMATCH
+    graph, losses = _train(run, as_json, name or preset, datasets.CLASS_NAMES.get(data, ()))
     model_dir.save(graph, out)
     with bar("evaluating", len(test_split.images), as_json) as advance:
         accuracy = evaluate.accuracy(graph, test_split.images, test_split.labels, advance)
@@ -151,13 +142,12 @@ def _train(run, as_json, name, class_names):
     from quant.frontend.floatnet import has_weights
     from quant.frontend.prepare import prepare
     from quant.frontend.read import read_module
-    from quant.models.loop import Checkpoint
     from quant.models.sources import load_float_model, outputs
     from quant.models.train import to_float
     from quant.models.weights import save_weights
     from quant.qat.export import export
     from quant.qat.network import QatNetwork, Widths
-    from quant.qat.start import identity, start_from
+    from quant.qat.start import digest, identity, start_from
     from quant.qat.train import QatOptions, train_qat
     recipe, images = run.recipe, run.split.images
     module, own_name, shape = load_float_model(recipe.model, run.weights)
@@ -173,10 +163,8 @@ def _train(run, as_json, name, class_names):
         start_from(network, run.start)
     names = {item.name for item in fields(QatOptions)} & {item.name for item in fields(recipe)}
     options = QatOptions(seed=run.seed, **{key: getattr(recipe, key) for key in names})
-    checkpoint = None
-    if run.checkpoint is not None:
-        checkpoint = Checkpoint(run.checkpoint, {**identity(network), **asdict(options), "data": _digest(run.split),
-                                                 "start": _state_digest(network)}, run.resume)
+    known = {**identity(network), **asdict(options), "start": digest(network)}
+    checkpoint = open_checkpoint(run.checkpoint, run.resume, known, images, run.split.labels)
     losses, before = [], torch.get_num_threads()
     torch.set_num_threads(run.threads)
     try:
@@ -192,16 +180,3 @@ def _train(run, as_json, name, class_names):
     notes = {"weight_bits": list(widths.weight_bits), "activation_bits": list(widths.activation_bits),
              "seed": run.seed, "epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
     return export(network, name or f"{own_name}-qat", class_names=class_names, notes=notes), losses
-
-
-def _digest(split):
-    """CRC-32 of images and labels, hexadecimal."""
-    return f"{zlib.crc32(split.labels.tobytes(), zlib.crc32(np.ascontiguousarray(split.images))):08x}"
-
-
-def _state_digest(network):
-    """CRC-32 of a module's parameters and buffers, hexadecimal."""
-    value = 0
-    for tensor in network.state_dict().values():
-        value = zlib.crc32(tensor.numpy().tobytes(), value)
-    return f"{value:08x}"

@@ -10,15 +10,12 @@ from pathlib import Path
 import torch
 
 from accel.atomic import write_file
-from accel.errors import DataError, ModelError, OutputError, RangeError
+from accel.errors import DataError, ModelError, OutputError
+from quant.models.errors import DivergedError
 
 EXPLODED = 50.0
 FORMAT = 1
 SUFFIX = ".pt"
-
-
-class DivergedError(RangeError):
-    """Training turned NaN or exploded; the last checkpoint, if there is one, is from before."""
 
 
 @dataclass

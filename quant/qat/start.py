@@ -1,5 +1,6 @@
 """Warm starts: a QatNetwork takes over what another quantized network has learned."""
 
+import zlib
 from dataclasses import asdict, fields
 
 import torch
@@ -14,6 +15,14 @@ from quant.qat.network import QatNetwork, Widths
 def identity(network):
     """Widths and Method of a QatNetwork as plain values: what a checkpoint says of it."""
     return {**asdict(network.widths), **asdict(network.method)}
+
+
+def digest(network):
+    """CRC-32 of a module's parameters and buffers, hexadecimal."""
+    value = 0
+    for tensor in network.state_dict().values():
+        value = zlib.crc32(tensor.numpy().tobytes(), value)
+    return f"{value:08x}"
 
 
 def start_from(network, path):

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from accel.errors import DataError, ModelError, OutputError
 from quant.data import datasets
-from quant.models.loop import Checkpoint, DivergedError, Training, read, run_epochs
+from quant.models.errors import DivergedError
+from quant.models.loop import Checkpoint, Training, read, run_epochs
 from quant.models.networks import build
 from quant.models.train import TrainingOptions, train
 
@@ -99,3 +101,18 @@ def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
     torch.save({"a": 1}, path)
     with pytest.raises(DataError, match="is not a checkpoint of format 1"):
         read(path)
+
+
+def test_the_train_command_resumes(quant, tmp_path):
+    def command(name, *more):
+        return ("train", "--data", tmp_path / "few.npz", "--epochs", 2,
+                "--checkpoint", tmp_path / f"{name}.pt", "--out", tmp_path / f"{name}.npz", *more)
+    images, labels = datasets.load("digits")
+    np.savez(tmp_path / "few.npz", images=images, labels=labels)
+    assert quant(*command("whole"))[0] == 0
+    (tmp_path / "part.pt").write_bytes((tmp_path / "whole.pt").read_bytes())
+    code, _, err = quant(*command("part", "--resume"))
+    assert code == 0, err
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "part.npz").read_bytes()
+    code, _, err = quant(*command("part", "--resume", "--seed", 2))
+    assert code == 2 and "with seed 1, not 2" in " ".join(err.split())
