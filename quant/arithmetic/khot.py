@@ -1,8 +1,13 @@
-"""Weights that are sums or differences of two powers of two: a shift-add array multiplies by them without a
-multiplier, the ordinary array takes them as any other integer."""
+"""Weights of few integers: powers of two, and sums or differences of two powers of two.
+
+A shift-add array multiplies by them without a multiplier; the ordinary array takes them as any other integer.
+"""
 
 import torch
 
+from accel.errors import UnsupportedError
+
+LEVELS = ("uniform", "pow2", "khot2")
 POWERS = tuple(1 << shift for shift in range(8))
 
 
@@ -12,9 +17,23 @@ def representable(low, high):
     return sorted({a + b for a in signed for b in signed if low <= a + b <= high})
 
 
-def round_weights(values, low, high):
-    """Real values in steps of the scale -> the nearest representable integers, int64; a tie goes to the smaller
+def powers(low, high):
+    """Sorted integers of low..high that are 0 or +-2^a, a in 0..7."""
+    return sorted(value for value in (0, *POWERS, *(-power for power in POWERS)) if low <= value <= high)
+
+
+def levels(kind, low, high):
+    """Sorted integers of low..high that weights of a kind of LEVELS may be. Raises UnsupportedError."""
+    if kind == "uniform":
+        return list(range(low, high + 1))
+    if kind not in LEVELS:
+        raise UnsupportedError(f"weight levels '{kind}' are unknown; choose one of {', '.join(LEVELS)}")
+    return powers(low, high) if kind == "pow2" else representable(low, high)
+
+
+def round_weights(values, low, high, kind="khot2"):
+    """Real values in steps of the scale -> the nearest integers of a kind, int64; a tie goes to the smaller
     magnitude."""
-    allowed = torch.tensor(sorted(representable(low, high), key=abs), dtype=torch.float64)
+    allowed = torch.tensor(sorted(levels(kind, low, high), key=abs), dtype=torch.float64)
     nearest = (values.double().unsqueeze(-1) - allowed).abs().argmin(-1)
     return allowed[nearest].long()

@@ -41,6 +41,15 @@ def symmetric_scale(largest, bits):
     return max(float32(largest / ((1 << (bits - 1)) - 1)), SMALLEST_SCALE)
 
 
+def power_of_two(scale):
+    """The smallest power of two that is not below a positive scale; float, or float64 tensor."""
+    if torch.is_tensor(scale):
+        mantissa, exponent = torch.frexp(scale)
+        return torch.ldexp(torch.ones_like(scale), exponent - (mantissa == 0.5).long())
+    mantissa, exponent = math.frexp(scale)
+    return math.ldexp(1.0, exponent - (mantissa == 0.5))
+
+
 def affine_scale(low, high, bits):
     """(S, zero_point) for the range low..high, widened to contain 0: S = (high - low) / (2^b - 1)."""
     low, high = min(low, 0.0), max(high, 0.0)

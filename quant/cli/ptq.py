@@ -5,15 +5,33 @@ import click
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
-from quant.cli.options import COUNT, NumberList, bar, data_options, load_data, requantizer_option, weight_range_option
+from quant.cli.options import (
+    COUNT,
+    MODEL_HELP,
+    NumberList,
+    bar,
+    data_options,
+    load_data,
+    requantizer_option,
+    weight_range_option,
+)
 from quant.data import datasets
 
-ROUNDING = ("half_up", "half_away", "gemmlowp")
+# The values of quant.ptq.options and quant.ptq.ranges, which import torch (a test compares them).
+RULES = ("half_up", "half_away", "gemmlowp")
+LEVELS = ("uniform", "pow2", "khot2")
+ROUNDINGS = ("nearest", "adaround", "gptq", "awq")
+METHODS = ("minmax", "percentile", "kl", "mse")
+PERCENTILE = 99.99
+
+
+def _choice(name, values, text):
+    """An option with the values of a PtqOptions field; the first one is the default."""
+    return click.option(name, type=click.Choice(values), default=values[0], show_default=True, help=text)
 
 
 @click.command()
-@click.option("--model", required=True, help="Model of the zoo (lenet5), or path/to/file.py:factory of your "
-                                             "own.")
+@click.option("--model", required=True, help=f"{MODEL_HELP[:1].upper()}{MODEL_HELP[1:]}.")
 @click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt or .pth.")
 @data_options("mnist")
 @click.option("--bits", type=int, default=8, show_default=True, help="Bits of weights and activations.")
@@ -23,13 +41,30 @@ ROUNDING = ("half_up", "half_away", "gemmlowp")
               help="8, 4 or 2 of the layers' outputs: one value, or one per output that is quantized; default: --bits. "
                    "The input keeps 8, a last layer without a clamp puts out int32.")
 @weight_range_option(default="symmetric")
-@click.option("--weights-khot", type=int, default=None,
-              help="2: weights become sums or differences of two powers of two, for a shift-add array.")
+@_choice("--weight-levels", LEVELS, "What weights may be: every integer, zero and powers of two, or sums and "
+         "differences of two powers (for a shift-add array).")
+@_choice("--weight-rounding", ROUNDINGS, "How weights become integers: to the nearest one, or learned from calibration "
+         "images (AdaRound, GPTQ), or to the nearest one after scaling salient channels (AWQ).")
+@_choice("--weight-calibration", METHODS, "How the weights' ranges are found.")
+@_choice("--granularity", ("channel", "tensor"), "One weight scale per output channel, or per layer.")
+@_choice("--weight-scheme", ("symmetric", "affine"), "affine is refused: the accelerator's weights have no zero point.")
+@click.option("--calibration", default="minmax", show_default=True,
+              help=f"How the activations' ranges are found: {', '.join(METHODS)}.")
+@click.option("--percentile", type=float, default=PERCENTILE, show_default=True,
+              help="Share of the values inside the range, in per cent, where percentile is chosen.")
+@_choice("--activation-scheme", ("affine", "symmetric"), "symmetric: zero point 0, half of the range for a ReLU.")
+@_choice("--activation-granularity", ("tensor", "channel"), "channel is refused: the accelerator has one scale "
+         "per tensor.")
+@_choice("--scales", ("float", "pow2"), "pow2: every scale is a power of two, so every multiplier is a shift.")
+@click.option("--equalize", is_flag=True, help="Cross-layer equalization of the channels' weight ranges first.")
+@click.option("--bias-correction", is_flag=True, help="Biases take the mean error of their channel.")
+@click.option("--layer-images", type=COUNT, default=256, show_default=True,
+              help="Calibration images that bias correction and learned rounding look at.")
 @requantizer_option
-@click.option("--calibration", default="minmax", show_default=True, help="How ranges are found: minmax.")
 @click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
               help="Number of images, taken from the training split.")
-@click.option("--rounding", type=click.Choice(ROUNDING), default="half_up", show_default=True)
+@click.option("--rounding", "rule", type=click.Choice(RULES), default="half_up", show_default=True,
+              help="Rounding of the requantization, in the hardware.")
 @click.option("--input", "encoding", type=click.Choice(["uint8", "float"]), default="uint8",
               show_default=True, help="Integer network's input: raw bytes, or floats to be quantized.")
 @click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
@@ -38,22 +73,22 @@ ROUNDING = ("half_up", "half_away", "gemmlowp")
 @click.option("--name", default=None, help="Name written into the model; default: the model's.")
 @click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
 @json_option
-def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weight_range, weights_khot, requantizer,
-        calibration, calibration_images, rounding, encoding, mean, std, input_shape, name, out, as_json):
+def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weight_range, weight_rounding,
+        calibration_images, mean, std, input_shape, name, out, as_json, **choices):
     """Quantize a trained float network to integers (post-training) and export a model directory.
 
-    A file.py:factory is executed: it is your own code, a function or class that gives a torch.nn.Module.
+    A factory is executed: it is your own code, a function or class that gives a torch.nn.Module.
     JSON keys: model, data, weight_bits, activation_bits (a number, or a list per layer), calibration,
     calibration_images, out, layers (name, op, snr_db, range_coverage).
 
     Example: python -m quant ptq --model lenet5 --data mnist --bits 8 --calibration minmax --out my-lenet5
     """
     from quant.models.sources import load_float_model
-    from quant.ptq.pipeline import Normalization, quantize_module
+    from quant.ptq.pipeline import Normalization, quantize_module, work
     from quant.ptq.quantize import PtqOptions
     weight_bits, activation_bits = [_one_or_all(given, bits) for given in (weight_bits, activation_bits)]
-    options = PtqOptions(weight_bits, activation_bits, rounding, encoding, weight_range == "full", requantizer,
-                         weights_khot)
+    options = PtqOptions(weight_bits, activation_bits, full_range=weight_range == "full", rounding=weight_rounding,
+                         **choices)
     module, own_name, shape = load_float_model(model, weights)
     images, _ = load_data(data, data_dir, "train", calibration_images)
     if input_shape is not None:
@@ -61,15 +96,15 @@ def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weig
     if shape is not None and images.shape[1:] != tuple(shape):
         raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has "
                          f"{images.shape[1:]}; choose other --data")
-    with bar("calibrating", 2 * len(images), as_json) as advance:
+    with bar("calibrating", work(options, len(images)), as_json) as advance:
         graph = quantize_module(module, images, name=name or f"{own_name}-{_widths(options)}", options=options,
-                                normalization=Normalization(mean, std), calibration=calibration,
+                                normalization=Normalization(mean, std),
                                 class_names=datasets.CLASS_NAMES.get(data, ()), advance=advance)
     model_dir.save(graph, out)
     layers = [{"name": layer.name, "op": layer.op, **layer.notes} for layer in graph.layers]
     if as_json:
         print_json({"model": model, "data": data, "weight_bits": options.weight_bits,
-                    "activation_bits": options.activation_bits, "calibration": calibration,
+                    "activation_bits": options.activation_bits, "calibration": options.calibration,
                     "calibration_images": len(images), "out": out, "layers": layers})
     else:
         rows = [(layer["name"], layer["op"], layer["snr_db"], layer["range_coverage"]) for layer in layers]

@@ -1,11 +1,12 @@
 """A float network together with its input encoding: what quantization starts from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from accel.errors import RangeError, UnsupportedError
 from quant.arithmetic.scales import float32
+from quant.frontend.floatnet import has_weights
 from quant.frontend.fold import PIXEL_SCALE, fold_input
 
 
@@ -14,7 +15,8 @@ class PreparedNetwork:
     """A float network whose input is what the integer graph's input stands for.
 
     network: FloatNetwork over r. mean, std: tuples of the user's normalization. encoding: 'uint8' or 'float'.
-    zero_point: of the uint8 input (None for float, where calibration decides).
+    zero_point: of the uint8 input (None for float, where calibration decides). pixel_scale: what one grey level of it
+    stands for.
     """
 
     network: object
@@ -22,6 +24,7 @@ class PreparedNetwork:
     std: tuple
     encoding: str
     zero_point: int | None
+    pixel_scale: float = PIXEL_SCALE
 
     def input_values(self, images):
         """uint8 [N, H, W, C] (or normalized float32 images) -> float64 [N, C, H, W], the network's real
@@ -31,11 +34,23 @@ class PreparedNetwork:
             if values.dtype != torch.uint8:
                 raise UnsupportedError(f"{self.network.name}: images have dtype {images.dtype} but the input "
                                        "encoding is uint8; use --input float")
-            return (values.double() - (self.zero_point + 128)) * float32(PIXEL_SCALE)
+            return (values.double() - (self.zero_point + 128)) * float32(self.pixel_scale)
         if values.dtype != torch.uint8:
             return values.double()
         mean, std = (torch.tensor(item).float().reshape(-1, 1, 1) for item in (self.mean, self.std))
         return ((values.float() / 255 - mean) / std).double()
+
+
+def with_pixel_scale(prepared, pixel_scale):
+    """The PreparedNetwork over uint8 images with another real value of a grey level: the first layer with weights takes
+    the ratio, so its outputs stay (max pools before it scale along). Raises UnsupportedError where there is none."""
+    layers = prepared.network.layers
+    first = next((index for index, layer in enumerate(layers) if has_weights(layer)), None)
+    if first is None:
+        raise UnsupportedError(f"{prepared.network.name}: no layer has weights that could take the input's scale")
+    scaled = replace(layers[first], weight=layers[first].weight * (prepared.pixel_scale / pixel_scale))
+    network = replace(prepared.network, layers=(*layers[:first], scaled, *layers[first + 1:]))
+    return replace(prepared, network=network, pixel_scale=pixel_scale)
 
 
 def prepare(network, mean=(0.0,), std=(1.0,), encoding="uint8"):

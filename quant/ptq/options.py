@@ -1,14 +1,30 @@
-"""What post-training quantization is asked for, checked, and the widths that it means for a network's layers."""
+"""What post-training quantization is asked for, checked, and what it means for a network's layers."""
 
 from dataclasses import dataclass
 
 from accel import ir
-from accel.errors import ModelError, UnsupportedError
-from quant.arithmetic import multipliers, scales
+from accel.errors import ModelError, RangeError, UnsupportedError
+from quant.arithmetic import khot, multipliers, scales
 from quant.frontend.floatnet import NO_CLAMP, has_weights
+from quant.ptq.grid import Grid
+from quant.ptq.ranges import METHODS, PERCENTILE
 
 WEIGHT_BITS = (8, 6, 4, 2, 1)
 ACTIVATION_BITS = (8, 4, 2)  # a sign needs training
+INPUT_BITS = 8
+ROUNDINGS = ("nearest", "adaround", "gptq", "awq")
+CHOICES = {
+    "rule": scales.RULES, "encoding": ir.ENCODINGS, "weight_levels": khot.LEVELS, "calibration": METHODS,
+    "weight_calibration": METHODS, "granularity": ("channel", "tensor"), "activation_scheme": ("affine", "symmetric"),
+    "scales": ("float", "pow2"), "rounding": ROUNDINGS,
+}
+WORDS = {"rule": "rounding rule", "encoding": "input encoding"}
+# What the accelerator's arithmetic cannot express: (option, value) -> why, and what to do.
+INEXPRESSIBLE = {
+    ("weight_scheme", "affine"): "weights have no zero point in the accelerator; use symmetric weights",
+    ("activation_granularity", "channel"): "an activation tensor has one scale and one zero point in the accelerator; "
+                                           "use --equalize, which moves the channels' ranges into the weights",
+}
 
 
 @dataclass(frozen=True)
@@ -23,9 +39,17 @@ class LayerWidth:
 class PtqOptions:
     """weight_bits: one value for every layer, or a tuple with one per layer with weights. activation_bits: of the
     layers' outputs, one value or a tuple with one per output that is quantized: every layer with weights but a last
-    one that puts out raw int32; the input has 8. rule: rounding rule of every layer. encoding: 'uint8' or 'float'
-    input. full_range: weights may be -2^(b-1). requantizer: the multipliers of the build. weights_khot: weights become
-    sums or differences of so many powers of two (2 or None).
+    one that puts out raw int32; the input has 8. rule: rounding rule of every requantization. encoding: 'uint8' or
+    'float' input. full_range: weights may be -2^(b-1). requantizer: the multipliers of the build.
+
+    weight_levels: the integers that weights may be: 'uniform', 'pow2' (0 and +-2^a), 'khot2' (sums and differences of
+    two powers). calibration: how the activations' ranges are found, with `percentile` in per cent; weight_calibration:
+    the weights'. granularity: a weight scale per 'channel' or per 'tensor'. activation_scheme: 'affine' or 'symmetric'
+    (zero point 0). weight_scheme, activation_granularity: what other tools have and the accelerator has not; only the
+    defaults are taken. scales: 'float', or 'pow2' for powers of two everywhere. equalize: cross-layer equalization.
+    bias_correction: biases take the mean error of their layer. rounding: of the weights, one of ROUNDINGS.
+    layer_images: how many calibration images the last two look at, layer by layer.
+    Raises UnsupportedError or RangeError for what is not supported.
     """
 
     weight_bits: int | tuple = 8
@@ -34,26 +58,52 @@ class PtqOptions:
     encoding: str = "uint8"
     full_range: bool = False
     requantizer: str = "full"
-    weights_khot: int | None = None
+    weight_levels: str = "uniform"
+    calibration: str = "minmax"
+    percentile: float = PERCENTILE
+    weight_calibration: str = "minmax"
+    granularity: str = "channel"
+    activation_scheme: str = "affine"
+    scales: str = "float"
+    equalize: bool = False
+    bias_correction: bool = False
+    rounding: str = "nearest"
+    layer_images: int = 256
+    weight_scheme: str = "symmetric"
+    activation_granularity: str = "tensor"
 
     def __post_init__(self):
+        self._check_bits()
+        multipliers.check_requantizer(self.requantizer)
+        for (name, value), reason in INEXPRESSIBLE.items():
+            if getattr(self, name) == value:
+                raise UnsupportedError(f"{name}={value} cannot be exported: {reason}")
+        allowed = {**CHOICES, "weight_scheme": ("symmetric",), "activation_granularity": ("tensor",)}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise UnsupportedError(f"{WORDS.get(name, name)} '{getattr(self, name)}' is unknown; choose one of "
+                                       f"{', '.join(values)}")
+        if not 50 < self.percentile <= 100:
+            raise RangeError(f"percentile {self.percentile} must be above 50 and at most 100")
+        if self.layer_images < 1:
+            raise RangeError(f"layer_images {self.layer_images} must be at least 1")
+        if self.rounding != "nearest" and 1 in (self.weight_bits, *_values(self.weight_bits)):
+            raise UnsupportedError(f"rounding={self.rounding} chooses between integers, but 1-bit weights are signs; "
+                                   "use rounding=nearest")
+
+    def _check_bits(self):
         for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", ACTIVATION_BITS)):
-            given = getattr(self, name)
-            if isinstance(given, list):
-                object.__setattr__(self, name, tuple(given))
-            for bits in given if isinstance(given, tuple | list) else (given,):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+            for bits in _values(getattr(self, name)):
                 if bits not in allowed:
                     raise UnsupportedError(f"{name}={bits} is not supported by post-training "
                                            f"quantization; use one of {', '.join(map(str, allowed))}")
-        multipliers.check_requantizer(self.requantizer)
-        if self.weights_khot not in (None, 2):
-            raise UnsupportedError(f"weights_khot={self.weights_khot} is not supported; use 2")
-        if self.rule not in scales.RULES:
-            raise UnsupportedError(f"rounding rule '{self.rule}' is unknown; choose one of "
-                                   f"{', '.join(scales.RULES)}")
-        if self.encoding not in ir.ENCODINGS:
-            raise UnsupportedError(f"input encoding '{self.encoding}' is unknown; choose one of "
-                                   f"{', '.join(ir.ENCODINGS)}")
+
+    @property
+    def needs_images(self):
+        """Whether layers are quantized with calibration images at hand."""
+        return self.bias_correction or self.rounding in ("adaround", "gptq")
 
     def layer_widths(self, network):
         """A LayerWidth per layer with weights of a FloatNetwork, in order.
@@ -67,10 +117,37 @@ class PtqOptions:
         activations = _expand("activation_bits", self.activation_bits, outputs, "outputs that are quantized")
         return [LayerWidth(*pair) for pair in zip(weights, (*activations, None)[:len(layers)], strict=True)]
 
+    def grid(self, bits):
+        """The Grid of an activation of so many bits."""
+        return Grid(bits, self.activation_scheme == "symmetric", self.scales == "pow2")
 
-def _expand(name, values, count, what):
+    def grids(self, network):
+        """{tensor name: Grid} of every tensor of a FloatNetwork that gets a scale; the input under 'input'."""
+        layers = [layer for layer in network.layers if has_weights(layer)]
+        pairs = zip(layers, self.layer_widths(network), strict=True)
+        outputs = {layer.name: self.grid(width.activation_bits) for layer, width in pairs
+                   if width.activation_bits is not None}
+        return {ir.INPUT_NAME: self.grid(INPUT_BITS), **outputs} if self.encoding == "float" else outputs
+
+    def notes(self):
+        """{name: value} of the options that differ from their defaults and are not seen in the network otherwise."""
+        names = ("weight_levels", "weight_calibration", "granularity", "activation_scheme", "scales", "equalize",
+                 "bias_correction")
+        notes = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
+        if self.calibration == "percentile":
+            notes["percentile"] = self.percentile
+        if self.rounding != "nearest":
+            notes["weight_rounding"] = self.rounding
+        return notes
+
+
+def _values(given):
+    return given if isinstance(given, tuple) else (given,)
+
+
+def _expand(name, given, count, what):
     """`count` values from one value or a tuple of them."""
-    values = values if isinstance(values, tuple) else (values,)
+    values = _values(given)
     if len(values) not in (1, count):
         raise ModelError(f"{name} {','.join(map(str, values))} has {len(values)} values but the network has {count} "
                          f"{what}; give one value, or {count}")

@@ -1,14 +1,16 @@
 """The whole way of post-training quantization: float module -> integer graph with its feasibility figures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quant.check.feasibility import FeasibilityCheck, annotate
-from quant.frontend.prepare import prepare
+from quant.frontend.prepare import prepare, with_pixel_scale
 from quant.frontend.read import read_module
-from quant.ptq import observe
+from quant.ptq import awq, observe
+from quant.ptq.equalize import equalize
 from quant.ptq.quantize import PtqOptions, quantize
 
 BATCH = 100
+POW2_PIXEL = 1 / 256
 
 
 @dataclass(frozen=True)
@@ -24,29 +26,64 @@ def batches(images, size=BATCH):
     return (images[start:start + size] for start in range(0, len(images), size))
 
 
-def quantize_module(module, images, *, name="network", normalization=None, options=None, calibration="minmax",
-                    class_names=(), input_shape=None, advance=lambda count: None):
+class _Inputs:
+    """The real inputs of a PreparedNetwork for images, batch by batch, as often as they are asked for."""
+
+    def __init__(self, prepared, images, advance):
+        self.prepared, self.images, self.advance = prepared, images, advance
+
+    def __iter__(self):
+        for batch in batches(self.images):
+            yield self.prepared.input_values(batch)
+            self.advance(len(batch))
+
+
+def work(options, count):
+    """The sum of all counts that quantize_module gives to `advance`, for so many calibration images."""
+    return count * (observe.passes(options.calibration) + 1 + options.needs_images)
+
+
+def prepare_network(module, images, name, normalization, options, input_shape=None):
+    """The PreparedNetwork that the options quantize: read, folded, with the channels' scales moved between layers where
+    they ask for it. images: calibration images [N, H, W, C]."""
+    network = read_module(module, input_shape or images.shape[1:], name)
+    prepared = prepare(network, normalization.mean, normalization.std, options.encoding)
+    if options.scales == "pow2" and options.encoding == "uint8":
+        prepared = with_pixel_scale(prepared, POW2_PIXEL)
+    if options.equalize:
+        prepared = replace(prepared, network=equalize(prepared.network))
+    if options.rounding == "awq":
+        widths = options.layer_widths(prepared.network)
+        inputs = [None, *(width.activation_bits for width in widths[:-1])]
+        samples = prepared.input_values(images[:options.layer_images])
+        network = awq.scale_inputs(prepared.network, samples, [width.weight_bits for width in widths],
+                                   activation_bits=inputs, full_range=options.full_range)
+        prepared = replace(prepared, network=network)
+    return prepared
+
+
+def quantize_module(module, images, *, name="network", normalization=None, options=None, class_names=(),
+                    input_shape=None, advance=lambda count: None):
     """Post-training quantization of an nn.Module: an ir.Graph whose notes carry SNR and range coverage.
 
     images: calibration images [N, H, W, C], uint8 (or float32, already normalized, for the float input
     encoding).
-    advance(count) is called per batch, twice per image. Raises the errors of the front end, calibration and
-    quantizer.
+    advance(count) is called per batch and layer; the counts' sum is `work(options, len(images))`. Raises the errors
+    of the front end, calibration and quantizer.
     """
     options, normalization = options or PtqOptions(), normalization or Normalization()
-    network = read_module(module, input_shape or images.shape[1:], name)
-    prepared = prepare(network, normalization.mean, normalization.std, options.encoding)
+    prepared = prepare_network(module, images, name, normalization, options, input_shape)
+    ranges = observe.calibrate(prepared.network, _Inputs(prepared, images, advance), options.calibration,
+                               options.grids(prepared.network), percentile=options.percentile)
 
-    def observed():
-        for batch in batches(images):
-            yield prepared.input_values(batch)
-            advance(len(batch))
+    def advance_layer(share):
+        if options.needs_images:
+            advance(share * len(images))
 
-    ranges = observe.calibrate(prepared.network, observed(), calibration)
-    graph = quantize(prepared, ranges, options, class_names)
+    graph = quantize(prepared, ranges, options, class_names, images, advance_layer)
     check = FeasibilityCheck(prepared, graph)
     for batch in batches(images):
         check.add(batch)
         advance(len(batch))
-    notes = {"calibration": calibration, "calibration_images": len(images), "rounding": options.rule}
-    return annotate(graph, check.figures(), notes)
+    notes = {"calibration": options.calibration, "calibration_images": len(images), "rounding": options.rule}
+    return annotate(graph, check.figures(), {**notes, **options.notes()})

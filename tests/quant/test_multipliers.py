@@ -96,7 +96,7 @@ def test_weights_are_rounded_to_the_nearest_sum(values):
 
 def test_a_network_of_two_power_weights():
     images = nets.random_images(30, nets.CHAIN_SHAPE)
-    graph = quantize_module(nets.chain(), images, options=PtqOptions(weights_khot=2))
+    graph = quantize_module(nets.chain(), images, options=PtqOptions(weight_levels="khot2"))
     allowed = khot.representable(-127, 127)
     for layer in graph.layers:
         if layer.op != "maxpool":
@@ -106,5 +106,5 @@ def test_a_network_of_two_power_weights():
 def test_unknown_choices_are_refused_by_name():
     with pytest.raises(UnsupportedError, match="requantizer 'khot4' is unknown; choose one of full, pow2"):
         PtqOptions(requantizer="khot4")
-    with pytest.raises(UnsupportedError, match="weights_khot=3 is not supported; use 2"):
-        PtqOptions(weights_khot=3)
+    with pytest.raises(UnsupportedError, match="weight_levels 'khot3' is unknown; choose one of uniform, pow2, khot2"):
+        PtqOptions(weight_levels="khot3")

@@ -9,7 +9,7 @@ from torch import nn
 from accel import model_dir, reference
 from accel.errors import ModelError, RangeError, UnsupportedError
 from quant.arithmetic.scales import RULES, float32
-from quant.check.feasibility import SNR_LIMIT_DB
+from quant.check.thresholds import DECIBEL_LIMIT
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.ptq.observe import calibrate
@@ -149,7 +149,7 @@ def test_dead_channels_and_constant_tensors_are_exact():
     assert graph.layers[0].output.scale == 1.0 and graph.layers[0].weight_scale[0] > 0
     output = reference.run(graph, reference.encode_input(graph, images))
     assert np.unique(output[graph.layers[0].name]).tolist() == [0]
-    assert graph.layers[0].notes["snr_db"] == SNR_LIMIT_DB
+    assert graph.layers[0].notes["snr_db"] == DECIBEL_LIMIT
 
 
 def test_the_bias_of_a_channel_without_weights_is_kept():
@@ -204,7 +204,7 @@ def test_exact_values_lie_within_half_a_step():
 
 @pytest.mark.parametrize("options", [
     {"weight_bits": 3}, {"weight_bits": (8, 5)}, {"activation_bits": 1}, {"activation_bits": 6},
-    {"requantizer": "khot4"}, {"weights_khot": 3},
+    {"requantizer": "khot4"}, {"weight_levels": "khot3"},
     {"rule": "nearest"}, {"encoding": "rgb"}])
 def test_refuses_unknown_options(options):
     with pytest.raises(UnsupportedError):
@@ -213,7 +213,7 @@ def test_refuses_unknown_options(options):
 
 def test_refuses_an_unknown_calibration_and_no_images():
     network = read_module(nn.Conv2d(1, 1, 1), (2, 2, 1))
-    with pytest.raises(UnsupportedError, match="calibration 'entropy' is not supported; use minmax"):
+    with pytest.raises(UnsupportedError, match="calibration 'entropy' is not supported; use minmax, percentile"):
         calibrate(network, [], "entropy")
     with pytest.raises(RangeError, match="needs at least one image"):
         calibrate(network, [])
