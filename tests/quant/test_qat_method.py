@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from accel.errors import UnsupportedError
@@ -14,7 +16,7 @@ from quant.models.train import to_float
 from quant.qat.method import Method
 from quant.qat.network import QatNetwork, Widths
 from quant.qat.norm import PositiveNorm
-from quant.qat.ste import ActivationQuantizer, WeightQuantizer, quantize_through, sign_through
+from quant.qat.ste import ActivationQuantizer, LearnedScale, WeightQuantizer, quantize_through, sign_through
 from quant.qat.train import QatOptions, train_qat
 from tests.quant import nets
 from tests.quant.test_qat import MIXED, SHAPE, SIGNS, assert_equal_execution, force_norms, module, task
@@ -82,6 +84,38 @@ def test_gradients_of_the_estimators():
     assert rounding("clipped") == ([0, 2, 4, 8, 0], pytest.approx(inside + 1 * -2 + 16 * 1))
     assert rounding("pact") == ([0, 2, 4, 8, 0], pytest.approx(16 * 1))
     assert rounding("identity") == ([1, 2, 4, 8, 16], pytest.approx(inside + 1 * (-2 + 3.2) + 16 * (1 - 1.4)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2 ** 32 - 1), bits=st.sampled_from([8, 6, 4, 2]), unsigned=st.booleans(),
+       scale=st.floats(1e-3, 2.0), spread=st.floats(0.01, 20.0))
+def test_lsq_equals_torchs_learnable_fake_quantize(seed, bits, unsigned, scale, spread):
+    """PyTorch's own operator for learned steps is the oracle: values, gradients of x and of the step with its factor.
+
+    It tests the limits after rounding, the paper (equations 3 and 5) before: the half step between is left out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    low, high = (0, 2 ** bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    values = torch.randn(500, generator=generator) * spread
+    steps = values / scale
+    beyond = (steps - steps.clamp(low, high)).abs()
+    tie = (steps - steps.floor() - 0.5).abs() < 1e-3  # decided by the last bit of a division
+    values = values[((beyond == 0) | (beyond > 0.5)) & ~tie]
+    gradient = torch.randn(len(values), generator=generator)
+    factor = 1 / math.sqrt(len(values) * high)
+    results = []
+    for own in (True, False):
+        x = values.clone().requires_grad_()
+        learned = LearnedScale(torch.tensor(scale), "lsq", high)
+        if own:
+            y = quantize_through(x, learned(len(values)), low, high)
+        else:
+            step = learned.value.detach().reshape(1).requires_grad_()
+            y = torch._fake_quantize_learnable_per_tensor_affine(x, step, torch.zeros(1), low, high, factor)
+        y.backward(gradient)
+        results.append((y.detach(), x.grad, (learned.value.grad if own else step.grad).reshape(())))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * (1 + spread))
 
 
 def test_gradients_of_signs():
