@@ -45,9 +45,9 @@ def percentile_range(histogram, percentile, symmetric=False):
 
 
 def mse_range(histogram, grid):
-    """The range whose grid has the smallest squared error, bounds in hundredths of the extremes.
+    """The range whose grid has the smallest squared error, bounds in thousandths of the extremes.
 
-    One bound is searched while the other one stands, in turn, then finer around the best.
+    Both bounds shrink by the same share first; then one is searched while the other one stands, in turn.
     """
     values, counts = histogram.centres()
 
@@ -59,13 +59,14 @@ def mse_range(histogram, grid):
         top = max(-histogram.low, histogram.high)
         share = _best_share(lambda part: error(-part * top, part * top))
         return -share * top, share * top
-    low, high = histogram.low, histogram.high
-    for _ in range(SWEEPS if low < 0 < high else 1):
-        before = low, high
-        if histogram.high > 0:
-            high = histogram.high * _best_share(lambda part, low=low: error(low, part * histogram.high))
-        if histogram.low < 0:
-            low = histogram.low * _best_share(lambda part, high=high: error(part * histogram.low, high))
+    share = _best_share(lambda part: error(part * histogram.low, part * histogram.high))
+    low, high = share * histogram.low, share * histogram.high
+    for _ in range(SWEEPS if low < 0 < high else 0):
+        before, smallest = (low, high), error(low, high)
+        tried = histogram.high * _best_share(lambda part, low=low: error(low, part * histogram.high))
+        high = tried if error(low, tried) < smallest else high
+        tried = histogram.low * _best_share(lambda part, high=high: error(part * histogram.low, high))
+        low = tried if error(tried, high) < error(low, high) else low
         if (low, high) == before:
             break
     return low, high
@@ -96,9 +97,9 @@ def kl_range(histogram, grid, candidates=None):
     sides = [_Merged(*side) for side in ((histogram.positive, above), (histogram.negative, levels - above))
              if side[0].any()]
     start = min(max(above, levels - above), bins)
-    edges = np.arange(start, bins + 1)
+    edges = np.arange(bins, start - 1, -1)  # of equal ones the widest range
     if candidates is not None and candidates < len(edges):
-        edges = np.unique(np.linspace(start, bins, candidates).round().astype(np.int64))
+        edges = np.unique(np.linspace(start, bins, candidates).round().astype(np.int64))[::-1]
     divergences = [_divergence([side.terms(edge) for side in sides]) for edge in edges]
     share = float(edges[np.argmin(divergences)]) / bins
     return (-share * high if grid.symmetric else share * low), share * high
@@ -106,7 +107,9 @@ def kl_range(histogram, grid, candidates=None):
 
 def _divergence(sides):
     """KL divergence in nats of the clipped bins p from the merged ones q, both brought to the sum 1."""
-    p_log_p, p_log_q, p_sum, q_sum = np.sum(sides, axis=0)
+    p_log_p, p_log_q, p_sum, q_sum, inner = np.sum(sides, axis=0)
+    if inner == 0:  # every value would be clipped
+        return np.inf
     return (p_log_p - p_log_q) / p_sum - np.log(p_sum / q_sum)
 
 
@@ -119,8 +122,8 @@ class _Merged:
         self.sums = np.concatenate([np.zeros((3, 1)), np.cumsum([counts, counts > 0, entropy], axis=1)], axis=1)
 
     def terms(self, edge):
-        """Sums over the first `edge` bins: p log p, p log q, p and q. What lies outside counts in the last bin of p, as
-        in the paper, and not in q; a level's q is spread over those of its bins that p fills."""
+        """Sums over the first `edge` bins: p log p, p log q, p, q and the counts. What lies outside counts in the last
+        bin of p, as in the paper, and not in q; a level's q is spread over those of its bins that p fills."""
         total, filled, entropy = self.sums
         last, outside = self.counts[edge - 1], total[-1] - total[edge]
         bounds = -(-np.arange(self.levels + 1) * edge // self.levels)
@@ -131,7 +134,7 @@ class _Merged:
             share[-1] += last == 0
         q = np.maximum(inner / np.maximum(share, 1), SMOOTHING)
         p_log_p = entropy[edge] - _x_log_x(last) + _x_log_x(last + outside)
-        return p_log_p, kept @ np.log(q), kept.sum(), (share * q).sum()
+        return p_log_p, kept @ np.log(q), kept.sum(), (share * q).sum(), inner.sum()
 
 
 def _x_log_x(value):
