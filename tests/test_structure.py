@@ -33,6 +33,7 @@ COMMANDS = (
     ("quant", "check"),
     ("quant", "evaluate"),
     ("quant", "export"),
+    ("quant", "search"),
     ("sim",),
     ("sim", "run"),
     ("benchmarks",),

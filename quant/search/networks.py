@@ -1,0 +1,70 @@
+"""The networks around a search: uniform ones whose quantizers it reads, and the chosen one, quantized or trained."""
+
+from dataclasses import dataclass, replace
+
+from quant.ptq import observe
+from quant.ptq.pipeline import batches, prepare_network
+from quant.ptq.quantize import quantize
+from quant.search.probe import Probe
+from quant.search.search import WIDE
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Real inputs of a PreparedNetwork for images, a batch at a time, as often as they are asked for."""
+
+    prepared: object
+    images: object
+
+    def __iter__(self):
+        return (self.prepared.input_values(batch) for batch in batches(self.images))
+
+
+def uniform_graphs(prepared, images, options, widths, activation_bits, advance=lambda count=1: None):
+    """{bits: ir.Graph with weights and activations of so many bits everywhere}; activations that do not exist get 8.
+
+    prepared: PreparedNetwork. images: calibration images. options: PtqOptions; the weights are rounded to the nearest
+    integer, whatever they say. advance is called once per graph.
+    """
+    graphs = {}
+    for bits in widths:
+        outputs = bits if bits in activation_bits else WIDE
+        chosen = replace(options, weight_bits=bits, activation_bits=outputs, rounding="nearest", bias_correction=False)
+        ranges = observe.calibrate(prepared.network, Inputs(prepared, images), chosen.calibration,
+                                   chosen.grids(prepared.network), percentile=chosen.percentile)
+        graphs[bits] = quantize(prepared, ranges, chosen)
+        advance()
+    return graphs
+
+
+def make_probe(module, calibration, images, labels, *, name, normalization, options, search_options,
+               advance=lambda count=1: None):
+    """(Probe over images and labels, the 8-bit ir.Graph) of an nn.Module.
+
+    calibration: images [N, H, W, C] for the ranges. options: PtqOptions; search_options: SearchOptions.
+    """
+    plain = replace(options, weight_bits=WIDE, activation_bits=WIDE, rounding="nearest")
+    prepared = prepare_network(module, calibration, name, normalization, plain)
+    widths = sorted({*search_options.weight_bits, *search_options.activation_bits}, reverse=True)
+    graphs = uniform_graphs(prepared, calibration, options, widths, search_options.activation_bits, advance)
+    return Probe(prepared, images, labels, graphs), graphs[WIDE]
+
+
+def train_chosen(module, point, images, labels, options, *, name, class_names=(), requantizer="full", on_epoch=None):
+    """The ir.Graph of a Point after quantization-aware training.
+
+    module: the float network, start and teacher. images: uint8 [N, H, W, C]; labels: int64 [N]. options: QatOptions.
+    """
+    from quant.frontend.prepare import prepare
+    from quant.frontend.read import read_module
+    from quant.models.train import to_float
+    from quant.qat.export import export
+    from quant.qat.network import QatNetwork, Widths
+    from quant.qat.train import train_qat
+    prepared = prepare(read_module(module, images.shape[1:], name))
+    widths = Widths(tuple(point.weight_bits), tuple(point.activation_bits), requantizer=requantizer)
+    network = QatNetwork(prepared, widths)
+    train_qat(network, module, to_float(images), labels, options, on_epoch)
+    notes = {"weight_bits": list(widths.weight_bits), "activation_bits": list(widths.activation_bits),
+             "seed": options.seed, "epochs": options.epochs, "learning_rate": options.learning_rate}
+    return export(network, name, class_names=class_names, notes=notes)
