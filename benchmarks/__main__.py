@@ -21,6 +21,7 @@ BENCHMARKS = {
     "precision_speed": "cycles of a convolution and a dense layer in every width, one 16x16 build",
     "precision_networks": "LeNet-5 in every precision on one 16x16 build: every integer, cycles",
     "precision_accuracy": "LeNet-5's accuracy in every precision, shipped networks and mean of the seeds",
+    "qat_estimators": "gradient estimator (clipped, identity) at 8, 6, 4, 2 bits, short trainings",
     "weight_memory": "bytes of weights of every width against int8",
     "array32": "32x32 build with all modes: lint, one layer in every mode, GOPS",
     "speed": "images per second of the Verilator engine at 16x16",

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from accel.errors import UnsupportedError
+from quant.data import datasets
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.models.train import to_float
+from quant.qat import ablation
 from quant.qat.method import Method
 from quant.qat.network import QatNetwork, Widths
 from quant.qat.norm import PositiveNorm
@@ -232,3 +234,16 @@ def test_a_norm_of_a_negative_gamma_is_monotone_in_the_export():
     graph = assert_equal_execution(trained, nets.random_images(60, SHAPE, 3))
     rules = [layer.requantize for layer in graph.layers if layer.op != "maxpool" and layer.output.bits == 1]
     assert rules and not np.any([rule.invert.any() for rule in rules])
+
+
+def test_the_ablation_compares_estimators_and_nothing_else():
+    split = datasets.load("digits")
+    done = []
+    found = ablation.estimators("lenet5", split, split, bits=(8, 2), names=("clipped", "identity"),
+                                seeds=(1, 2), epochs=2, learning_rate=2e-3, advance=lambda: done.append(1))
+    assert len(done) == 8 and list(found) == [8, 2]
+    again = ablation.estimators("lenet5", split, split, bits=(2,), names=("clipped",), seeds=(1, 2), epochs=2,
+                                learning_rate=2e-3)
+    assert found[2]["clipped"] == again[2]["clipped"] != found[2]["identity"]
+    assert all(share > 0.9 for _, share in found[8]["clipped"] + found[8]["identity"])
+    assert found[2]["clipped"][0] != found[2]["clipped"][1], "seeds differ"
