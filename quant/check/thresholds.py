@@ -48,7 +48,7 @@ class Thresholds:
 
 PRESETS = {
     "strict": Thresholds(dict.fromkeys(WEIGHT_BITS, 40.0), dict.fromkeys(WEIGHT_BITS, 0.99)),
-    "per-width": Thresholds({8: 36.0, 6: 26.0, 4: 15.0, 2: 10.0}, dict.fromkeys(WEIGHT_BITS, 0.99)),
+    "per-width": Thresholds({8: 36.0, 6: 26.0, 4: 16.0, 2: 12.0}, dict.fromkeys(WEIGHT_BITS, 0.99)),
 }
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from accel import model_dir, reference
 from accel.errors import RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN
 from accel.ir import Dense, Graph, InputEncoding, Requantize, TensorType
+from quant.data import datasets
 from quant.export.c_source import c_files, c_name
 from tests.core.networks import images, random_graph, random_mixed_graph
 
@@ -142,3 +144,11 @@ def test_float_literals_bring_every_float32_back():
     body = text.partition("lenet5_mixed_fc1_weight_scale[120] = {")[2].partition("}")[0]
     found = [np.float32(number.strip().removesuffix("f")) for number in body.split(",") if number.strip()]
     assert np.array_equal(found, graph.layers[4].weight_scale.astype(np.float32))
+
+
+def test_the_program_of_the_documentation_classifies(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    program = compiled(tmp_path, model_dir.load("lenet5-int8"), page.partition("```c\n")[2].partition("```")[0])
+    images, labels = datasets.load("digits")
+    done = subprocess.run([program], input=images[:8].tobytes(), capture_output=True, check=True)
+    assert [int(text) for text in done.stdout.split()] == labels[:8].tolist()
