@@ -31,7 +31,8 @@ PRESETS = {
     "lenet5-w4a8": Preset((4,), (8,), 3, 5e-4),
     "lenet5-w4a4": Preset((4,), (4,), 5, 5e-4),
     "lenet5-w2a2": Preset((2,), (2,), 4, 2e-3, full_range=True, augment=0.5, copies=2),
-    "lenet5-w1a1": Preset((8, 1, 1, 1, 8), (1,), 12, 5e-3, augment=0.5, copies=3),
+    "lenet5-w1a1": Preset((8, 1, 1, 1, 8), (1,), 36, 2e-2, augment=0.5, copies=4,
+                          method=Method(norm_order="pool", clip_latent=True)),
     "lenet5-mixed": Preset((8, 4, 2, 1, 6), (4, 2, 1, 8), 4, 2e-3, augment=0.5, copies=2),
 }
 
