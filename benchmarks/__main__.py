@@ -22,6 +22,7 @@ BENCHMARKS = {
     "precision_networks": "LeNet-5 in every precision on one 16x16 build: every integer, cycles",
     "precision_accuracy": "LeNet-5's accuracy in every precision, shipped networks and mean of the seeds",
     "qat_estimators": "gradient estimator (clipped, identity) at 8, 6, 4, 2 bits, short trainings",
+    "ptq_accuracy": "post-training quantization of three LeNet-5 by every method, W8A8 to W4A4",
     "weight_memory": "bytes of weights of every width against int8",
     "array32": "32x32 build with all modes: lint, one layer in every mode, GOPS",
     "speed": "images per second of the Verilator engine at 16x16",
