@@ -112,8 +112,9 @@ class PtqOptions:
         """
         layers = [layer for layer in network.layers if has_weights(layer)]
         raw = bool(layers) and network.layers[-1] is layers[-1] and layers[-1].clamp == NO_CLAMP
-        outputs = len(layers) - raw
-        weights = _expand("weight_bits", self.weight_bits, len(layers), "layers with weights")
+        names = [layer.name for layer in layers]
+        outputs = names[:-1] if raw else names
+        weights = _expand("weight_bits", self.weight_bits, names, "layers with weights")
         activations = _expand("activation_bits", self.activation_bits, outputs, "outputs that are quantized")
         return [LayerWidth(*pair) for pair in zip(weights, (*activations, None)[:len(layers)], strict=True)]
 
@@ -145,10 +146,10 @@ def _values(given):
     return given if isinstance(given, tuple) else (given,)
 
 
-def _expand(name, given, count, what):
-    """`count` values from one value or a tuple of them."""
-    values = _values(given)
+def _expand(name, given, layers, what):
+    """A value per layer name, from one value or a tuple of them."""
+    values, count = _values(given), len(layers)
     if len(values) not in (1, count):
         raise ModelError(f"{name} {','.join(map(str, values))} has {len(values)} values but the network has {count} "
-                         f"{what}; give one value, or {count}")
+                         f"{what} ({', '.join(layers)}); give one value, or {count}")
     return values * count if len(values) == 1 else values

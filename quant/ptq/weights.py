@@ -1,11 +1,10 @@
 """Scales and integers of a layer's weights."""
 
-import importlib
-
 import torch
 
 from accel.errors import DataError
 from quant.arithmetic import khot, scales
+from quant.ptq import adaround, gptq
 from quant.ptq.grid import Grid
 from quant.ptq.histogram import histogram_of
 from quant.ptq.ranges import kl_range
@@ -14,7 +13,7 @@ BIAS_LIMIT = 2 ** 30
 DEAD_CHANNEL_BIAS = 2 ** 20
 KL_CANDIDATES = 128
 MSE_STEPS = 100
-LEARNED = ("adaround", "gptq")
+LEARNED = {"adaround": adaround.round_weights, "gptq": gptq.round_weights}
 
 
 def weight_integers(layer, scale, bits, options, data=None):
@@ -29,8 +28,7 @@ def weight_integers(layer, scale, bits, options, data=None):
         if data is None:
             raise DataError(f"{layer.name}: rounding={options.rounding} needs calibration images; pass images")
         allowed = None if options.weight_levels == "uniform" else khot.levels(options.weight_levels, low, high)
-        method = importlib.import_module(f"quant.ptq.{options.rounding}")
-        return method.round_weights(layer, scale, low, high, data, levels=allowed)
+        return LEARNED[options.rounding](layer, scale, low, high, data, levels=allowed)
     if options.weight_levels != "uniform":
         return khot.round_weights(weight / columns, low, high, options.weight_levels)
     return scales.to_integers(weight, columns, 0, low, high)

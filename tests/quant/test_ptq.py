@@ -274,7 +274,7 @@ def test_a_clamped_last_layer_has_a_width_too():
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"weight_bits": (8, 8)}, "weight_bits 8,8 has 2 values but the network has 5 layers with weights; give one"),
+    ({"weight_bits": (8, 8)}, "weight_bits 8,8 has 2 values but the network has 5 layers with weights"),
     ({"activation_bits": (8, 4, 8, 4, 8)}, "activation_bits 8,4,8,4,8 has 5 values but the network has 4 outputs")])
 def test_refuses_widths_for_another_number_of_layers(options, message):
     with pytest.raises(ModelError, match=message):
