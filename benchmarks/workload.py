@@ -34,9 +34,9 @@ def digits(graph, count):
     return encode_input(graph, images[:count]), labels[:count]
 
 
-def one_build(graphs, size, precisions):
-    """The configuration of one accelerator that holds any of the networks, one at a time."""
-    return network.shared_config(graphs, HardwareConfig(*size, precisions=precisions))
+def one_build(graphs, size, precisions, **options):
+    """The configuration of one accelerator that holds any of the networks, one at a time; options: other fields."""
+    return network.shared_config(graphs, HardwareConfig(*size, precisions=precisions, **options))
 
 
 def accelerator(config):
