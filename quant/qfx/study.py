@@ -1,0 +1,76 @@
+"""The two measurements of learned fixed point: against post-training quantization, and where binary points end up
+from other starts and at other learning rates."""
+
+from quant.frontend.prepare import prepare
+from quant.frontend.read import read_module
+from quant.models.sources import load_float_model
+from quant.models.train import accuracy, to_float
+from quant.qat.train import QatOptions
+from quant.qfx.baseline import float_scale_ptq
+from quant.qfx.layers import binary_points
+from quant.qfx.learn import fine_tune, fixed_network
+from quant.qfx.network import FixedOptions
+
+GPTQ_IMAGES = 256
+
+
+def against_ptq(source, trained, counted, *, widths, seeds, options, rate=10.0, advance=lambda: None):
+    """{width: {'formats max', 'formats mse', 'float nearest', 'float gptq': accuracy, 'qfx': [accuracy per seed]}}
+    and the accuracy of the float network, which is a zoo name.
+
+    trained, counted: (uint8 images [N, H, W, C], int64 labels). Weights and activations have the same width. The
+    'formats' are post-training quantization to the same fixed-point formats as QFX (one binary point per tensor, of
+    the maximum or of the least squared error), 'float' to float scales per channel. options: keywords of QatOptions.
+    advance() is called after each figure.
+    """
+    module, _, shape = load_float_model(source)
+    images, labels = to_float(counted[0]), counted[1]
+    prepared = prepare(read_module(module, shape, source))
+
+    def share(network):
+        found = accuracy(network, images, labels)
+        advance()
+        return found
+    figures = {"float": share(module)}
+    for width in widths:
+        found = figures[width] = {}
+        for start in ("max", "mse"):
+            untrained = fixed_network(module, trained[0], FixedOptions(width, width, start=start))
+            found[f"formats {start}"] = share(untrained)
+        for rounding in ("nearest", "gptq"):
+            network = float_scale_ptq(prepared, to_float(trained[0][:GPTQ_IMAGES]), width, rounding)
+            found[f"float {rounding}"] = share(network)
+        found["qfx"] = []
+        for seed in seeds:
+            fixed = fixed_network(module, trained[0], FixedOptions(width, width, rate=rate))
+            fine_tune(fixed, module, *trained, QatOptions(seed=seed, **options))
+            found["qfx"].append(share(fixed))
+    return figures
+
+
+def ablation(source, trained, counted, *, width, starts, rates, options, advance=lambda: None):
+    """[{'start', 'rate', 'before', 'after': accuracy, 'points': {cast: (integer bits at the start, at the end)}}] for
+    every start of the binary points ('max', 'mse' or integer bits for all) and every rate at which they learn.
+
+    rates: multiples of the learning rate; 0 keeps the points. Other arguments as in `against_ptq`.
+    """
+    module, _, _ = load_float_model(source)
+    images, labels = to_float(counted[0]), counted[1]
+    runs = []
+    for start in starts:
+        for rate in rates:
+            chosen = FixedOptions(width, width, start=start, rate=rate or 1.0, learn=rate > 0)
+            fixed = fixed_network(module, trained[0], chosen)
+            first, before = _integer_bits(fixed), accuracy(fixed, images, labels)
+            fine_tune(fixed, module, *trained, QatOptions(**options))
+            last = _integer_bits(fixed)
+            runs.append({"start": start, "rate": rate, "before": before, "after": accuracy(fixed, images, labels),
+                         "points": {name: (bits, last[name]) for name, bits in first.items()}})
+            advance()
+    return runs
+
+
+def _integer_bits(fixed):
+    """{name of a cast: its integer bits} of a network with one binary point per tensor."""
+    casts = dict(fixed.named_modules())
+    return {name: casts[name].format.integer_bits for name in binary_points(fixed)}
