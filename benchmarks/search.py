@@ -1,0 +1,129 @@
+"""The precision search against every network of a small choice, and its mixed networks against uniform ones.
+
+All choices are made on training images; the test images are classified once, by the integer reference.
+"""
+
+from statistics import median
+
+from accel.compile.choices import roomy
+from accel.config import HardwareConfig
+from benchmarks.report import Result, Row
+from quant.data import datasets
+from quant.models.sources import load_float_model
+from quant.ptq.pipeline import Normalization, quantize_module
+from quant.ptq.quantize import PtqOptions
+from quant.reference import evaluate
+from quant.search.budget import Budget
+from quant.search.exhaustive import every_network, gaps
+from quant.search.networks import make_probe
+from quant.search.search import Search, SearchOptions, best_uniform, check_cycles, search, with_chosen
+from quant.search.sensitivity import sensitivity
+
+PTQ = PtqOptions(calibration="mse", weight_calibration="mse")
+MEASURES = ("kl", "loss", "hessian")
+BITS = (8, 4, 2)
+CANDIDATES = (1, 8, 32)
+# network, data, options of the 8x8 build, share of the int8 network's cycles
+NETWORKS = (("lenet5", "mnist", {}, "72%"), ("fashion-cnn", "fashion_mnist", {"req_lanes": 4}, "60%"))
+
+
+def measure(progress, folder, quick, data_dir):
+    """19,683 LeNets on 1,000 training images, two searches of two networks each (quick: 256 LeNets, 100 images)."""
+    rows, details = [], {}
+    task = progress.add_task("networks", total=None)
+
+    def advance(count=1):
+        progress.advance(task, count)
+
+    row, details["exhaustive"] = _exhaustive(quick, data_dir, advance)
+    rows.append(row)
+    for model, data, options, share in NETWORKS[:1 if quick else None]:
+        found, details[model] = _against_uniform(model, data, options, share, quick, data_dir, advance)
+        rows += found
+    return Result("search", tuple(rows), details)
+
+
+def _build(options, widths):
+    return roomy(HardwareConfig(8, 8, precisions=widths, **options))
+
+
+def _probe(model, data, options, quick, data_dir, advance):
+    """(module, calibration images, Probe on the last training images, 8-bit graph)."""
+    module, name, _ = load_float_model(model)
+    images, labels = datasets.load(data, data_dir, "train")
+    count = 100 if quick else 1000
+    probe, graph = make_probe(module, images[:count], images[-count:], labels[-count:], name=name,
+                              normalization=Normalization(), options=PTQ, search_options=options, advance=advance)
+    return module, images[:count], probe, graph
+
+
+def _exhaustive(quick, data_dir, advance):
+    """(Row, details): the search at every budget of the front of all LeNets."""
+    options = SearchOptions(BITS[:2] if quick else BITS, BITS[:2] if quick else BITS)
+    _, _, probe, graph = _probe("lenet5", "mnist", options, quick, data_dir, advance)
+    config = _build({}, options.weight_bits)
+    points, details, texts = None, {}, []
+    for name in MEASURES:
+        found = sensitivity(probe, name, samples=2 if quick else 16, advance=advance)
+        one = Search(graph, config, probe, found, options)
+        points = points or every_network(one, advance)
+        for candidates, result in gaps(one, points, CANDIDATES).items():
+            details[f"{name}, {candidates} measured"] = {
+                "on_the_front": sum(gap.better == 0 for gap in result), "budgets": len(result),
+                "largest_share_of_better_networks": max(gap.better / gap.within for gap in result),
+                "median_kl_ratio": median(gap.chosen.figures.kl / gap.best.figures.kl for gap in result),
+                "largest_kl_ratio": max(gap.chosen.figures.kl / gap.best.figures.kl for gap in result),
+                "largest_accuracy_gap": max(gap.best.figures.accuracy - gap.chosen.figures.accuracy for gap in result),
+                "points": [{"limit": gap.limit, "better": gap.better, "within": gap.within,
+                            "chosen": gap.chosen.to_dict(), "best": gap.best.to_dict()} for gap in result]}
+        best = details[f"{name}, {CANDIDATES[-1]} measured"]
+        texts.append(f"{name} " + ", ".join(
+            f"{details[f'{name}, {count} measured']['on_the_front']} with {count}" for count in CANDIDATES)
+            + f" (at most {best['largest_share_of_better_networks']:.2%} of the networks within a budget are better, "
+              f"KL at most {best['largest_kl_ratio']:.2f} times the best)")
+    total = details[f"kl, {CANDIDATES[0]} measured"]["budgets"]
+    main = details[f"kl, {CANDIDATES[1]} measured"]
+    met = main["largest_share_of_better_networks"] <= 0.01
+    return Row(f"Search over LeNet-5 on 8x8, widths 8, 4, 2: chosen networks on the front of all {len(points):,}, at "
+               f"the {total} budgets of cycles where the front has a point, by sensitivity and number of candidates "
+               "that are measured", "with 8 candidates by kl within the best 1 % everywhere", "all on the front",
+               "; ".join(texts), met), {"networks": len(points), **details}
+
+
+def _against_uniform(model, data, build, share, quick, data_dir, advance):
+    """([Row], details): the chosen network and the best uniform one within equal cycles, on the test images."""
+    options = SearchOptions(budgets=(Budget.parse("cycles", share),), points=4)
+    module, calibration, probe, graph = _probe(model, data, options, quick, data_dir, advance)
+    images, labels = datasets.load(data, data_dir)
+    if quick:
+        images, labels = images[:100], labels[:100]
+    rows, details, known = [], {}, {}
+
+    def accuracy(point):
+        key = point.weight_bits, point.activation_bits
+        if key not in known:
+            network = quantize_module(module, calibration, options=with_chosen(PTQ, point))
+            check_cycles(network, config, point)
+            known[key] = evaluate.accuracy(network, images, labels, advance)
+        return known[key]
+
+    config = _build(build, (8, 6, 4, 2))
+    first = search(graph, [config], probe, options, advance)
+    equal = first.uniform[4, 4].costs["cycles"]
+    for text, limit in ((f"{share} of int8's cycles", first.limits["cycles"]), ("the cycles of W4A4", equal)):
+        result = search(graph, [config], probe, SearchOptions(budgets=(Budget("cycles", limit),), points=2), advance)
+        widths, uniform = best_uniform(result, "cycles")
+        mixed, plain = accuracy(result.chosen), accuracy(uniform)
+        rows.append(Row(
+            f"{model} on {data}, 8x8: chosen mixed network against the best uniform one within {text}, by their KL on "
+            "training images; integer networks after training, test images", "better accuracy", "",
+            f"{mixed:.2%} (weights {_text(result.chosen.weight_bits)}, activations "
+            f"{_text(result.chosen.activation_bits)}, {result.chosen.costs['cycles']:,} cycles) against {plain:.2%} "
+            f"(W{widths[0]}A{widths[1]}, {uniform.costs['cycles']:,} cycles)", quick or mixed > plain))
+        details[text] = {"limit": limit, "chosen": result.chosen.to_dict() | {"test_accuracy": mixed},
+                         "uniform": uniform.to_dict() | {"test_accuracy": plain}, "test_images": len(images)}
+    return rows, details
+
+
+def _text(bits):
+    return ",".join(map(str, bits))
