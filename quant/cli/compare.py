@@ -8,6 +8,8 @@ from accel.errors import ModelError
 from quant.cli.options import COUNT, bar, data_options, load_data
 from quant.reference.evaluate import BATCH
 
+MOVED = {"equalize": True, "weight_rounding": "awq", "scales": "pow2"}  # notes of networks whose scales were moved
+
 
 @click.command()
 @click.argument("model")
@@ -52,6 +54,10 @@ def _float_network(graph, float_model, weights):
     from quant.frontend.prepare import prepare
     from quant.frontend.read import read_module
     from quant.models.sources import load_float_model
+    moved = [f"{key}={graph.notes[key]}" for key, value in MOVED.items() if graph.notes.get(key) == value]
+    if moved:
+        raise ModelError(f"{float_model}: {graph.name} was made with {', '.join(moved)}, which moves scales between "
+                         "layers, so its layers are not those of the float model; leave --float-model out")
     module, name, _ = load_float_model(float_model, weights)
     network = prepare(read_module(module, graph.input.shape, name), graph.encoding.mean, graph.encoding.std,
                       graph.encoding.kind).network
