@@ -1,0 +1,53 @@
+"""A LeNet-5 with 1-bit weights whose element-wise layers multiply: by 8-bit numbers, or by sums of two shifts."""
+
+from torch import nn
+
+from quant.models.sources import load_float_model
+from quant.models.train import to_float
+from quant.qat.train import QatOptions, train_qat
+from quant.qfx.elementwise import FixedBatchNorm
+from quant.qfx.export import export
+from quant.qfx.layers import FixedConv2d, FixedInput, FixedLinear
+
+SHAPE = (28, 28, 1)
+MULTIPLIER_BITS = 8
+EDGE_BITS = 8  # weights of the first and the last layer
+
+
+def binary_lenet5(float_module, hot=None, activation=4):
+    """Fixed-point LeNet-5 from the float one: weights of 1 bit but in the first and the last layer, `activation` bits
+    in between, a FixedBatchNorm (y = w * (x + b) per channel) behind every layer but the last.
+
+    hot: at most so many powers of two in a multiplier w; None: any of 8 bits.
+    """
+    weighted = [part for part in float_module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))]
+    pixels = FixedInput()
+    parts = [pixels]
+    for number, layer in enumerate(weighted):
+        first, last = number == 0, number == len(weighted) - 1
+        kind = FixedConv2d if isinstance(layer, nn.Conv2d) else FixedLinear
+        if kind is FixedLinear and isinstance(weighted[number - 1], nn.Conv2d):
+            parts.append(nn.Flatten())
+        fixed = kind.of(layer, weight_width=EDGE_BITS if first or last else 1,
+                        input_width=None if first else activation)
+        parts.append(fixed.reads(pixels) if first else fixed)
+        if last:
+            break
+        parts += [FixedBatchNorm(layer.weight.shape[0], width=MULTIPLIER_BITS, hot=hot, behind=fixed), nn.ReLU()]
+        if kind is FixedConv2d:
+            parts.append(nn.MaxPool2d(2))
+    return nn.Sequential(*parts)
+
+
+def trained_graph(trained, *, hot, activation=4, options=None, on_epoch=None):
+    """The ir.Graph of a trained `binary_lenet5`; with hot=2 for builds with requantizer=khot2.
+
+    trained: (uint8 images [N, 28, 28, 1], int64 labels). options: keywords of QatOptions.
+    """
+    module, _, shape = load_float_model("lenet5")
+    images, labels = trained
+    network = binary_lenet5(module, hot, activation)
+    train_qat(network, module, to_float(images), labels, QatOptions(**(options or {})), on_epoch)
+    kind = "multiplier" if hot is None else f"{hot}-hot"
+    return export(network.double(), f"lenet5-w1a{activation}-{kind}", shape or SHAPE,
+                  requantizer="full" if hot is None else f"khot{hot}")
