@@ -34,6 +34,8 @@ PRESETS = {
     "lenet5-w1a1": Preset((8, 1, 1, 1, 8), (1,), 36, 2e-2, augment=0.5, copies=4,
                           method=Method(norm_order="pool", clip_latent=True)),
     "lenet5-mixed": Preset((8, 4, 2, 1, 6), (4, 2, 1, 8), 4, 2e-3, augment=0.5, copies=2),
+    "fashion-cnn-mixed": Preset((8, 4, 4, 4, 8), (4, 4, 8, 8), 10, 1e-3, augment=0.5, flip=True, copies=4,
+                                model="fashion-cnn"),
 }
 
 
