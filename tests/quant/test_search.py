@@ -18,6 +18,7 @@ from quant.frontend.read import read_module
 from quant.ptq.pipeline import quantize_module
 from quant.ptq.quantize import PtqOptions
 from quant.search.budget import Budget
+from quant.search.exhaustive import every_network, gaps
 from quant.search.pareto import front
 from quant.search.plot import plot_front
 from quant.search.probe import Probe
@@ -264,3 +265,21 @@ def test_the_front_is_drawn_with_equal_bytes(probed, tmp_path):
         first, second = ((tmp_path / f"{name}{ending}").read_bytes() for name in ("a", "b"))
         assert first == second and first.startswith(start)
     assert b"chosen" in (tmp_path / "a.svg").read_bytes()
+
+
+def test_gaps_say_how_many_networks_beat_the_chosen_one(probed):
+    """Against a plain count over all networks."""
+    _, _, graphs, probe, _ = probed
+    one = Search(graphs[8], build(), probe, sensitivity(probe), options())
+    points = every_network(one)
+    assert len(points) == 3**3 * 3**2
+    limits = [share * max(point.costs["cycles"] for point in points) for share in (0.9, 0.95)]
+    found = gaps(one, points, (1, 40), budgets=limits)
+    on_front = front(points, lambda point: (point.costs["cycles"], point.figures.kl))
+    assert len(gaps(one, points, (1,))[1]) == len(on_front)
+    for few, many in zip(found[1], found[40], strict=True):
+        within = [point for point in points if point.costs["cycles"] <= few.limit]
+        assert few.within == many.within == len(within)
+        assert few.better == sum(point.figures.kl < few.chosen.figures.kl for point in within)
+        assert many.better == 0 and many.chosen.figures.kl == many.best.figures.kl
+        assert few.chosen.costs["cycles"] <= few.limit
