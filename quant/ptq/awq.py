@@ -54,7 +54,8 @@ def best_factors(layer, inputs, bits, activation_bits=None, full_range=False, gr
     authors' normalization). All ones where no factors are better.
     """
     magnitude = inputs.abs().mean((0, 2, 3)).clamp(min=SMALLEST * max(float(inputs.abs().mean()), 1e-30))
-    rows = unfold(layer, inputs)
+    positions = len(unfold(layer, inputs[:1]))
+    rows = unfold(layer, inputs[::max(len(inputs) * positions // (16 * ROWS), 1)])  # of every so many images
     if len(rows) > ROWS:
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:ROWS]]
     weight = layer.weight.flatten(1)

@@ -6,7 +6,7 @@ The rows of a layer are independent: each minimises (q s - w)^T H (q s - w) with
 
 import torch
 
-from quant.ptq.layer_data import linear_problem
+from quant.ptq.layer_data import normal_equations
 from quant.ptq.levels import as_levels, nearest
 
 DAMPING = 0.01
@@ -24,11 +24,11 @@ def round_weights(layer, scale, low, high, data, *, levels=None, damping=DAMPING
     with the quantized inputs instead of the float weights, so that errors of earlier layers are made good too.
     Raises DataError where the data do not fit the layer.
     """
-    rows, targets = linear_problem(layer, data)
-    hessian = damped(rows.T @ rows, damping)
+    gram, cross = normal_equations(layer, data)
+    hessian = damped(gram, damping)
     weight = layer.weight.flatten(1).double()
     if compensate:
-        weight = weight + torch.linalg.solve(hessian, rows.T @ (targets - rows @ weight.T)).T
+        weight = weight + torch.linalg.solve(hessian, cross - gram @ weight.T).T
     columns = torch.argsort(hessian.diagonal(), descending=True, stable=True) if order else torch.arange(len(hessian))
     integers = round_columns(weight[:, columns] / scale[:, None], hessian[columns][:, columns],
                              as_levels(levels, low, high), block)

@@ -8,6 +8,8 @@ from torch.nn import functional
 from accel.errors import DataError
 from quant.frontend.floatnet import FloatConv
 
+CHUNK_ELEMENTS = 1 << 24  # of the windows of a few images
+
 
 @dataclass(frozen=True, eq=False)
 class LayerData:
@@ -48,15 +50,55 @@ def linear_problem(layer, data, limit=None, seed=0):
     limit: at most so many positions, drawn without repetition from all by the seed. Raises DataError where the
     data do not fit the layer.
     """
-    rows, targets = unfold(layer, data.inputs), target_rows(data.targets)
+    positions = _positions(layer, data)
+    chosen = None
+    if limit is not None and positions > limit:
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(positions, generator=generator)[:limit].sort().values
+    parts, start = [], 0
+    for rows, targets in chunks(layer, data):
+        if chosen is not None:
+            inside = chosen[(chosen >= start) & (chosen < start + len(rows))] - start
+            start += len(rows)
+            rows, targets = rows[inside], targets[inside]
+        parts.append((rows, targets))
+    return torch.cat([rows for rows, _ in parts]), torch.cat([targets for _, targets in parts])
+
+
+def normal_equations(layer, data):
+    """(X^T X [K, K], X^T T [K, OC]) of linear_problem's rows X and targets T, float64, a few images at a time.
+
+    Raises DataError where the data do not fit the layer.
+    """
+    _positions(layer, data)
+    width = layer.weight.flatten(1).shape[1]
+    gram = torch.zeros(width, width, dtype=torch.float64)
+    cross = torch.zeros(width, len(layer.weight), dtype=torch.float64)
+    for rows, targets in chunks(layer, data):
+        gram += rows.T @ rows
+        cross += rows.T @ targets
+    return gram, cross
+
+
+def chunks(layer, data):
+    """(rows [P, K], targets [P, OC] without the bias) of a few images at a time, all of them in order."""
+    per_image = data.targets[0, 0].numel() * layer.weight.flatten(1).shape[1]
+    count = max(CHUNK_ELEMENTS // max(per_image, 1), 1)
+    for start in range(0, len(data.inputs), count):
+        part = slice(start, start + count)
+        yield unfold(layer, data.inputs[part]), target_rows(data.targets[part]) - layer.bias
+
+
+def _positions(layer, data):
+    """Number of rows of all images. Raises DataError where the data do not fit the layer."""
     count, width = len(layer.weight), layer.weight.flatten(1).shape[1]
-    if rows.shape[1] != width or targets.shape != (len(rows), count) or not len(rows):
+    rows, targets = unfold(layer, data.inputs[:1]), target_rows(data.targets[:1])
+    if not len(rows) or len(data.inputs) != len(data.targets) or rows.shape[1] != width or (
+            targets.shape != (len(rows), count)):
         raise DataError(f"{layer.name}: calibration data give {tuple(rows.shape)} inputs and {tuple(targets.shape)} "
-                        f"targets, expected (P, {width}) and (P, {count}) with P > 0; pass the data of this layer")
-    if limit is not None and len(rows) > limit:
-        chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:limit].sort().values
-        rows, targets = rows[chosen], targets[chosen]
-    return rows, targets - layer.bias
+                        f"targets an image, {len(data.inputs)} and {len(data.targets)} images; expected (P, {width}) "
+                        f"and (P, {count}) with P > 0 of as many images; pass the data of this layer")
+    return len(rows) * len(data.inputs)
 
 
 def output_error(layer, weights, scale, data):
@@ -65,8 +107,10 @@ def output_error(layer, weights, scale, data):
 
     weights: int64 like layer.weight. scale: float64 [OC]. The bias is the float one.
     """
-    rows, targets = linear_problem(layer, data)
-    sums = rows @ (weights.flatten(1) * scale[:, None]).T
     low, high = layer.clamp
-    difference = (sums + layer.bias).clamp(low, high) - (targets + layer.bias).clamp(low, high)
-    return float(difference.square().mean())
+    total = count = 0
+    for rows, targets in chunks(layer, data):
+        sums = rows @ (weights.flatten(1) * scale[:, None]).T + layer.bias
+        difference = sums.clamp(low, high) - (targets + layer.bias).clamp(low, high)
+        total, count = total + float(difference.square().sum()), count + difference.numel()
+    return total / count

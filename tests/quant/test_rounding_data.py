@@ -9,7 +9,8 @@ import torch
 from accel.errors import DataError, RangeError, UnsupportedError
 from quant.frontend import fold
 from quant.frontend.floatnet import FloatConv, FloatDense, FloatNetwork, FloatPool
-from quant.ptq.layer_data import LayerData, linear_problem, output_error, target_rows, unfold
+from quant.ptq import layer_data
+from quant.ptq.layer_data import LayerData, linear_problem, normal_equations, output_error, target_rows, unfold
 
 RELU = (0.0, math.inf)
 
@@ -48,10 +49,31 @@ def test_a_limit_draws_positions_without_repetition():
     assert not torch.equal(some, linear_problem(layer, data, limit=17, seed=4)[0])
 
 
+@pytest.mark.parametrize("elements", [1, 3000, 1 << 24])
+def test_a_few_images_at_a_time_give_the_same(monkeypatch, elements):
+    layer, x = conv_layer(), torch.randn(7, 3, 7, 6).double()
+    data = LayerData(x * 0.9, plain_outputs(layer, x))
+    monkeypatch.setattr(layer_data, "CHUNK_ELEMENTS", elements)
+    rows, targets = linear_problem(layer, data)
+    assert torch.equal(rows, unfold(layer, data.inputs))
+    torch.testing.assert_close(targets, target_rows(data.targets) - layer.bias)
+    gram, cross = normal_equations(layer, data)
+    torch.testing.assert_close(gram, rows.T @ rows)
+    torch.testing.assert_close(cross, rows.T @ targets)
+    picked = torch.randperm(len(rows), generator=torch.Generator().manual_seed(2))[:50].sort().values
+    assert torch.equal(linear_problem(layer, data, limit=50, seed=2)[0], rows[picked])
+    weights = torch.ones_like(layer.weight).long()
+    sums = (rows @ weights.flatten(1).double().T + layer.bias).clamp(min=0)
+    wanted = (sums - target_rows(data.targets).clamp(min=0)).square().mean()
+    assert output_error(layer, weights, torch.ones(4).double(), data) == pytest.approx(float(wanted))
+
+
 def test_data_of_another_layer_are_refused():
     layer, x = dense_layer(), torch.randn(4, 4, 3, 2).double()
     with pytest.raises(DataError, match="dense: .*pass the data of this layer"):
         linear_problem(layer, LayerData(x, torch.zeros(4, 6, 1, 1).double()))
+    with pytest.raises(DataError, match="4 and 3 images"):
+        normal_equations(layer, LayerData(x, torch.zeros(3, 5, 1, 1).double()))
 
 
 def test_the_output_error_sees_the_clamp():
