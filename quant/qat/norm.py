@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+SMALLEST_FACTOR = 2.0 ** -12
+
 
 class PositiveNorm(nn.BatchNorm2d):
     """Batch norm whose gamma counts by its absolute value, so that it is monotone: a max pool may stand on either
@@ -52,8 +54,8 @@ class FoldedNorm(PositiveNorm):
         self.bias.copy_(mean + self.offset)
 
     def factor(self):
-        """What the statistics multiply a channel by, float [OC]."""
-        return self.weight.abs() / (self.running_var + self.eps).sqrt()
+        """What gamma and the statistics multiply a channel by, float [OC]; never 0, so that the channel has a scale."""
+        return (self.weight.abs() / (self.running_var + self.eps).sqrt()).clamp(min=SMALLEST_FACTOR)
 
     def folded_bias(self):
         """What they add, float [OC]."""

@@ -209,6 +209,14 @@ def test_a_batch_norm_starts_from_the_same_function_and_learns():
     assert all((layer.norm.running_mean != mean).any() for layer, mean in zip(held.layers[:-1], moved, strict=True))
 
 
+def test_a_channel_whose_gamma_is_zero_becomes_its_bias():
+    trained = network(*METHODS["batch norm"])
+    for layer in trained.layers[:-1]:
+        layer.norm.weight.data[:2] = 0.0
+        layer.norm.bias.data[:2] = torch.tensor([0.3, -0.3])
+    assert_equal_execution(trained, nets.random_images(60, SHAPE, 3))
+
+
 def test_frozen_norms_keep_their_statistics():
     trained = network(*METHODS["batch norm"])
     seen, (images, labels) = [], task(64)
