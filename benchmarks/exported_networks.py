@@ -43,8 +43,7 @@ QUICK = ("lenet5 PTQ W4A4 GPTQ, MSE", "lenet5 QFX 5 bits")
 
 def shipped():
     """{name: (graph, data set)} of every integer network in the zoo."""
-    names = sorted(path.parent.name for path in model_dir.ZOO.glob("*/model.json"))
-    return {name: (model_dir.load(name), _data(name)) for name in names}
+    return {name: (model_dir.load(name), _data(name)) for name in model_dir.zoo_names()}
 
 
 def _data(name):
