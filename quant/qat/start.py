@@ -30,7 +30,7 @@ def start_from(network, path):
     of the zoo or path, or from a checkpoint of `qat`.
 
     Weights, biases and batch norms are taken over, scales where both networks have the same number of bits. Raises
-    DataError, ModelError where the layers differ, UnsupportedError for a directory with 1-bit outputs.
+    DataError, ModelError where the layers differ, UnsupportedError for a directory with 1-bit outputs or another input.
     """
     if str(path).endswith(loop.SUFFIX):
         _from_state(network, loop.read(path), path)
@@ -70,6 +70,11 @@ def _from_graph(network, graph, path):
     weights = [torch.from_numpy(layer.weights.copy()) for layer in layers]
     weights = [value.permute(0, 3, 1, 2) if value.dim() == 4 else value for value in weights]
     _check(network, [tuple(value.shape) for value in weights], path)
+    scale, zero_point = float(network.source.scale()), network.source.zero_point
+    if (graph.input.scale, graph.input.zero_point) != (scale, zero_point):
+        raise UnsupportedError(f"{path}: its input has scale {graph.input.scale} and zero point "
+                               f"{graph.input.zero_point}, training reads images at {scale} and {zero_point}; quantize "
+                               "it with the scales of `ptq --scales float` and the same normalization")
     if any(layer.output.bits == 1 for layer in layers):
         raise UnsupportedError(f"{path}: has outputs of 1 bit, whose batch norms a model directory no longer holds; "
                                "start from the checkpoint of its training")

@@ -111,6 +111,10 @@ def test_starts_that_do_not_fit_are_refused(tmp_path):
     model_dir.save(export(calibrated(network(SIGNS), images), "net"), tmp_path / "signs")
     with pytest.raises(UnsupportedError, match="signs: has outputs of 1 bit, .* start from the checkpoint"):
         start_from(network(SIGNS), tmp_path / "signs")
+    powers = quantize_module(module(), images, name="net", options=PtqOptions(scales="pow2"))
+    model_dir.save(powers, tmp_path / "powers")
+    with pytest.raises(UnsupportedError, match="powers: its input has scale 0.00390625 .* quantize it with the scales"):
+        start_from(network(((8,), (8,))), tmp_path / "powers")
     _, path = trained(tmp_path, ((8,), (8,)), epochs=1)
     state = torch.load(path, weights_only=True)
     del state["identity"]["estimator"]
@@ -165,8 +169,8 @@ def test_a_resumed_command_writes_the_same_bytes(quant, tmp_path, monkeypatch, r
 
 def test_a_diverging_command_says_so_and_keeps_the_checkpoint(quant, tmp_path):
     state, out = tmp_path / "state.pt", tmp_path / "model"
-    code, text, err = quant("qat", "--data", "digits", "--epochs", 4, "--learning-rate", 1e12, "--checkpoint", state, "--out",
-                            out)
+    code, text, err = quant("qat", "--data", "digits", "--epochs", 4, "--learning-rate", 1e12, "--checkpoint", state,
+                            "--out", out)
     message = " ".join(err.split())
     assert code == 1 and text == "" and "Traceback" not in err
     assert "error: training diverged in epoch" in message and "lower the learning rate" in message
