@@ -20,6 +20,13 @@ class Inputs:
         return (self.prepared.input_values(batch) for batch in batches(self.images))
 
 
+def quantized(prepared, images, options):
+    """The ir.Graph of a PreparedNetwork by PtqOptions, without its layers' figures. images: for calibration."""
+    ranges = observe.calibrate(prepared.network, Inputs(prepared, images), options.calibration,
+                               options.grids(prepared.network), percentile=options.percentile)
+    return quantize(prepared, ranges, options, (), images)
+
+
 def uniform_graphs(prepared, images, options, widths, activation_bits, advance=lambda count=1: None):
     """{bits: ir.Graph with weights and activations of so many bits everywhere}; activations that do not exist get 8.
 
@@ -29,17 +36,15 @@ def uniform_graphs(prepared, images, options, widths, activation_bits, advance=l
     graphs = {}
     for bits in widths:
         outputs = bits if bits in activation_bits else WIDE
-        chosen = replace(options, weight_bits=bits, activation_bits=outputs, rounding="nearest", bias_correction=False)
-        ranges = observe.calibrate(prepared.network, Inputs(prepared, images), chosen.calibration,
-                                   chosen.grids(prepared.network), percentile=chosen.percentile)
-        graphs[bits] = quantize(prepared, ranges, chosen)
+        graphs[bits] = quantized(prepared, images, replace(
+            options, weight_bits=bits, activation_bits=outputs, rounding="nearest", bias_correction=False))
         advance()
     return graphs
 
 
 def make_probe(module, calibration, images, labels, *, name, normalization, options, search_options,
                advance=lambda count=1: None):
-    """(Probe over images and labels, the 8-bit ir.Graph) of an nn.Module.
+    """(Probe over images and labels, the 8-bit ir.Graph) of an nn.Module; the Probe holds its PreparedNetwork.
 
     calibration: images [N, H, W, C] for the ranges. options: PtqOptions; search_options: SearchOptions.
     """

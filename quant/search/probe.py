@@ -33,6 +33,7 @@ class Probe:
     """
 
     def __init__(self, prepared, images, labels, graphs):
+        self.prepared = prepared
         self.layers, self.pools, leading = [], [], []
         for layer in prepared.network.layers:
             if has_weights(layer):
