@@ -11,21 +11,24 @@ from quant.qfx.layers import binary_points
 from quant.qfx.learn import fine_tune, fixed_network
 from quant.qfx.network import FixedOptions
 
-GPTQ_IMAGES = 256
 
-
-def against_ptq(source, trained, counted, *, widths, seeds, options, rate=10.0, advance=lambda: None):
+def against_ptq(source, trained, counted, *, widths, seeds, options, per_channel=True, rate=10.0,
+                gptq_images=256, advance=lambda: None):
     """{width: {'formats max', 'formats mse', 'float nearest', 'float gptq': accuracy, 'qfx': [accuracy per seed]}}
-    and the accuracy of the float network, which is a zoo name.
+    and the accuracy of the float network, which is a zoo name, under 'float'.
 
-    trained, counted: (uint8 images [N, H, W, C], int64 labels). Weights and activations have the same width. The
-    'formats' are post-training quantization to the same fixed-point formats as QFX (one binary point per tensor, of
-    the maximum or of the least squared error), 'float' to float scales per channel. options: keywords of QatOptions.
-    advance() is called after each figure.
+    trained, counted: (uint8 images [N, H, W, C], int64 labels). Weights and activations have the same width.
+    'formats' are post-training quantization to fixed-point formats as QFX has them (binary points of the maximum or
+    of the least squared error; per_channel: one per output channel of the weights), 'float' to float scales per
+    channel, by `gptq_images` images. options: keywords of QatOptions. advance() is called after each figure.
     """
     module, _, shape = load_float_model(source)
     images, labels = to_float(counted[0]), counted[1]
     prepared = prepare(read_module(module, shape, source))
+
+    def formats(width, start="mse"):
+        chosen = FixedOptions(width, width, per_channel=per_channel, start=start, rate=rate)
+        return fixed_network(module, trained[0], chosen)
 
     def share(network):
         found = accuracy(network, images, labels)
@@ -35,14 +38,13 @@ def against_ptq(source, trained, counted, *, widths, seeds, options, rate=10.0, 
     for width in widths:
         found = figures[width] = {}
         for start in ("max", "mse"):
-            untrained = fixed_network(module, trained[0], FixedOptions(width, width, start=start))
-            found[f"formats {start}"] = share(untrained)
+            found[f"formats {start}"] = share(formats(width, start))
         for rounding in ("nearest", "gptq"):
-            network = float_scale_ptq(prepared, to_float(trained[0][:GPTQ_IMAGES]), width, rounding)
+            network = float_scale_ptq(prepared, to_float(trained[0][:gptq_images]), width, rounding)
             found[f"float {rounding}"] = share(network)
         found["qfx"] = []
         for seed in seeds:
-            fixed = fixed_network(module, trained[0], FixedOptions(width, width, rate=rate))
+            fixed = formats(width)
             fine_tune(fixed, module, *trained, QatOptions(seed=seed, **options))
             found["qfx"].append(share(fixed))
     return figures
