@@ -8,10 +8,11 @@ from quant.cli.evaluate import evaluate
 from quant.cli.export import export
 from quant.cli.ptq import ptq
 from quant.cli.qat import qat
+from quant.cli.report import report
 from quant.cli.search import search
 from quant.cli.train import train
 
-COMMANDS = (train, ptq, qat, evaluate, compare, check, export, search)
+COMMANDS = (train, ptq, qat, evaluate, compare, check, export, search, report)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,37 @@
+"""The mixed network and the Pareto front of a report, from the precision search."""
+
+from accel.compile.choices import weighted_layers
+from accel.tensor import RAW_BITS
+from quant.report.networks import PTQ, after_training
+from quant.report.widths import MIXED
+from quant.search.budget import Budget
+from quant.search.probe import Probe
+from quant.search.search import SearchOptions, search
+
+IMAGES = 500
+COSTS = ("file_bytes", "cycles", "weight_bytes", "energy")
+
+
+def find(source, entries, config, cost, share, advance=lambda count=1: None):
+    """(Entry of the chosen widths after training, the search's figures as plain values).
+
+    entries: those quantized after training with the same widths everywhere; they are what the search chooses from.
+    config: HardwareConfig with large memories. cost: metric of the budget and of the front; share: the budget, of what
+    the 8-bit network costs, 0..1. Raises FitError where no choice meets it.
+    """
+    graphs = {weighted_layers(entry.graph)[0].weight_bits: entry.graph for entry in entries if entry.method == PTQ}
+    weights = tuple(sorted(graphs, reverse=True))
+    activations = tuple(sorted({weighted_layers(graph)[0].output.bits for graph in graphs.values()} - {RAW_BITS},
+                               reverse=True)) or (8,)
+    images = source.calibration[:IMAGES]
+    options = SearchOptions(weight_bits=weights, activation_bits=activations, axis=cost,
+                            budgets=(Budget(cost, share, relative=True),))
+    result = search(graphs[8], [config], Probe(source.prepared, images, None, graphs), options, advance)
+    chosen = result.chosen
+    how = f"search: at most {100 * share:.0f}\u00a0% of INT8's {cost.replace('_', ' ')}"
+    entry = after_training(source, MIXED, chosen.weight_bits, chosen.activation_bits, how=how)
+    front = [{**point.to_dict(), "chosen": point == chosen} for point in result.front]
+    uniform = [{**point.to_dict(), "title": f"W{weight}A{output}"}
+               for (weight, output), point in result.uniform.items()]
+    return entry, {"axis": cost, "budget": share, "images": len(images), "measure": options.measure, "front": front,
+                   "chosen": chosen.to_dict(), "uniform": uniform}

@@ -1,0 +1,139 @@
+"""The networks that a report compares: quantized after training, trained with quantizers, shipped, or given."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from accel import model_dir
+from accel.errors import ModelError
+from quant.data.datasets import ZOO
+from quant.frontend.floatnet import has_weights
+from quant.frontend.fold import PIXEL_SCALE
+from quant.frontend.prepare import prepare
+from quant.frontend.read import read_module
+from quant.models.train import RECIPES, TrainingOptions
+from quant.ptq.pipeline import quantize_module
+from quant.ptq.quantize import PtqOptions
+from quant.qat.export import export
+from quant.qat.network import QatNetwork, Widths
+from quant.qat.train import QatOptions, train_qat
+
+PTQ, TRAINED, GIVEN = "after training", "trained", "given"
+LEARNING_RATES = {"int8": 2e-4, "int6": 2e-4, "int4": 5e-4, "int2": 2e-3, "binary": 5e-3, "mixed": 2e-3}
+EDGE_BITS = 8  # of the weights of a binary network's first and last layer
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The float network of a report. module: nn.Module in eval mode; prepared: its PreparedNetwork; model, name: as
+    given, and for graphs; normalization: Normalization; class_names: tuple of str, or empty; calibration: images uint8
+    [N, H, W, C] for ranges; options: PtqOptions but for the widths."""
+
+    module: object
+    prepared: object
+    model: str
+    name: str
+    normalization: object
+    class_names: tuple
+    calibration: object
+    options: object = field(default_factory=PtqOptions)
+
+    @property
+    def layers(self):
+        """The number of layers with weights."""
+        return sum(map(has_weights, self.prepared.network.layers))
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One network of the report. width: key of WIDTHS, or 'own' for one that the user gives; title: shown to people;
+    method: PTQ, TRAINED or GIVEN; how: one phrase about its making."""
+
+    width: str
+    title: str
+    method: str
+    how: str
+    graph: object
+
+    @property
+    def key(self):
+        """Unique within a report."""
+        return self.graph.name if self.width == "own" else f"{self.width}-{'ptq' if self.method == PTQ else 'trained'}"
+
+
+def source_of(module, model, name, normalization, class_names, calibration, options=None):
+    """The Source of a module over the calibration images. Raises the errors of the front end."""
+    network = read_module(module, calibration.shape[1:], name)
+    prepared = prepare(network, normalization.mean, normalization.std)
+    return Source(module, prepared, model, name, normalization, class_names, calibration, options or PtqOptions())
+
+
+def after_training(source, width, weight_bits, activation_bits, advance=lambda count: None, how=""):
+    """The Entry of post-training quantization with these widths (one value, or a tuple with one per layer).
+
+    Signs as weights are those of the float weights, whatever the Source's options say of rounding.
+    """
+    rounding = "nearest" if weight_bits == 1 else source.options.rounding
+    options = replace(source.options, weight_bits=weight_bits, activation_bits=activation_bits, rounding=rounding)
+    graph = quantize_module(source.module, source.calibration, name=f"{source.name}-{width.key}",
+                            normalization=source.normalization, options=options, class_names=source.class_names,
+                            advance=advance)
+    return Entry(width.key, width.title, PTQ, how or f"{len(source.calibration):,} calibration images", graph)
+
+
+def trained(source, width, widths, images, labels, epochs, seed, on_epoch=None):
+    """The Entry of quantization-aware training. widths: (weight bits, activation bits), tuples of one or all values.
+
+    images uint8 [N, H, W, C], labels int64 [N]: the training images. Raises the errors of QatNetwork.
+    """
+    network = QatNetwork(source.prepared, Widths.of(source.layers, *widths))
+    recipe = RECIPES.get(source.model, TrainingOptions())
+    options = QatOptions(epochs=epochs, learning_rate=LEARNING_RATES[width.key], augment=recipe.augment / 2,
+                         flip=recipe.flip, seed=seed)
+    inputs = source.prepared.input_values(images).float()
+    train_qat(network, _Teacher(source).eval(), inputs, labels, options, on_epoch)
+    how = f"{epochs} epoch{'s' * (epochs > 1)} on {len(images):,} images, seed {seed}"
+    return Entry(width.key, width.title, TRAINED, how,
+                 export(network, f"{source.name}-{width.key}-trained", class_names=source.class_names))
+
+
+def training_widths(width, layers):
+    """(weight bits, activation bits) that a uniform Width is trained with: signs everywhere in a binary network, but
+    for the weights of the first and the last layer."""
+    if width.key != "binary":
+        return (width.weight_bits,), (width.activation_bits,)
+    inner = (1,) * (layers - 2)
+    return ((EDGE_BITS, *inner, EDGE_BITS) if layers > 1 else (EDGE_BITS,)), (1,)
+
+
+class _Teacher(nn.Module):
+    """The float module over the quantized network's input r = (u - zero level) / 255."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.module = source.module
+        self.level = (source.prepared.zero_point + 128) * PIXEL_SCALE
+        mean, std = source.normalization.mean, source.normalization.std
+        self.mean, self.std = (torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (mean, std))
+
+    def forward(self, x):
+        return self.module((x + self.level - self.mean) / self.std)
+
+
+def shipped(model, widths):
+    """The zoo's trained networks of a zoo model, one Entry per Width that has one."""
+    folders = [(width, f"{model}-{width.zoo}") for width in widths]
+    return [Entry(width.key, width.title, TRAINED, f"{name} of the zoo", model_dir.load(name))
+            for width, name in folders if (ZOO / name / "model.json").is_file()]
+
+
+def given(name, folder, shape, classes):
+    """The Entry of a user's model directory. Raises ModelError where it does not read these images or has other
+    classes."""
+    graph = model_dir.load(folder)
+    if graph.input.shape != tuple(shape) or graph.output.elements != classes:
+        raise ModelError(f"network {name}: {folder} takes images of (H, W, C)={graph.input.shape} and has "
+                         f"{graph.output.elements} classes, not {tuple(shape)} and {classes}; give a network for the "
+                         "same task")
+    return Entry("own", name, GIVEN, str(folder), graph)
