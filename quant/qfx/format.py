@@ -22,7 +22,7 @@ ROUNDINGS = {
 }
 OVERFLOWS = {"AP_WRAP": "modulo 2^W", "AP_SAT": "saturate", "AP_SAT_SYM": "saturate to a symmetric range"}
 MAX_WIDTH = 1024
-MAX_POINT = 512  # a binary point further away than that leaves float64
+MAX_POINT = 1000  # bits before or behind the point; beyond, steps leave float64
 SMALLEST = -100  # of integer bits found for a range
 ARRAY_WIDTH = 53  # integers of arrays pass through float64
 
@@ -50,9 +50,9 @@ class FixedFormat:
                 raise UnsupportedError(f"{name} mode '{getattr(self, name)}' is not supported; use {', '.join(known)}")
         if not 1 <= self.width <= MAX_WIDTH:
             raise RangeError(f"a fixed-point width of {self.width} bits must lie in 1..{MAX_WIDTH}")
-        if max(abs(self.integer_bits), abs(self.fraction_bits)) > MAX_WIDTH + MAX_POINT:
+        if max(abs(self.integer_bits), abs(self.fraction_bits)) > MAX_POINT:
             raise RangeError(f"{self.integer_bits} integer bits of {self.width} put the binary point too far away; "
-                             f"stay within {MAX_POINT} bits of the word")
+                             f"at most {MAX_POINT} bits may stand before or behind it")
 
     @classmethod
     def parse(cls, text):
@@ -123,7 +123,8 @@ class FixedFormat:
         return self._into_range(_round(Fraction(real) * Fraction(2) ** self.fraction_bits, self.rounding))
 
     def to_real(self, integer):
-        """The real value of an integer (int -> float) or an integer array (-> float64): integer * 2^-fraction_bits.
+        """The real value of an integer (int -> float) or an integer array (-> float64): integer * 2^-fraction_bits,
+        rounded where it has more than 53 bits.
 
         Raises RangeError for an integer that the format does not hold.
         """
@@ -135,7 +136,7 @@ class FixedFormat:
         integer = int(integer)
         if not low <= integer <= high:
             raise RangeError(f"integer {integer} must lie in {low}..{high} of {self}")
-        return math.ldexp(integer, -self.fraction_bits)
+        return float(Fraction(integer) / Fraction(2) ** self.fraction_bits)
 
     def nearest(self, real):
         """The real value that a real becomes: to_real(to_integer(real))."""

@@ -105,7 +105,8 @@ class _Weighted:
 
 
 class FixedConv2d(_Weighted, nn.Conv2d):
-    """nn.Conv2d (groups 1, dilation 1, zero padding) in fixed point: casts input and weights, puts out exact sums.
+    """nn.Conv2d (groups 1, dilation 1, zero padding) in fixed point: casts input and weights, puts out exact sums
+    (in float32 as long as a sum has at most 24 bits, in float64 always).
 
     weight_width, input_width: bits, 1 means signs (-1, +1; padding is -1 then); input_width None: the input is on a
     grid already, see `reads`. input_signed None: the first batch decides. per_channel: a binary point per output

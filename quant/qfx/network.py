@@ -1,9 +1,7 @@
 """A trained float network as a chain of fixed-point layers, ready to train on."""
 
-import copy
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from accel.errors import ModelError, UnsupportedError
@@ -76,14 +74,6 @@ def convert(prepared, options=None):
         if layer.clamp != NO_CLAMP:
             fixed.add_module(f"{layer.name}_clamp", _clamp(layer.clamp))
         shape, index = layer.output_shape(shape), index + 1
-    return fixed
-
-
-def calibrated(fixed, images):
-    """A copy of a FixedNetwork whose open binary points are set by images, float32 [N, C, H, W] in [0, 1]."""
-    fixed = copy.deepcopy(fixed).eval()
-    with torch.no_grad():
-        fixed(images)
     return fixed
 
 

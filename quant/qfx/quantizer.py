@@ -70,7 +70,10 @@ class FixedQuantizer(nn.Module):
 
     @torch.no_grad()
     def observe(self, x):
-        """Set what is still open from a tensor."""
+        """Set what is still open from a tensor. Raises RangeError for one that holds NaN or infinity, or nothing."""
+        if not x.numel() or not bool(torch.isfinite(x).all()):
+            raise RangeError(f"a tensor of shape {list(x.shape)} that is to set a binary point is empty or holds NaN "
+                             "or infinity; check the weights and the first images")
         if self.signed is None:
             self.sign.fill_(int(bool((x < 0).any())))
         if self.is_new():

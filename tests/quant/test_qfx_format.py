@@ -166,6 +166,12 @@ def test_text_that_is_no_type_is_refused(text):
         FixedFormat.parse(text)
 
 
+def test_the_widest_words_and_farthest_points_convert():
+    wide = FixedFormat(1024, 1000, signed=False)
+    assert wide.to_real((1 << 1024) - 1) == 2.0 ** 1000 and wide.to_integer(2.0 ** 999) == 1 << 1023
+    assert FixedFormat(8, -900).step == 2.0 ** -908 and FixedFormat(8, 1000).step == 2.0 ** 992
+
+
 def test_what_a_format_cannot_be_is_named():
     with pytest.raises(UnsupportedError, match="AP_RND_INF"):
         FixedFormat(8, 2, "AP_RND_INF")
@@ -176,7 +182,7 @@ def test_what_a_format_cannot_be_is_named():
     with pytest.raises(RangeError, match="0 bits"):
         FixedFormat(0, 0)
     with pytest.raises(RangeError, match="binary point"):
-        FixedFormat(8, 5000)
+        FixedFormat(8, 1001)
     with pytest.raises(RangeError, match="128"):
         FixedFormat(8, 2).to_real(128)
     with pytest.raises(RangeError, match="-1"):

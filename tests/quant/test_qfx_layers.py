@@ -147,14 +147,14 @@ def test_training_moves_the_binary_point_to_where_the_error_is_least(start, spre
     x = torch.randn(2000, generator=torch.Generator().manual_seed(6)) * spread
     quantizer = FixedQuantizer(4, start, rate=10.0)
     optimizer = torch.optim.Adam(quantizer.parameters(), lr=1e-2)
-    before = float((quantizer(x) - x).square().mean())
+    before = (quantizer(x) - x).square().mean().item()
     for _ in range(150):
         optimizer.zero_grad()
         (quantizer(x) - x).square().mean().backward()
         optimizer.step()
     best = best_integer_bits(x.double(), quantizer.form())
     assert abs(quantizer.format.integer_bits - best) <= 1
-    assert float((quantizer(x) - x).square().mean()) < before / 4
+    assert (quantizer(x) - x).square().mean().item() < before / 4
 
 
 def test_a_given_type_is_not_learned():
@@ -242,4 +242,7 @@ def test_what_the_layers_do_not_take_is_named():
         _ = quantizer.format
     with pytest.raises(ModelError, match="300"):
         FixedInput(300)
+    for bad in (torch.tensor([1.0, math.nan]), torch.zeros(0)):
+        with pytest.raises(RangeError, match="NaN or infinity"):
+            FixedQuantizer(8)(bad)
     assert SignQuantizer()(torch.tensor([-0.0, -1.0])).tolist() == [1, -1]
