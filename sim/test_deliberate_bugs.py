@@ -84,7 +84,8 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     ),
     "requantize_lane": ("requantize_lane", "a[31] and (shift1 != 0)", "a[31]", "none"),
     "requantize_lane_sign": ("requantize_lane", "a[31] != scaling[0]", "a[31]", "none"),
-    "shift_multiplier_k3": ("shift_multiplier", "total + third_late", "total + third", "none"),
+    "shift_multiplier_k3": ("shift_multiplier", "third_late, cycles=1), delay(clk, lasts[1]",
+                            "third_late, cycles=1), delay(clk, lasts[0]", "none"),
     "requantize_r4_l1_a16": (
         "requantize",
         "            if pixel_end:\n                number.next = 0",

@@ -1,6 +1,6 @@
 """The requantizer's multiplier without multipliers: a sum of shifted copies for numbers with few one bits."""
 
-from myhdl import Signal, always, always_comb, concat, intbv, modbv
+from myhdl import Signal, always, always_comb, block, concat, intbv, modbv
 
 from accel.rtl.delay import delay
 from accel.rtl.hierarchy import module, unused
@@ -37,47 +37,52 @@ def _signed(bits):
 
 
 @module
-def shifted_copy(clk, a, position, highest, term):
-    """term = a << (30 - highest + position[4:0]) where position[5] is set, else 0.
+def shifted_copy(clk, a, position, highest, by_4, last):
+    """The copy of one bit but for its last shift: a << (30 - highest + position[4:0]) where position[5] is set, else 0.
 
-    a: 32 bits, read as two's complement. position, highest: 6 bits; of highest only the position is read. term: 63
-    bits, signed.
-    Three stages shift by 1s, 4s and 16. Latency COPY_LATENCY (3), a value a cycle, no stall.
+    a: 32 bits, read as two's complement, one cycle behind position and highest. position, highest: 6 bits; of highest
+    only the position is read.
+    by_4: 47 bits, signed; last: 2 bits; the copy is by_4 >> 1 where last is 2, by_4 << 15 where it is 3, else 0. Who
+    adds the copy picks it: on FPGAs with six-input tables that takes no logic beside the adder's.
+    Latency COPY_LATENCY (3) from position, a value a cycle, no stall.
     """
     unused(highest, 6, 5)
-    # One more than the shift, so the last stage takes one off: p + (h ^ 31) = 31 - h + p needs no subtractor.
+    # One more than the shift, so the last step takes one off: p + (h ^ 31) = 31 - h + p needs no subtractor.
     amount = Signal(modbv(0)[5:])
     below = Signal(intbv(0)[5:])
+    places = Signal(intbv(0)[6:])
     low, middle = [Signal(intbv(0)[2:]) for _ in range(2)]
     upper = Signal(intbv(0)[4:])
-    last = Signal(intbv(0)[2:])
-    start, by_1, by_4 = _signed(32), _signed(35), _signed(47)
+    by_1 = _signed(35)
 
     @always_comb
     def find():
-        start.next = a[32:].signed()
         below.next = highest[5:] ^ 31
 
     @always_comb
-    def split():
+    def subtract():
         amount.next = position[5:] + below
-        middle.next = upper[2:]
+
+    @always(clk.posedge)
+    def hold():
+        places.next = concat(position[5], amount)
 
     @always_comb
-    def cut():
-        low.next = amount[2:]
+    def split():
+        low.next = places[2:]
+        middle.next = upper[2:]
 
     @always(clk.posedge)
     def shift_1():
         if low == 0:
-            by_1.next = start
+            by_1.next = a
         elif low == 1:
-            by_1.next = start << 1
+            by_1.next = a << 1
         elif low == 2:
-            by_1.next = start << 2
+            by_1.next = a << 2
         else:
-            by_1.next = start << 3
-        upper.next = concat(position[5], amount[5:2])
+            by_1.next = a << 3
+        upper.next = places[6:2]
 
     @always(clk.posedge)
     def shift_4():
@@ -91,7 +96,19 @@ def shifted_copy(clk, a, position, highest, term):
             by_4.next = by_1 << 12
         last.next = upper[4:2]
 
-    @always(clk.posedge)
+    return find, subtract, hold, split, shift_1, shift_4
+
+
+@block
+def _pick(by_4, last, inverted):
+    """The last shift of a copy, every bit inverted: 63 bits, signed.
+
+    To subtract this and to subtract 1 less adds the copy. Tools sort the operands of a sum but not of a difference,
+    and only behind the second one is the pick free.
+    """
+    term = _signed(63)
+
+    @always_comb
     def shift_16():
         term.next = 0
         if last == 2:
@@ -99,7 +116,11 @@ def shifted_copy(clk, a, position, highest, term):
         elif last == 3:
             term.next = by_4 << 15
 
-    return find, split, cut, shift_1, shift_4, shift_16
+    @always_comb
+    def invert():
+        inverted.next = ~term
+
+    return shift_16, invert
 
 
 @module
@@ -112,13 +133,14 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
     less.
     product: 63 bits, two's complement. shift_late: 0 .. 63, enough for a quotient below 1/2.
     The highest bit is moved to 2^30, which costs no logic, and shift by as much; the copies of the others are shifted
-    relative to it and added.
+    relative to it and added: inverted and subtracted, so its copy starts one lower for each of them.
     Latency SHIFT_MULTIPLIER_LATENCY (5), a product a cycle, no stall.
     """
     k = len(m) // POSITION_BITS
     if len(m) != k * POSITION_BITS or k not in (1, 2, 3):
         raise ValueError(f"shift_multiplier: m must have 6, 12 or 18 bits, not {len(m)}")
     fields = [m(POSITION_BITS * (i + 1), POSITION_BITS * i) for i in range(k)]
+    without = -1 if k > 1 else 0
     counts = Signal(bool(0))
     held, minus = _signed(32), _signed(2)
     leading = _signed(33)
@@ -137,7 +159,7 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
     @always_comb
     def borrow():
         below.next = m[5:] ^ 31
-        minus.next = 0
+        minus.next = without
         if less_one:
             minus.next = -1
 
@@ -158,10 +180,10 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
         leading_bits.next = leading[33:]
 
     wait_shift = delay(clk, limited, shift_late, cycles=SHIFT_MULTIPLIER_LATENCY - LEADING_LATENCY)
-    # The highest bit's copy: 33 bits from 2^30 up, and the bit that all lower ones equal.
+    # The highest bit's copy: 33 bits from 2^30 up, and whether to take one off; k - 1 are taken off for the others.
     first, first_late = [Signal(intbv(0)[34:]) for _ in range(2)]
-    low_ones = 2**30 - 1
-    ones = Signal(intbv(0)[30:])
+    low, low_less_one = [(1 - k - borrowed) % 2**30 for borrowed in (0, 1)]
+    low_bits = Signal(intbv(0)[30:])
     first_bits = Signal(intbv(0)[63:])
 
     @always_comb
@@ -170,13 +192,13 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
 
     @always_comb
     def fill():
-        ones.next = 0
+        low_bits.next = low
         if first_late[0]:
-            ones.next = low_ones
+            low_bits.next = low_less_one
 
     @always_comb
     def widen():
-        first_bits.next = concat(first_late[34:1], ones)
+        first_bits.next = concat(first_late[34:1], low_bits)
 
     front = take, borrow, lead, present_leading, wait_shift, join, fill, widen
     if k == 1:
@@ -192,8 +214,10 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
     wait_first = delay(clk, first, first_late, cycles=COPY_LATENCY - LEADING_LATENCY)
     first_value, terms = _signed(63), [_signed(63) for _ in range(k - 1)]
     total, grand = [Signal(modbv(0, min=-(2**62), max=2**62)) for _ in range(2)]
-    copies = [shifted_copy(clk, a, fields[i + 1], fields[0], terms[i]) for i in range(k - 1)]
+    shifted, lasts = [_signed(47) for _ in range(k - 1)], [Signal(intbv(0)[2:]) for _ in range(k - 1)]
+    copies = [shifted_copy(clk, held, fields[i + 1], fields[0], shifted[i], lasts[i]) for i in range(k - 1)]
     second, third = terms[0], terms[-1]
+    pick_second = _pick(shifted[0], lasts[0], second)
 
     @always_comb
     def read_first():
@@ -201,7 +225,7 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
 
     @always(clk.posedge)
     def add():
-        total.next = first_value + second
+        total.next = first_value - second
 
     if k == 2:
         @always(clk.posedge)
@@ -210,18 +234,17 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
 
         wait_third = ()
     else:
-        third_late = _signed(63)
-
-        @always(clk.posedge)
-        def wait_third():
-            third_late.next = third
+        third_late, last_late = _signed(47), Signal(intbv(0)[2:])
+        pick_third = _pick(third_late, last_late, third)
+        waits = delay(clk, shifted[1], third_late, cycles=1), delay(clk, lasts[1], last_late, cycles=1)
+        wait_third = pick_third, waits
 
         @always(clk.posedge)
         def add_third():
-            grand.next = total + third_late
+            grand.next = total - third
 
     @always_comb
     def present():
         product.next = grand[63:]
 
-    return front, wait_first, copies, read_first, add, wait_third, add_third, present
+    return front, wait_first, copies, pick_second, read_first, add, wait_third, add_third, present
