@@ -10,7 +10,7 @@ import torch
 from accel.errors import ModelError, UnsupportedError
 from quant.arithmetic import scales
 from quant.frontend import fold
-from quant.frontend.floatnet import FloatConv, FloatNetwork, has_weights
+from quant.frontend.floatnet import NO_CLAMP, FloatConv, FloatNetwork, has_weights
 from quant.ptq.layer_data import unfold
 
 GRID = tuple(step / 20 for step in range(20))
@@ -18,14 +18,16 @@ ROWS = 8192  # positions of a layer that the search looks at
 SMALLEST = 1e-4
 
 
-def scale_inputs(network, samples, bits, *, activation_bits=None, full_range=False, grid=GRID, seed=0):
+def scale_inputs(network, samples, bits, *, activation_bits=None, full_range=False, per_tensor=False, grid=GRID,
+                 seed=0):
     """The network with the same real function whose weights lose less when rounded: a FloatNetwork.
 
     samples: float64 [N, C, H, W], inputs of the network. bits: of the weights, one value or a list with one per layer
     with weights; 1-bit layers are left as they are. activation_bits: of the layers' inputs, one value or a list of
     the same length: when given, the search also counts the rounding of a layer's scaled input to so many bits; None
-    looks at the weights alone, as the paper does. grid: values of alpha; 0 leaves a layer as it is. seed: of the
-    positions drawn. The first layer with weights keeps its input, as nothing before it could take the inverse
+    looks at the weights alone, as the paper does. per_tensor: one weight scale for all channels of a layer, as a last
+    layer without a clamp, which puts out raw sums, always has. grid: values of alpha; 0 leaves a layer as it is. seed:
+    of the positions drawn. The first layer with weights keeps its input, as nothing before it could take the inverse
     factors. Raises UnsupportedError by name for a later layer whose input passes a clamp that is not a ReLU,
     ModelError for a list of another length.
     """
@@ -41,13 +43,14 @@ def scale_inputs(network, samples, bits, *, activation_bits=None, full_range=Fal
         if reason is not None:
             raise UnsupportedError(f"{layers[index].name}: its input scales have no layer to go to, as "
                                    f"{layers[before].name} {reason}; use another rounding than awq")
-        factors = best_factors(layers[index], inputs[index], bits[place], activation_bits[place], full_range, grid,
-                               seed)
+        raw = index == len(layers) - 1 and layers[index].clamp == NO_CLAMP
+        factors = best_factors(layers[index], inputs[index], bits[place], activation_bits[place],
+                               full_range=full_range, per_tensor=per_tensor or raw, grid=grid, seed=seed)
         layers = fold.move_scale(layers, before, 1 / factors)
     return FloatNetwork(network.name, network.input_shape, tuple(layers))
 
 
-def best_factors(layer, inputs, bits, activation_bits=None, full_range=False, grid=GRID, seed=0):
+def best_factors(layer, inputs, bits, activation_bits=None, *, full_range=False, per_tensor=False, grid=GRID, seed=0):
     """float64 [C]: the factors on the layer's input channels that give the smallest squared error of its output.
 
     layer: FloatConv or FloatDense. inputs: float64 [N, C, H, W]. The largest factor times the smallest is 1 (the
@@ -68,17 +71,19 @@ def best_factors(layer, inputs, bits, activation_bits=None, full_range=False, gr
         given = rows / columns
         if activation_bits is not None:
             given = _rounded_inputs(given, inputs / factors[:, None, None], activation_bits)
-        sums = given @ rounded(weight * columns, bits, full_range).T + layer.bias
+        sums = given @ rounded(weight * columns, bits, full_range, per_tensor).T + layer.bias
         error = float((sums.clamp(*layer.clamp) - wanted).square().sum())
         if lowest is None or error < lowest:
             best, lowest = factors, error
     return best
 
 
-def rounded(weight, bits, full_range=False):
-    """Real weights [OC, K] after rounding to nearest with a scale per output channel, max|w| / largest integer."""
+def rounded(weight, bits, full_range=False, per_tensor=False):
+    """Real weights [OC, K] after rounding to nearest with a scale per output channel, or one for all: max|w| / largest
+    integer."""
     low, high = scales.weight_limits(bits, full_range)
-    scale = torch.tensor([scales.symmetric_scale(float(row.abs().max()), bits) for row in weight]).double()[:, None]
+    rows = weight.reshape(1, -1) if per_tensor else weight
+    scale = torch.tensor([scales.symmetric_scale(float(row.abs().max()), bits) for row in rows]).double()[:, None]
     return scales.to_integers(weight, scale, 0, low, high) * scale
 
 

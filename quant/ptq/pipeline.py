@@ -57,7 +57,8 @@ def prepare_network(module, images, name, normalization, options, input_shape=No
         inputs = [None, *(width.activation_bits for width in widths[:-1])]
         samples = prepared.input_values(images[:options.layer_images])
         network = awq.scale_inputs(prepared.network, samples, [width.weight_bits for width in widths],
-                                   activation_bits=inputs, full_range=options.full_range)
+                                   activation_bits=inputs, full_range=options.full_range,
+                                   per_tensor=options.granularity == "tensor")
         prepared = replace(prepared, network=network)
     return prepared
 

@@ -90,6 +90,23 @@ def test_the_factors_are_the_best_of_the_grid(kind, activation_bits):
         assert error(found) < errors[0]
 
 
+def test_a_last_layer_of_raw_sums_is_searched_with_one_scale():
+    net, x = network(), draw(9, 50, 2, 8, 8)
+    size = torch.tensor([1.0, 0.2, 8.0]).double()[:, None]  # one channel's weights set the scale of all
+    net = replace(net, layers=(*net.layers[:4], replace(net.layers[4], weight=net.layers[4].weight * size)))
+    inputs = net.run(x)["third"]
+    scaled = awq.scale_inputs(net, x, 3)
+    moved = scaled.layers[4].weight / net.layers[4].weight
+    for per_tensor, same in ((True, True), (False, False)):
+        found = awq.best_factors(net.layers[4], inputs, 3, per_tensor=per_tensor)
+        assert torch.allclose(moved[0], found) == same
+    clamped = replace(net, layers=(*net.layers[:4], replace(net.layers[4], clamp=RELU)))
+    moved = awq.scale_inputs(clamped, x, 3).layers[4].weight / net.layers[4].weight
+    torch.testing.assert_close(moved[0], awq.best_factors(clamped.layers[4], inputs, 3))
+    moved = awq.scale_inputs(clamped, x, 3, per_tensor=True).layers[4].weight / net.layers[4].weight
+    torch.testing.assert_close(moved[0], awq.best_factors(clamped.layers[4], inputs, 3, per_tensor=True))
+
+
 def test_equal_channels_stay_as_they_are():
     x = draw(0, 1, 1, 4, 4).abs().expand(3, 5, 4, 4)
     found = awq.best_factors(FloatConv("conv", draw(1, 3, 5, 2, 2), draw(2, 3)), x, 4)
