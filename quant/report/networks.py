@@ -58,8 +58,10 @@ class Entry:
 
     @property
     def key(self):
-        """Unique within a report."""
-        return self.graph.name if self.width == "own" else f"{self.width}-{'ptq' if self.method == PTQ else 'trained'}"
+        """Unique within a report whose given networks have different titles."""
+        if self.width == "own":
+            return f"own-{self.title}"
+        return f"{self.width}-{'ptq' if self.method == PTQ else 'trained'}"
 
 
 def source_of(module, model, name, normalization, class_names, calibration, options=None):

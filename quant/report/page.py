@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from quant.report import charts
@@ -76,7 +77,6 @@ def _tables(figures):
 
 
 def _mistakes(item, classes):
-    import numpy as np
     return most_confused(np.array(item["confusion"]), classes)
 
 

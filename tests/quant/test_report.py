@@ -227,7 +227,7 @@ def test_what_cannot_be_made_is_noted_and_bad_data_is_not():
 
 def test_a_given_network_must_be_for_the_same_task(tmp_path):
     entry = networks.given("mine", "lenet5-int8", (28, 28, 1), 10)
-    assert entry.key == "lenet5-int8" and entry.title == "mine" and entry.method == networks.GIVEN
+    assert entry.key == "own-mine" and entry.title == "mine" and entry.method == networks.GIVEN
     with pytest.raises(ModelError, match="takes images of .* not \\(32, 32, 3\\)"):
         networks.given("mine", "lenet5-int8", (32, 32, 3), 10)
 
@@ -242,7 +242,7 @@ def test_the_command_writes_a_page_and_its_figures_twice_alike(quant, tmp_path, 
     assert set(values) == {"model", "data", "out", "json", "networks", "refused"} and values["refused"] == []
     keys = [item["key"] for item in values["networks"]]
     assert keys == ["fp32", "int8-ptq", "int4-ptq", "mixed-ptq", "int8-trained", "int4-trained", "mixed-trained",
-                    "lenet5-int8"]
+                    "own-own"]
     first = [(tmp_path / name).read_bytes() for name in ("report.html", "report.json")]
     figures = json.loads(first[1])
     mixed = next(item for item in figures["networks"] if item["key"] == "mixed-ptq")
