@@ -57,6 +57,8 @@ class Data:
               help="Share of the loss that the float network's soft labels have.  [default: 0.5]")
 @method_options
 @click.option("--seed", type=int, default=1, show_default=True, help="Fixes data order and augmentation.")
+@click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
+@click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
 @click.option("--count", type=COUNT, default=None, help="Train on the first COUNT images only.")
 @click.option("--threads", type=COUNT, default=1, show_default=True,
               help="Threads of torch; another number may change the last bits of the result.")
@@ -67,8 +69,8 @@ class Data:
 @click.option("--name", default=None, help="Name written into the model; default: the preset's or MODEL-qat.")
 @click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
 @json_option
-def qat(preset, weights, start, data, data_dir, requantizer, seed, count, threads, test_count, checkpoint, resume,
-        parameters, name, out, as_json, **given):
+def qat(preset, weights, start, data, data_dir, requantizer, seed, mean, std, count, threads, test_count,
+        checkpoint, resume, parameters, name, out, as_json, **given):
     """Train a network with its quantizers in place and export it as an integer model directory.
 
     The start is a trained float network, which is also the teacher. Outputs of 1 bit get a batch norm, folded
@@ -87,7 +89,8 @@ def qat(preset, weights, start, data, data_dir, requantizer, seed, count, thread
     train_split = _labelled(data, *shared.load_data(data, data_dir, "train", count))
     test_split = _labelled(data, *shared.load_data(data, data_dir, "test", test_count))
     started = time.monotonic()
-    run = Run(recipe, requantizer, weights, start, train_split, seed, threads, checkpoint, resume, parameters)
+    run = Run(recipe, requantizer, weights, start, (mean, std), train_split, seed, threads, checkpoint, resume,
+              parameters)
     graph, losses = _train(run, as_json, name or preset, datasets.CLASS_NAMES.get(data, ()))
     model_dir.save(graph, out)
     with bar("evaluating", len(test_split.images), as_json) as advance:
@@ -106,6 +109,7 @@ class Run:
     requantizer: str
     weights: str | None
     start: str | None
+    normalization: tuple
     split: Data
     seed: int
     threads: int
@@ -143,18 +147,17 @@ def _train(run, as_json, name, class_names):
     from quant.frontend.prepare import prepare
     from quant.frontend.read import read_module
     from quant.models.sources import load_float_model, outputs
-    from quant.models.train import to_float
     from quant.models.weights import save_weights
     from quant.qat.export import export
     from quant.qat.network import QatNetwork, Widths
     from quant.qat.start import digest, identity, start_from
-    from quant.qat.train import QatOptions, train_qat
+    from quant.qat.train import QatOptions, Teacher, real_input, train_qat
     recipe, images = run.recipe, run.split.images
     module, own_name, shape = load_float_model(recipe.model, run.weights)
     if shape is not None and images.shape[1:] != tuple(shape):
         raise ModelError(f"{recipe.model}: needs images of (H, W, C)={tuple(shape)}, not {images.shape[1:]}; choose "
                          "other --data")
-    prepared = prepare(read_module(module, images.shape[1:], own_name))
+    prepared = prepare(read_module(module, images.shape[1:], own_name), *run.normalization)
     layers = sum(map(has_weights, prepared.network.layers))
     widths = Widths.of(layers, recipe.weight_bits, recipe.activation_bits, recipe.full_range, run.requantizer)
     network = QatNetwork(prepared, widths, recipe.method)
@@ -172,7 +175,8 @@ def _train(run, as_json, name, class_names):
             def on_epoch(_epoch, loss):
                 losses.append(loss)
                 advance()
-            train_qat(network, module, to_float(images), run.split.labels, options, on_epoch, checkpoint)
+            inputs, teacher = real_input(prepared, images), Teacher(module, prepared)
+            train_qat(network, teacher, inputs, run.split.labels, options, on_epoch, checkpoint)
     finally:
         torch.set_num_threads(before)
     if run.parameters is not None:

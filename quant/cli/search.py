@@ -175,12 +175,10 @@ def _network(module, result, train, labels, calibration_images, ptq, given, name
     from quant.search.networks import train_chosen
     if labels is None:
         raise DataError("--qat-epochs: the training images have no labels; give an .npz file with images and labels")
-    if given["mean"] != (0.0,) or given["std"] != (1.0,):
-        raise UnsupportedError("--qat-epochs trains on u / 255; leave out --mean and --std")
     options = QatOptions(epochs=given["qat_epochs"], learning_rate=given["learning_rate"], seed=given["seed"])
     with bar("training", options.epochs, as_json) as advance:
-        return train_chosen(module, result.chosen, train, labels, options, name=name, class_names=classes,
-                            requantizer=ptq.requantizer, on_epoch=lambda epoch, loss: advance())
+        return train_chosen(module, result.chosen, train, labels, options, name=name, normalization=normalization,
+                            class_names=classes, requantizer=ptq.requantizer, on_epoch=lambda epoch, loss: advance())
 
 
 def _check_cycles(graph, result):

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.optim import SGD, AdamW
 
 from accel.errors import UnsupportedError
+from quant.frontend.fold import PIXEL_SCALE
 from quant.models.loop import Training, run_epochs
-from quant.models.train import augmented
+from quant.models.train import augmented, to_float
 from quant.qat.method import OPTIMIZERS
 from quant.qat.network import QatNetwork
 from quant.qat.ste import LearnedScale
@@ -88,6 +90,30 @@ def _optimizer(network, options):
             groups[0]["params"] = [item for item in groups[0]["params"] if item is not part.value]
             groups.append({"params": [part.value], "factor": part.value.detach().mean().item(), "weight_decay": 0.0})
     return AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
+
+
+class Teacher(nn.Module):
+    """The float module of a PreparedNetwork over the quantized network's real input r = (u - zero level) / 255, float32
+    [N, C, H, W]."""
+
+    def __init__(self, module, prepared):
+        super().__init__()
+        self.module, self.level = module, zero_level(prepared)
+        self.mean, self.std = (torch.tensor(part).float().reshape(1, -1, 1, 1)
+                               for part in (prepared.mean, prepared.std))
+
+    def forward(self, x):
+        return self.module((x + self.level - self.mean) / self.std)
+
+
+def zero_level(prepared):
+    """u / 255 of the grey level that the network's input 0 stands for."""
+    return (prepared.zero_point + 128) * PIXEL_SCALE
+
+
+def real_input(prepared, images):
+    """uint8 [N, H, W, C] -> what a QatNetwork reads, float32 [N, C, H, W]."""
+    return to_float(images) - zero_level(prepared)
 
 
 class _Batches:

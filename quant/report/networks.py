@@ -2,14 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 
-import torch
-from torch import nn
-
 from accel import model_dir
 from accel.errors import ModelError
 from quant.data.datasets import ZOO
 from quant.frontend.floatnet import has_weights
-from quant.frontend.fold import PIXEL_SCALE
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.models.train import RECIPES, TrainingOptions
@@ -17,7 +13,7 @@ from quant.ptq.pipeline import quantize_module
 from quant.ptq.quantize import PtqOptions
 from quant.qat.export import export
 from quant.qat.network import QatNetwork, Widths
-from quant.qat.train import QatOptions, train_qat
+from quant.qat.train import QatOptions, Teacher, real_input, train_qat
 
 PTQ, TRAINED, GIVEN = "after training", "trained", "given"
 LEARNING_RATES = {"int8": 2e-4, "int6": 2e-4, "int4": 5e-4, "int2": 2e-3, "binary": 5e-3, "mixed": 2e-3}
@@ -93,8 +89,8 @@ def trained(source, width, widths, images, labels, epochs, seed, on_epoch=None):
     recipe = RECIPES.get(source.model, TrainingOptions())
     options = QatOptions(epochs=epochs, learning_rate=LEARNING_RATES[width.key], augment=recipe.augment / 2,
                          flip=recipe.flip, seed=seed)
-    inputs = source.prepared.input_values(images).float()
-    train_qat(network, _Teacher(source).eval(), inputs, labels, options, on_epoch)
+    inputs = real_input(source.prepared, images)
+    train_qat(network, Teacher(source.module, source.prepared).eval(), inputs, labels, options, on_epoch)
     how = f"{epochs} epoch{'s' * (epochs > 1)} on {len(images):,} images, seed {seed}"
     return Entry(width.key, width.title, TRAINED, how,
                  export(network, f"{source.name}-{width.key}-trained", class_names=source.class_names))
@@ -107,20 +103,6 @@ def training_widths(width, layers):
         return (width.weight_bits,), (width.activation_bits,)
     inner = (1,) * (layers - 2)
     return ((EDGE_BITS, *inner, EDGE_BITS) if layers > 1 else (EDGE_BITS,)), (1,)
-
-
-class _Teacher(nn.Module):
-    """The float module over the quantized network's input r = (u - zero level) / 255."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.module = source.module
-        self.level = (source.prepared.zero_point + 128) * PIXEL_SCALE
-        mean, std = source.normalization.mean, source.normalization.std
-        self.mean, self.std = (torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (mean, std))
-
-    def forward(self, x):
-        return self.module((x + self.level - self.mean) / self.std)
 
 
 def shipped(model, widths):

@@ -55,21 +55,22 @@ def make_probe(module, calibration, images, labels, *, name, normalization, opti
     return Probe(prepared, images, labels, graphs), graphs[WIDE]
 
 
-def train_chosen(module, point, images, labels, options, *, name, class_names=(), requantizer="full", on_epoch=None):
+def train_chosen(module, point, images, labels, options, *, name, normalization, class_names=(), requantizer="full",
+                 on_epoch=None):
     """The ir.Graph of a Point after quantization-aware training.
 
-    module: the float network, start and teacher. images: uint8 [N, H, W, C]; labels: int64 [N]. options: QatOptions.
+    module: the float network, start and teacher; it reads images as the Normalization says. images: uint8
+    [N, H, W, C]; labels: int64 [N]. options: QatOptions.
     """
     from quant.frontend.prepare import prepare
     from quant.frontend.read import read_module
-    from quant.models.train import to_float
     from quant.qat.export import export
     from quant.qat.network import QatNetwork, Widths
-    from quant.qat.train import train_qat
-    prepared = prepare(read_module(module, images.shape[1:], name))
+    from quant.qat.train import Teacher, real_input, train_qat
+    prepared = prepare(read_module(module, images.shape[1:], name), normalization.mean, normalization.std)
     widths = Widths(tuple(point.weight_bits), tuple(point.activation_bits), requantizer=requantizer)
     network = QatNetwork(prepared, widths)
-    train_qat(network, module, to_float(images), labels, options, on_epoch)
+    train_qat(network, Teacher(module, prepared), real_input(prepared, images), labels, options, on_epoch)
     notes = {"weight_bits": list(widths.weight_bits), "activation_bits": list(widths.activation_bits),
              "seed": options.seed, "epochs": options.epochs, "learning_rate": options.learning_rate}
     return export(network, name, class_names=class_names, notes=notes)

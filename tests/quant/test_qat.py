@@ -13,7 +13,7 @@ from quant.frontend.read import read_module
 from quant.models.train import to_float
 from quant.qat.export import export
 from quant.qat.network import QatNetwork, Widths
-from quant.qat.train import QatOptions, train_qat
+from quant.qat.train import QatOptions, Teacher, real_input, train_qat
 from quant.reference.compare import Comparer
 from quant.reference.integer import IntegerNetwork
 from tests.quant import nets
@@ -192,6 +192,20 @@ def test_the_teacher_changes_the_loss():
         train_qat(network((4,), (4,)), teacher, to_float(images), labels, QatOptions(epochs=1, batch=32),
                   lambda epoch, loss: losses.append(loss))
     assert losses[0] != losses[1]
+
+
+def test_a_normalized_network_and_its_teacher_read_what_the_integer_network_reads():
+    mean, std = (0.25, 0.5), (0.5, 0.25)
+    images = nets.random_images(20, SHAPE)
+    prepared = prepare(read_module(module(), SHAPE, "net"), mean, std)
+    inputs = real_input(prepared, images)
+    assert torch.allclose(inputs.double(), prepared.input_values(images), atol=1e-6)
+    normalized = (to_float(images) - torch.tensor(mean).reshape(-1, 1, 1)) / torch.tensor(std).reshape(-1, 1, 1)
+    with torch.no_grad():
+        wanted = module()(normalized)
+        assert torch.allclose(Teacher(module(), prepared)(inputs), wanted, atol=1e-5)
+        layers = prepared.network.run(inputs.double())
+    assert torch.allclose(list(layers.values())[-1].flatten(1).float(), wanted, atol=1e-5)
 
 
 def test_widths_are_checked():

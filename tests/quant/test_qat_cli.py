@@ -71,6 +71,14 @@ def test_the_command_trains_as_the_library_does(quant, tmp_path):
             np.testing.assert_array_equal(layer.bias, written.bias)
 
 
+def test_the_normalization_is_written_into_the_model(quant, user_model, tmp_path):
+    code, _, err = quant("qat", "--model", user_model, "--data", "digits", "--epochs", 1, "--mean", 0.25, "--std", 0.5,
+                         "--out", tmp_path / "model")
+    assert code == 0, err
+    graph = model_dir.load(tmp_path / "model")
+    assert graph.encoding.mean == (0.25,) and graph.encoding.std == (0.5,) and graph.input.zero_point == 64 - 128
+
+
 def test_a_users_network_of_signs(quant, user_model, tmp_path):
     out = tmp_path / "model"
     code, text, err = quant("qat", "--model", user_model, "--weight-bits", "8,1", "--activation-bits", 1, "--data",
