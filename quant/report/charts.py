@@ -93,7 +93,7 @@ def trade_chart(networks, metric, label, name):
         axes.grid()
         axes.margins(x=0.1, y=0.14)
         _legend(figure, points)
-        listed = "; ".join(f"{item['title']} {item['method']}: {item[metric]:,}, {_error(item, images):.2f}\u00a0%"
+        listed = "; ".join(f"{item['title']} {item['method']}: {item[metric]:,}, {_percent(item, images)}"
                            for item in best)
         words = f"No other network has both fewer {label} and fewer errors than: {listed}."
         return inline(figure, name, f"Errors against {label}", words), words
