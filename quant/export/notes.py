@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accel.errors import RangeError
 from accel.tensor import RAW_BITS, Threshold
 from quant.qfx.format import FixedFormat, integer_bits_for
 
@@ -38,11 +39,17 @@ class TensorNote:
 
 
 def notes(graph):
-    """The TensorNotes of a graph: input, and per layer weights, bias, multipliers, output."""
+    """The TensorNotes of a graph: input, and per layer weights, bias, multipliers, output.
+
+    Raises RangeError, with the layer's name, for a scale too small or too large for a fixed-point format.
+    """
     found = [_activation("input", "input", graph.input)]
     for layer in graph.layers:
         if layer.op != "maxpool":
-            found += _layer_notes(layer)
+            try:
+                found += _layer_notes(layer)
+            except RangeError as error:
+                raise RangeError(f"{layer.name}: {error}; export --npz, or quantize with other scales") from None
     return found
 
 

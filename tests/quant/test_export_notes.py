@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from accel import model_dir
+from accel.errors import RangeError
 from accel.ir import Dense, Graph, InputEncoding, Requantize, TensorType
 from quant.export.notes import notes, notes_text, power_of_two
 from quant.qfx.format import FixedFormat
@@ -114,10 +115,16 @@ def test_the_page_has_a_line_per_note_and_names_both_notations():
     assert "| conv1 | weight | 8 | -0.509028 .. 0.505067 | Q0.7 | `ap_fixed<8,1,AP_RND,AP_SAT>` |" in text
 
 
-@pytest.mark.parametrize("scale", (2.0 ** -1074, 2.0 ** 1000, 1e-300))
-def test_scales_at_the_ends_of_float64_have_formats(scale):
+@pytest.mark.parametrize("scale", (2.0 ** -1074, 2.0 ** 1010))
+def test_scales_beyond_fixed_point_are_refused_by_layer(scale):
+    with pytest.raises(RangeError, match="^fc: .*binary point too far away.*; export --npz"):
+        notes(network(weight_scale=(scale,) * 3))
+
+
+@pytest.mark.parametrize("scale", (2.0 ** -120, 2.0 ** 120))
+def test_scales_at_the_ends_of_float32_have_formats(scale):
     (note,) = of(network(weight_scale=(scale,) * 3), "weight")
-    assert note.low == -scale and note.exact == (power_of_two(scale) is not None)
+    assert note.low == -scale and note.exact
 
 
 def test_power_of_two():
