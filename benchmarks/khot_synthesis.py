@@ -74,7 +74,8 @@ def summarize(lanes, whole, families):
                 f"({overhead(sizes):+.1f} %)")
 
     def row(what, must, aim, measured, met):
-        return Row(what, must, aim, "; ".join(text(family, measured[family.name]) for family in families), met)
+        return Row(what, must, aim, "; ".join(text(family, measured[family.name]) for family in families
+                                              if family.name in measured), met)
     rows = [row("one lane of element-wise layers (requantizer), full -> 2-hot multipliers", "0 DSP", "", lanes,
                 not any(sizes["khot2"]["dsps"] for sizes in lanes.values()))]
     if whole:
