@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from accel import ir
-from accel.errors import RangeError, UnsupportedError
+from accel.errors import ModelError, RangeError, UnsupportedError
 from accel.reference import accumulator_bounds, check_accumulators
 from quant.arithmetic.multipliers import REQUANTIZERS, check_requantizer, hot_bits, real_value
 from quant.arithmetic.scales import choose_multiplier
-from quant.qfx.chain import read_chain
+from quant.qfx.chain import CASTS, read_chain
 from quant.qfx.format import OVERFLOWS, ROUNDINGS
 from quant.qfx.layers import FixedConv2d
 from quant.qfx.quantizer import SignQuantizer
@@ -32,10 +32,17 @@ def export(module, name, input_shape, *, requantizer="full", class_names=(), not
 
     input_shape: (H, W, C) of the image. requantizer: the build's multipliers; one that does not hold a layer's is
     refused. Raises UnsupportedError for a rounding or overflow mode, a width or a layer that the accelerator lacks,
-    each by name; RangeError for a number that the graph does not hold. The module is not changed.
+    each by name; RangeError for a number that the graph does not hold; ModelError for a network that no batch has
+    passed. The module is not changed.
     """
     check_requantizer(requantizer)
     first, groups = read_chain(module, name)
+    if len(input_shape) != 3:
+        raise ModelError(f"{name}: input shape {tuple(input_shape)} must be (H, W, C)")
+    for place, part in module.named_modules():
+        if isinstance(part, CASTS) and (part.is_new() or not bool(torch.isfinite(part.point).all())):
+            raise ModelError(f"{name}: the binary point of {place} is not set; run one batch of images through the "
+                             "network first")
     tensor = graph_input = ir.TensorType(*input_shape, PIXEL_BITS, float(first.step()), first.zero_level - 128)
     layers, previous = [], ir.INPUT_NAME
     for group in groups:

@@ -48,6 +48,9 @@ class FixedFormat:
         for name, known in (("rounding", ROUNDINGS), ("overflow", OVERFLOWS)):
             if getattr(self, name) not in known:
                 raise UnsupportedError(f"{name} mode '{getattr(self, name)}' is not supported; use {', '.join(known)}")
+        for name in ("width", "integer_bits"):
+            if not isinstance(getattr(self, name), int):
+                raise RangeError(f"{name} {getattr(self, name)} of a fixed-point type must be a whole number")
         if not 1 <= self.width <= MAX_WIDTH:
             raise RangeError(f"a fixed-point width of {self.width} bits must lie in 1..{MAX_WIDTH}")
         if max(abs(self.integer_bits), abs(self.fraction_bits)) > MAX_POINT:

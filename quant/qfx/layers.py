@@ -122,6 +122,8 @@ class FixedConv2d(_Weighted, nn.Conv2d):
             top, left = self.padding
             pads = (top, top, left, left)
         self.pads = tuple(pads)
+        if len(self.pads) != 4 or min(self.pads) < 0:
+            raise ModelError(f"pads {self.pads} must be four numbers of at least 0 (top, bottom, left, right)")
         self._prepare(weight_width, input_width, per_channel, input_signed, weights, inputs)
 
     @classmethod

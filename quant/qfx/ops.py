@@ -1,9 +1,10 @@
 """Fixed-point arithmetic in torch, exact and differentiable.
 
 Values are float tensors that lie on the grid of their format: float32 holds words of up to 24 bits (25 with a sign)
-exactly, float64 53 (54). A cast passes the gradient straight through where nothing saturates; sums, products and
-quotients have the gradient of the real function. The learned binary point gets the gradient of the step that it
-means (QFX, arXiv 2401.17544; the step's gradient is that of learned step size quantization, arXiv 1902.08153, eq. 3).
+exactly, float64 53 (54). A cast passes the gradient straight through where the value in steps lies between the lowest
+and the highest integer, and everywhere if it wraps; sums, products and quotients have the gradient of the real
+function. The learned binary point gets the gradient of the step that it means (QFX, arXiv 2401.17544; the step's
+gradient is that of learned step size quantization, arXiv 1902.08153, eq. 3).
 """
 
 import math
@@ -16,6 +17,7 @@ from quant.qfx.khot import largest, round_khot
 
 MANTISSA = {torch.float32: 24, torch.float64: 53}
 LN2 = math.log(2)
+FARTHEST = 1000.0
 
 
 def check_exact(form, dtype):
@@ -50,8 +52,10 @@ def into_range(integers, low, high, overflow):
 
 
 def powers(exponents):
-    """2^n of a tensor of whole numbers, exact; same shape and dtype."""
-    flat = [math.ldexp(1.0, int(exponent)) for exponent in exponents.detach().reshape(-1).tolist()]
+    """2^n of a tensor of whole numbers, exact; same shape and dtype. What an exploding training makes of a binary
+    point becomes a number that ends in a loss that is not finite: NaN stays NaN, n ends at +-1000."""
+    flat = [math.nan if math.isnan(exponent) else math.ldexp(1.0, int(min(max(exponent, -FARTHEST), FARTHEST)))
+            for exponent in exponents.detach().reshape(-1).tolist()]
     return torch.tensor(flat, dtype=exponents.dtype).reshape(exponents.shape)
 
 
@@ -65,10 +69,10 @@ class _Cast(torch.autograd.Function):
         if hot is None:
             found = into_range(round_steps(steps, form.rounding), low, high, form.overflow)
         else:
-            found = round_khot(steps, hot, high)
             high = largest(hot, high)
             low = max(low, -high)
-        if form.overflow != "AP_WRAP" or hot is not None:
+            found = round_khot(steps, hot, high).clamp(low, high)
+        if form.overflow != "AP_WRAP":
             passes = (steps >= low) & (steps <= high)
         else:
             passes = torch.ones_like(steps, dtype=torch.bool)
@@ -100,9 +104,21 @@ class _Replace(torch.autograd.Function):
 replace = _Replace.apply
 
 
+def check_hot(hot, overflow):
+    """Raise UnsupportedError for a number of powers of two that no K-hot word has, or K-hot words that wrap."""
+    if hot is None:
+        return
+    if not isinstance(hot, int) or hot < 1:
+        raise UnsupportedError(f"hot={hot} is not supported; give a whole number of powers of two of at least 1, "
+                               "or None")
+    if overflow == "AP_WRAP":
+        raise UnsupportedError("K-hot words that overflow by AP_WRAP are not supported; use AP_SAT or AP_SAT_SYM")
+
+
 def cast(x, form, hot=None):
     """Real tensor -> the nearest-by-mode values of the format. hot: at most so many powers of two per value."""
     check_exact(form, x.dtype)
+    check_hot(hot, form.overflow)
     return _Cast.apply(x, torch.tensor(float(form.integer_bits), dtype=x.dtype), form, hot)
 
 
@@ -110,6 +126,7 @@ def learned_cast(x, integer_bits, form, hot=None):
     """As `cast`, but the binary point is a tensor: integer_bits, real, rounded for the forward pass, one or (a shape
     that broadcasts against x) many; form gives the width, sign and modes."""
     check_exact(form, x.dtype)
+    check_hot(hot, form.overflow)
     return _Cast.apply(x, integer_bits, form, hot)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from accel.errors import RangeError, UnsupportedError
 from quant.qfx.format import FixedFormat, integer_bits_for
-from quant.qfx.ops import LN2, cast, learned_cast, powers, replace
+from quant.qfx.ops import LN2, cast, check_hot, learned_cast, powers, replace
 
 STARTS = ("mse", "max")
 TRIED_BITS = 6  # binary points below that of the maximum, tried for the least squared error
@@ -32,12 +32,14 @@ class FixedQuantizer(nn.Module):
         if rate <= 0:
             raise RangeError(f"rate {rate} must be positive")
         FixedFormat(width, integer_bits or 0, rounding, overflow)  # refuses unknown modes
+        check_hot(hot, overflow)
         self.width, self.rounding, self.overflow = width, rounding, overflow
         self.start, self.rate, self.hot = start, rate, hot
         shape = () if channels is None else (channels, *(1,) * (dim - 1))
         first = math.nan if integer_bits is None else integer_bits / rate
         self.point = nn.Parameter(torch.full(shape, float(first)), requires_grad=learn)
         self.register_buffer("sign", torch.tensor(UNKNOWN if signed is None else int(signed)))
+        self.register_buffer("started", torch.tensor(integer_bits is not None))
 
     @property
     def signed(self):
@@ -46,7 +48,7 @@ class FixedQuantizer(nn.Module):
 
     def is_new(self):
         """Whether a first tensor still has to set the binary point."""
-        return bool(torch.isnan(self.point).any())
+        return not bool(self.started)
 
     def form(self, integer_bits=0):
         """A FixedFormat of this width, sign and modes."""
@@ -80,6 +82,7 @@ class FixedQuantizer(nn.Module):
             rows = x.detach().double().reshape(self.point.numel(), -1)
             bits = [best_integer_bits(row, self.form(), self.start, self.hot) for row in rows]
             self.point.copy_(torch.tensor(bits).reshape(self.point.shape) / self.rate)
+            self.started.fill_(True)
 
     def forward(self, x):
         if self.is_new() or self.signed is None:
@@ -133,10 +136,11 @@ class SignQuantizer(nn.Module):
         shape = () if channels is None else (channels, *(1,) * (dim - 1))
         start = math.nan if weights else 0.0
         self.point = nn.Parameter(torch.full(shape, start), requires_grad=weights and learn)
+        self.register_buffer("started", torch.tensor(not weights))
 
     def is_new(self):
         """Whether a first tensor still has to set the scale."""
-        return bool(torch.isnan(self.point).any())
+        return not bool(self.started)
 
     @property
     def formats(self):
@@ -154,6 +158,7 @@ class SignQuantizer(nn.Module):
         if self.is_new():
             mean = x.detach().double().reshape(self.point.numel(), -1).abs().mean(1)
             self.point.copy_(torch.log2(mean.clamp(min=2.0 ** -60)).round().reshape(self.point.shape) / self.rate)
+            self.started.fill_(True)
 
     def forward(self, x):
         if not self.weights:

@@ -260,6 +260,15 @@ def test_multipliers_and_weights_that_do_not_fit_are_refused_by_name():
         export(last, "net", SHAPE)
 
 
+def test_a_network_without_a_first_batch_is_refused():
+    pixels = FixedInput()
+    net = nn.Sequential(pixels, FixedConv2d(2, 2, 3).reads(pixels), nn.Flatten(), FixedLinear(126, 2))
+    with pytest.raises(ModelError, match=r"the binary point of 1.weights is not set; run one batch"):
+        export(net, "net", SHAPE)
+    with pytest.raises(ModelError, match=r"\(H, W, C\)"):
+        export(build(), "net", (11, 9))
+
+
 def test_wrong_numbers_of_widths_are_named():
     prepared = prepare(read_module(nets.chain(), nets.CHAIN_SHAPE, "chain"))
     with pytest.raises(ModelError, match="activation widths 4,5 name 2 layers where the network has 4"):

@@ -181,6 +181,9 @@ def test_what_a_format_cannot_be_is_named():
         FixedFormat.from_q("3.4")
     with pytest.raises(RangeError, match="0 bits"):
         FixedFormat(0, 0)
+    for sizes in ((8.5, 2), (8, 2.0)):
+        with pytest.raises(RangeError, match="whole number"):
+            FixedFormat(*sizes)
     with pytest.raises(RangeError, match="binary point"):
         FixedFormat(8, 1001)
     with pytest.raises(RangeError, match="128"):

@@ -178,6 +178,7 @@ def test_sign_inputs_are_padded_with_minus_one():
     conv = FixedConv2d(1, 1, 3, padding=1, bias=False, weight_width=1, input_width=1)
     conv.weight.data.fill_(0.5)
     conv.weights.point.data.fill_(0.0)
+    conv.weights.started.fill_(True)
     assert conv(torch.ones(1, 1, 3, 3))[0, 0, 0, 0] == 4 - 5
 
 
@@ -228,6 +229,10 @@ def test_what_the_layers_do_not_take_is_named():
         FixedConv2d.of(nn.Conv2d(2, 2, 3, groups=2))
     with pytest.raises(UnsupportedError, match="start 'best'"):
         FixedQuantizer(8, start="best")
+    with pytest.raises(UnsupportedError, match="hot=0"):
+        FixedElementwise(4, hot=0)
+    with pytest.raises(ModelError, match=r"pads \(1, 1\)"):
+        FixedConv2d(1, 1, 3, pads=(1, 1))
     with pytest.raises(RangeError, match="rate 0"):
         FixedQuantizer(8, rate=0)
     with pytest.raises(UnsupportedError, match="AP_RND_INF"):

@@ -8,6 +8,7 @@ from torch import nn
 from accel import reference
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
+from quant.models.errors import DivergedError
 from quant.models.train import accuracy, to_float
 from quant.qat.train import QatOptions
 from quant.qfx import study
@@ -91,6 +92,13 @@ def test_binary_points_that_start_wrong_come_back(trained):
                   lambda epoch, loss, learn=learn: losses.update({learn: loss}))
         assert (binary_points(fixed) != first) == learn
     assert losses[True] < 0.8 * losses[False]
+
+
+def test_a_training_that_explodes_says_so(trained):
+    images, labels = task(100, 9)
+    with pytest.raises(DivergedError):
+        fine_tune(fixed_network(trained, images, FixedOptions(4, 4)), trained, images, labels,
+                  QatOptions(epochs=3, batch=20, learning_rate=1e4, augment=0.0))
 
 
 def test_a_step_has_the_least_squared_error_of_all_scales():

@@ -103,9 +103,33 @@ def test_gradients_of_the_arithmetic_are_those_of_the_reals():
     assert torch.autograd.gradcheck(quotient, (a, b), eps=1e-3, atol=2e-2)
 
 
-def test_a_cast_passes_the_gradient_where_nothing_saturates():
+@pytest.mark.parametrize("overflow", ["AP_SAT", "AP_SAT_SYM"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_khot_casts_keep_the_range_of_the_format(overflow, signed):
+    form = FixedFormat(4, 4, "AP_RND", overflow, signed)
+    low, high = form.limits
+    allowed = np.array([value for value in range(low, high + 1) if abs(value).bit_count() <= 2])
+    x = torch.arange(-20, 20, 0.25)
+    found = cast(x, form, 2).numpy()
+    assert set(found.tolist()) <= set(allowed.tolist()) | ({-8.0} if low == -8 else set())
+    near = np.abs(x.numpy()[:, None] - allowed[np.abs(allowed) < 8 + 8 * (not signed)]).min(1)
+    np.testing.assert_allclose(np.abs(found - x.numpy()), near)
+
+
+def test_khot_words_that_do_not_exist_are_refused():
+    for hot in (0, -1, 1.5):
+        with pytest.raises(UnsupportedError, match=f"hot={hot}"):
+            cast(torch.ones(1), FixedFormat(4, 4, "AP_RND", "AP_SAT"), hot)
+    with pytest.raises(UnsupportedError, match="AP_WRAP"):
+        cast(torch.ones(1), FixedFormat(4, 4), 2)
+
+
+def test_a_cast_passes_the_gradient_between_the_outermost_integers():
     x = torch.tensor([-9.0, -2.1, 0.3, 1.7, 9.0], requires_grad=True)
     cast(x, FixedFormat(4, 2, "AP_RND", "AP_SAT")).sum().backward()
+    assert x.grad.tolist() == [0, 0, 1, 1, 0]
+    x.grad = None
+    (-cast(-x, FixedFormat(4, 2, "AP_TRN", "AP_SAT_SYM"))).sum().backward()
     assert x.grad.tolist() == [0, 0, 1, 1, 0]
     x.grad = None
     cast(x, FixedFormat(4, 2, "AP_RND", "AP_WRAP")).sum().backward()
