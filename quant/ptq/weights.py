@@ -68,7 +68,7 @@ def _by_weight(rows, bits, options):
         bound = torch.quantile(rows.abs().double(), options.percentile / 100, dim=1)
     else:
         grid = Grid(bits, symmetric=True)
-        bound = torch.tensor([kl_range(histogram_of(row), grid, KL_CANDIDATES)[1] if any(row) else 0.0
+        bound = torch.tensor([kl_range(histogram_of(row), grid, KL_CANDIDATES)[1] if row.any() else 0.0
                               for row in rows]).double()
     return torch.where((top > 0) & (bound > 0), largest * (bound / top.clamp(min=1e-300)), largest)
 
