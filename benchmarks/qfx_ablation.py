@@ -23,12 +23,16 @@ def measure(progress, folder, quick, data_dir):
     task = progress.add_task("trainings", total=len(starts) * len(rates))
     runs = ablation("lenet5", (images[:trained], labels[:trained]), (images[-counted:], labels[-counted:]), width=WIDTH,
                     starts=starts, rates=rates, options=OPTIONS, advance=lambda: progress.advance(task))
+    return result(runs, {"images": trained, "counted": counted, "options": OPTIONS, "width": WIDTH})
+
+
+def result(runs, details):
+    """The Result of the runs of `ablation`; the best points are those of the run with the highest accuracy."""
     best = {name: last for name, (_, last) in max(runs, key=lambda run: run["after"])["points"].items()}
+    starts = dict.fromkeys(run["start"] for run in runs)
     rows = [Row(f"QFX: binary points start {_name(start)}, {WIDTH} bits", "", "",
                 "; ".join(_text(run, best) for run in runs if run["start"] == start)) for start in starts]
-    details = {"images": trained, "counted": counted, "options": OPTIONS, "width": WIDTH, "best_points": best,
-               "runs": runs}
-    return Result("qfx_ablation", tuple(rows), details)
+    return Result("qfx_ablation", tuple(rows), {**details, "best_points": best, "runs": runs})
 
 
 def _name(start):
@@ -39,4 +43,4 @@ def _text(run, best):
     moved = sum(abs(last - first) for first, last in run["points"].values())
     away = sum(abs(last - best[name]) for name, (_, last) in run["points"].items())
     rate = f"rate {run['rate']:g}" if run["rate"] else "fixed"
-    return f"{rate}: {run['before']:.1%} -> {run['after']:.1%}, moved {moved} bits, {away} from the best"
+    return f"{rate}: {run['before']:.1%} -> {run['after']:.1%}, {moved} bits moved, {away} off the best"
