@@ -73,6 +73,7 @@ class Checkpoint:
         if self.path.suffix != SUFFIX:
             raise OutputError(f"{path}: checkpoints are PyTorch files; end the name with {SUFFIX}")
         self.state = self._read() if resume else None
+        self.epochs = 0 if self.state is None else len(self.state["losses"])  # that the file holds, of this training
 
     def _read(self):
         state = read(self.path)
@@ -89,6 +90,7 @@ class Checkpoint:
         stream = io.BytesIO()
         torch.save({"format": FORMAT, "identity": self.identity, **training.state()}, stream)
         write_file(self.path, stream.getvalue())
+        self.epochs = len(training.losses)
 
 
 def read(path):
@@ -161,7 +163,21 @@ def _epoch(training, options, epoch):
     for name, values in training.model.state_dict().items():
         if values.is_floating_point() and not torch.isfinite(values).all():
             raise DivergedError(f"step {steps}: {name} became infinite or NaN")
+    _check_loss(training, _loss_again(training, epoch, chosen), steps - 1)
     return total / training.count
+
+
+@torch.no_grad()
+def _loss_again(training, epoch, chosen):
+    """The loss behind the epoch's last step, which no batch saw. Buffers and random states stay as they are."""
+    states = training.generator.get_state(), torch.get_rng_state()
+    buffers = [(value, value.clone()) for value in training.model.buffers()]
+    loss = training.loss(epoch, chosen).item()
+    for value, before in buffers:
+        value.copy_(before)
+    training.generator.set_state(states[0])
+    torch.set_rng_state(states[1])
+    return loss
 
 
 def _check_loss(training, loss, step):
@@ -177,9 +193,9 @@ def _check_loss(training, loss, step):
 def _kept(checkpoint):
     if checkpoint is None:
         return "there is no checkpoint (give --checkpoint)"
-    if not checkpoint.path.is_file():
-        return "no epoch was complete, so there is no checkpoint"
-    return f"{checkpoint.path} keeps the last good epoch"
+    if not checkpoint.epochs:
+        return "no epoch was complete, so there is no checkpoint of this training"
+    return f"{checkpoint.path} keeps epoch {checkpoint.epochs}, the last good one"
 
 
 def _tell(on_epoch, epoch, loss):

@@ -223,7 +223,8 @@ class ActivationQuantizer(nn.Module):
 
     def forward(self, x):
         if self.is_new():
-            self.learned.set(best_scale(x.detach().reshape(1, -1), *self.limits).squeeze())
+            found = best_scale(x.detach().reshape(1, -1), *self.limits).squeeze()
+            self.learned.set(found if bool((x != 0).any()) else torch.ones_like(found))  # a range of zeros: S = 1
         if self.unsigned and self.kind == "identity":
             x = functional.relu(x)
         return quantize_through(x, self.scale(x[0].numel()), *self.limits, self.half_up, self.kind)

@@ -65,7 +65,8 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
     with torch.no_grad():
         network.eval()(images[:CALIBRATION_IMAGES])  # sets the activation scales
     optimizer = _optimizer(network, options)
-    source = _Batches(images, teacher, options, generator)
+    black = -zero_level(network.prepared) if isinstance(network, QatNetwork) else 0.0
+    source = _Batches(images, teacher, options, generator, black)
 
     def loss(epoch, chosen):
         batch, soft = source.take(epoch, chosen)
@@ -119,8 +120,8 @@ def real_input(prepared, images):
 class _Batches:
     """Augmented images and the teacher's logits for them, made on the fly or once for some copies of the data."""
 
-    def __init__(self, images, teacher, options, generator):
-        self.images, self.options, self.generator = images, options, generator
+    def __init__(self, images, teacher, options, generator, black):
+        self.images, self.options, self.generator, self.black = images, options, generator, black
         self.teacher = teacher if options.distill > 0 else None
         self.copies = [self._copy() for _ in range(options.copies or 0)]
 
@@ -137,7 +138,8 @@ class _Batches:
 
     @torch.no_grad()
     def _make(self, images):
-        images = augmented(images, self.generator, self.options)
+        # The maps move 0 in at the edges: let that be black.
+        images = augmented(images - self.black, self.generator, self.options) + self.black
         return images, None if self.teacher is None else self.teacher(images)
 
 

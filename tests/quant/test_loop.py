@@ -46,7 +46,8 @@ def test_a_resumed_training_ends_in_the_same_bytes(tmp_path, model, epoch):
 
 
 def line(losses, **options):
-    """A Training of one weight whose loss is the next of `losses` (plus 0 times the weight)."""
+    """A Training of one weight whose loss is the next of `losses` (plus 0 times the weight); the loss behind an epoch's
+    last step is one of them."""
     model = torch.nn.Linear(1, 1)
     values = iter(losses)
     return Training(model, torch.optim.SGD(model.parameters(), lr=1.0), torch.Generator(),
@@ -59,12 +60,22 @@ def line(losses, **options):
 def test_a_diverging_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, bad, message):
     options, path = replace(OPTIONS, batch=2), tmp_path / "state.pt"
     with pytest.raises(DivergedError, match=message) as error:
-        run_epochs(line([1.0, 99.0, 0.5, 0.5, 0.5, bad]), options, checkpoint=Checkpoint(path, IDENTITY))
-    assert "state.pt keeps the last good epoch" in str(error.value)
+        run_epochs(line([1.0, 99.0, 1.0, 0.5, 0.5, 0.5, 0.5, bad]), options, checkpoint=Checkpoint(path, IDENTITY))
+    assert "state.pt keeps epoch 2, the last good one" in str(error.value)
     assert read(path)["losses"] == [50.0, 0.5]
-    rest = line([0.25, 0.25, 0.125, 0.125])
+    rest = line([0.25, 0.25, 0.25, 0.125, 0.125, 0.125])
     run_epochs(rest, options, checkpoint=Checkpoint(path, IDENTITY, resume=True))
     assert rest.losses == [50.0, 0.5, 0.25, 0.125]
+
+
+def test_what_the_last_step_of_an_epoch_spoilt_is_not_kept(tmp_path):
+    options, path = replace(OPTIONS, batch=2), tmp_path / "state.pt"
+    path.write_bytes(b"of another training")
+    with pytest.raises(DivergedError, match="epoch 1, .*no epoch was complete, so there is no checkpoint of"):
+        run_epochs(line([1.0, 1.0, 1e9]), options, checkpoint=Checkpoint(path, IDENTITY))
+    with pytest.raises(DivergedError, match="epoch 2, .* keeps epoch 1, the last good one"):
+        run_epochs(line([1.0, 1.0, 1.0, 0.5, 0.5, 1e9]), options, checkpoint=Checkpoint(path, IDENTITY))
+    assert read(path)["losses"] == [1.0]
 
 
 def test_parameters_that_turn_nan_stop_the_training():
@@ -77,7 +88,7 @@ def test_parameters_that_turn_nan_stop_the_training():
 
 def test_hooks_of_an_epoch_and_a_step():
     seen = []
-    training = line([1.0] * 8, begin_epoch=lambda epoch: seen.append(epoch), after_step=lambda: seen.append("step"))
+    training = line([1.0] * 12, begin_epoch=lambda epoch: seen.append(epoch), after_step=lambda: seen.append("step"))
     run_epochs(training, replace(OPTIONS, batch=2))
     assert seen == [0, "step", "step", 1, "step", "step", 2, "step", "step", 3, "step", "step"]
 

@@ -208,6 +208,27 @@ def test_a_normalized_network_and_its_teacher_read_what_the_integer_network_read
     assert torch.allclose(list(layers.values())[-1].flatten(1).float(), wanted, atol=1e-5)
 
 
+def test_augmentation_moves_black_in_whatever_the_mean():
+    images = np.zeros((64, *SHAPE), np.uint8)
+    for mean in (0.0, 0.5):
+        prepared = prepare(read_module(module(), SHAPE, "net"), (mean,))
+        trained = QatNetwork(prepared, Widths.of(5, (8,), (8,)))
+        seen = []
+        trained.register_forward_pre_hook(lambda _module, inputs, seen=seen: seen.append(inputs[0]))
+        inputs = real_input(prepared, images)
+        train_qat(trained, None, inputs, np.zeros(64, np.int64), QatOptions(epochs=1, batch=64))
+        assert all(torch.allclose(batch, inputs[:1].expand_as(batch), atol=1e-6) for batch in seen)
+
+
+def test_a_layer_that_puts_out_zeros_trains():
+    own = module()
+    torch.nn.init.zeros_(own[0].weight), torch.nn.init.zeros_(own[0].bias)
+    trained = network((4,), (4,), own=own)
+    assert trained.layers[0].activation.scale().item() == 1.0
+    images = nets.random_images(32, SHAPE)
+    train_qat(trained, None, to_float(images), np.zeros(32, np.int64), QatOptions(epochs=1, batch=16))
+
+
 def test_widths_are_checked():
     assert Widths.of(3, (4,), (8,)) == Widths((4, 4, 4), (8, 8))
     with pytest.raises(ModelError, match="weight bits 8,4 name 2 layers where the network has 5"):

@@ -174,7 +174,7 @@ def test_a_diverging_command_says_so_and_keeps_the_checkpoint(quant, tmp_path):
     message = " ".join(err.split())
     assert code == 1 and text == "" and "Traceback" not in err
     assert "error: training diverged in epoch" in message and "lower the learning rate" in message
-    assert "state.pt keeps the last good epoch" in message and state.is_file() and not out.exists()
+    assert "state.pt keeps epoch 1, the last good one" in message and state.is_file() and not out.exists()
 
 
 def test_the_command_starts_from_ptq(quant, tmp_path):
