@@ -3,6 +3,7 @@
 All choices are made on training images; the test images are classified once, by the integer reference.
 """
 
+from dataclasses import replace
 from statistics import median
 
 from accel.compile.choices import roomy
@@ -22,6 +23,7 @@ from quant.search.sensitivity import sensitivity
 PTQ = PtqOptions(calibration="mse", weight_calibration="mse")
 MEASURES = ("kl", "loss", "hessian")
 BITS = (8, 4, 2)
+ROUNDINGS = ("nearest", "gptq")  # of the final networks; uniform ones gain most from the second
 CANDIDATES = (1, 8)
 TRACE_SAMPLES = 4
 # network, data, options of the 8x8 build, share of the int8 network's cycles
@@ -99,10 +101,10 @@ def _against_uniform(model, data, build, share, quick, data_dir, advance):
         images, labels = images[:100], labels[:100]
     rows, details, known = [], {}, {}
 
-    def accuracy(point):
-        key = point.weight_bits, point.activation_bits
+    def accuracy(point, rounding):
+        key = point.weight_bits, point.activation_bits, rounding
         if key not in known:
-            network = quantized(probe.prepared, calibration, with_chosen(PTQ, point))
+            network = quantized(probe.prepared, calibration, replace(with_chosen(PTQ, point), rounding=rounding))
             check_cycles(network, config, point)
             known[key] = evaluate.accuracy(network, images, labels, advance)
         return known[key]
@@ -113,15 +115,19 @@ def _against_uniform(model, data, build, share, quick, data_dir, advance):
     for text, limit in ((f"{share} of int8's cycles", first.limits["cycles"]), ("the cycles of W4A4", equal)):
         result = search(graph, [config], probe, SearchOptions(budgets=(Budget("cycles", limit),), points=2), advance)
         widths, uniform = best_uniform(result, "cycles")
-        mixed, plain = accuracy(result.chosen), accuracy(uniform)
+        pairs = {rounding: (accuracy(result.chosen, rounding), accuracy(uniform, rounding)) for rounding in ROUNDINGS}
+        figures = "; ".join(f"{rounding} {mixed:.2%} against {plain:.2%}" for rounding, (mixed, plain) in pairs.items())
         rows.append(Row(
             f"{model} on {data}, 8x8: chosen mixed network against the best uniform one within {text}, by their KL on "
             "training images; integer networks after training, test images", "better accuracy", "",
-            f"{mixed:.2%} (weights {_text(result.chosen.weight_bits)}, activations "
-            f"{_text(result.chosen.activation_bits)}, {result.chosen.costs['cycles']:,} cycles) against {plain:.2%} "
-            f"(W{widths[0]}A{widths[1]}, {uniform.costs['cycles']:,} cycles)", quick or mixed > plain))
-        details[text] = {"limit": limit, "chosen": result.chosen.to_dict() | {"test_accuracy": mixed},
-                         "uniform": uniform.to_dict() | {"test_accuracy": plain}, "test_images": len(images)}
+            f"weights rounded by {figures}; mixed: weights {_text(result.chosen.weight_bits)}, activations "
+            f"{_text(result.chosen.activation_bits)}, {result.chosen.costs['cycles']:,} cycles; uniform: "
+            f"W{widths[0]}A{widths[1]}, {uniform.costs['cycles']:,} cycles",
+            quick or all(mixed > plain for mixed, plain in pairs.values())))
+        details[text] = {"limit": limit, "chosen": result.chosen.to_dict(), "uniform": uniform.to_dict(),
+                         "test_accuracy": {rounding: {"chosen": mixed, "uniform": plain}
+                                           for rounding, (mixed, plain) in pairs.items()},
+                         "test_images": len(images)}
     return rows, details
 
 

@@ -86,10 +86,10 @@ def report(model, weights, data, data_dir, widths, given, qat_epochs, train_coun
     training = None
     if qat_epochs:
         training = _labelled(data, *load_data(data, data_dir, "train", train_count))
-    refused = []
+    refused, folders = [], _given(source, given, gather.class_names(source))
     entries, search = _after_training(source, chosen, refused, config, cost, budget, as_json)
     entries += _trained(source, chosen, refused, training, qat_epochs, seed, entries, weights, as_json)
-    entries += _given(source, given, gather.class_names(source))
+    entries += folders
     same = np.array_equal(calibration_part, test[0][:len(calibration_part)])
     with bar("measuring", gather.steps(source, entries, len(test[0])), as_json) as advance:
         figures = gather.report(

@@ -10,6 +10,7 @@ from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import DataError, ModelError, UnsupportedError
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, load_data
 from quant.data import datasets
+from quant.data.loaders import check_labels
 
 METHODS = ("mse", "minmax", "percentile", "kl")
 ROUNDINGS = ("nearest", "adaround", "gptq", "awq")
@@ -87,7 +88,7 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
 
     Example: python -m quant search --model lenet5 --cycles 72% --weight-bytes 60% --build 8x8 --out my-mixed
     """
-    from quant.models.sources import load_float_model
+    from quant.models.sources import load_float_model, outputs
     from quant.ptq.pipeline import Normalization
     from quant.search.networks import make_probe
     from quant.search.search import search as run
@@ -104,6 +105,8 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
                          "other --data")
     if labels is None and options.measure != "kl":
         raise DataError(f"{data}: has no labels, which --sensitivity {options.measure} needs; use --sensitivity kl")
+    if labels is not None:
+        check_labels(labels, outputs(module, own_name, train.shape[1:]), own_name)
     name, normalization = given["name"] or f"{own_name}-searched", Normalization(given["mean"], given["std"])
     with bar("searching", None, as_json) as advance:
         probe, graph = make_probe(module, train[:calibration_images], train[-images:],

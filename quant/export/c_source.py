@@ -15,6 +15,9 @@ from accel.model_dir import packed_weights
 from accel.tensor import Threshold
 
 RUN_HEADER = "bitloom_run.h"
+# Names that `#include` finds elsewhere: a graph's own header must not stand in their place.
+TAKEN = ("assert bitloom_run complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg "
+         "stdbool stddef stdint stdio stdlib string tgmath time wchar wctype").split()
 COLUMNS = 120
 _OPERATIONS = {"conv2d": "BITLOOM_CONV2D", "dense": "BITLOOM_DENSE", "maxpool": "BITLOOM_MAXPOOL"}
 _RULES = {"half_up": "BITLOOM_HALF_UP", "half_away": "BITLOOM_HALF_AWAY", "gemmlowp": "BITLOOM_GEMMLOWP"}
@@ -69,8 +72,10 @@ def c_files(graph):
 
 
 def c_name(text):
-    """A name of the graph as a C identifier."""
+    """A name of the graph as a C identifier and the name of a header of its own."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", text)
+    if name in TAKEN:
+        return f"net_{name}"
     return f"net{name}" if name[:1] in "_0123456789" else name
 
 

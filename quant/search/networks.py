@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from accel.errors import UnsupportedError
+from quant.frontend.fold import is_unclamped
 from quant.ptq import observe
 from quant.ptq.pipeline import batches, prepare_network
 from quant.ptq.quantize import quantize
@@ -46,10 +48,14 @@ def make_probe(module, calibration, images, labels, *, name, normalization, opti
                advance=lambda count=1: None):
     """(Probe over images and labels, the 8-bit ir.Graph) of an nn.Module; the Probe holds its PreparedNetwork.
 
-    calibration: images [N, H, W, C] for the ranges. options: PtqOptions; search_options: SearchOptions.
+    calibration: images [N, H, W, C] for the ranges. options: PtqOptions; search_options: SearchOptions. Raises
+    UnsupportedError where the last layer does not put out plain sums.
     """
     plain = replace(options, weight_bits=WIDE, activation_bits=WIDE, rounding="nearest")
     prepared = prepare_network(module, calibration, name, normalization, plain)
+    if not is_unclamped(prepared.network.layers[-1]):
+        raise UnsupportedError(f"{name}: ends with {prepared.network.layers[-1].name}, a pool or a layer with an "
+                               "activation; a search needs a network that ends with a Conv2d or Linear and its logits")
     widths = sorted({*search_options.weight_bits, *search_options.activation_bits}, reverse=True)
     graphs = uniform_graphs(prepared, calibration, options, widths, search_options.activation_bits, advance)
     return Probe(prepared, images, labels, graphs), graphs[WIDE]

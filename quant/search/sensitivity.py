@@ -65,7 +65,9 @@ def _change(probe, measure, start, index, weight_bits, output_bits):
 def _by_trace(probe, samples, seed, advance):
     traces = hessian_traces(probe, samples, seed, advance)
     weights, outputs = [], []
-    for index, (by_weight, by_output) in enumerate(traces):
+    for index, pair in enumerate(traces):
+        # An estimate below 0 would make narrow widths the better ones.
+        by_weight, by_output = (max(trace, 0.0) for trace in pair)
         found = probe.parameters[index]
         error = {bits: float((found[bits][0] - found[None][0]).square().sum()) for bits in found if bits is not None}
         weights.append({bits: by_weight * value / 2 for bits, value in error.items()})

@@ -152,3 +152,8 @@ def test_the_program_of_the_documentation_classifies(tmp_path):
     images, labels = datasets.load("digits")
     done = subprocess.run([program], input=images[:8].tobytes(), capture_output=True, check=True)
     assert [int(text) for text in done.stdout.split()] == labels[:8].tolist()
+
+
+def test_a_header_never_stands_in_the_place_of_another():
+    assert [c_name(name) for name in ("lenet5-int8", "bitloom_run", "bitloom-run", "stdint", "8bit")] == [
+        "lenet5_int8", "net_bitloom_run", "net_bitloom_run", "net_stdint", "net8bit"]

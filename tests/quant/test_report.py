@@ -202,17 +202,6 @@ def test_a_trained_network_of_the_report(source):
     assert networks.training_widths(widths.BINARY, 1) == ((8,), (1,))
 
 
-def test_the_teacher_reads_what_the_float_network_reads():
-    images, _ = datasets.load("digits")
-    module, name, _ = load_float_model("lenet5")
-    source = networks.source_of(module, "lenet5", name, Normalization((0.25,), (0.5,)), (), images[:20])
-    inputs = source.prepared.input_values(images[:20]).float()
-    import torch
-    with torch.no_grad():
-        expected = module((torch.from_numpy(images[:20]).permute(0, 3, 1, 2) / 255 - 0.25) / 0.5)
-        torch.testing.assert_close(networks._Teacher(source)(inputs), expected, atol=1e-4, rtol=1e-4)
-
-
 def test_what_cannot_be_made_is_noted_and_bad_data_is_not():
     refused = []
 

@@ -87,3 +87,15 @@ def test_images_without_labels_allow_kl_only(quant, source, tmp_path):
     assert json.loads(out)["accuracy"] is None
     code, _, error = quant("search", *given, "--sensitivity", "loss")
     assert code == 2 and "has no labels, which --sensitivity loss needs; use --sensitivity kl" in error
+
+
+def test_networks_and_labels_that_do_not_fit_are_refused(quant, source, tmp_path):
+    (tmp_path / "other.py").write_text("from torch import nn\n\n\ndef few():\n    return nn.Sequential(nn.Flatten(), "
+                                       "nn.Linear(81, 2))\n\n\ndef clamped():\n    return nn.Sequential(nn.Flatten(), "
+                                       "nn.Linear(81, 10), nn.ReLU())\n")
+    for factory, message in (("few", "has the classes 0..1; give other labels"),
+                             ("clamped", "ends with layer_1, a pool or a layer with an activation")):
+        given = "--model", f"{tmp_path / 'other.py'}:{factory}", *source[2:], *QUICK, "--out", tmp_path / "model"
+        code, _, error = quant("search", *given)
+        assert code == 2 and message in " ".join(error.split()), error
+    assert not (tmp_path / "model").exists()
