@@ -1,6 +1,8 @@
 """The two measurements of learned fixed point: against post-training quantization, and where binary points end up
 from other starts and at other learning rates."""
 
+from dataclasses import dataclass
+
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.models.sources import load_float_model
@@ -12,21 +14,31 @@ from quant.qfx.learn import fine_tune, fixed_network
 from quant.qfx.network import FixedOptions
 
 
-def against_ptq(source, trained, counted, *, widths, seeds, options, per_channel=True, rate=10.0,
-                gptq_images=256, advance=lambda: None):
-    """{width: {'formats max', 'formats mse', 'float nearest', 'float gptq': accuracy, 'qfx': [accuracy per seed]}}
-    and the accuracy of the float network, which is a zoo name, under 'float'.
+@dataclass(frozen=True)
+class Recipe:
+    """How QFX trains at one width: on the first `images`, the points at `rate` times the learning rate; options:
+    keywords of QatOptions."""
 
-    trained, counted: (uint8 images [N, H, W, C], int64 labels). Weights and activations have the same width.
-    'formats' are post-training quantization to fixed-point formats as QFX has them (binary points of the maximum or
-    of the least squared error; per_channel: one per output channel of the weights), 'float' to float scales per
-    channel, by `gptq_images` images. options: keywords of QatOptions. advance() is called after each figure.
+    images: int
+    rate: float
+    options: dict
+
+
+def against_ptq(source, trained, counted, *, recipes, seeds, gptq_images=256, advance=lambda: None):
+    """{width: {method: accuracy, 'qfx': [accuracy per seed]}} and the accuracy of the float network, which is a zoo
+    name, under 'float'.
+
+    trained, counted: (uint8 images [N, H, W, C], int64 labels). Weights and activations have the same width. Methods
+    of post-training quantization: fixed-point formats with a binary point 'per tensor' or 'per channel' of the weights,
+    of the maximum ('max') or of the least squared error ('mse'); 'float scales' per channel, rounded to 'nearest' or
+    by 'gptq' with `gptq_images` images. QFX starts at 'per channel, mse' and trains. recipes: {width: Recipe}.
+    advance() is called after each figure.
     """
     module, _, shape = load_float_model(source)
     images, labels = to_float(counted[0]), counted[1]
     prepared = prepare(read_module(module, shape, source))
 
-    def formats(width, start="mse"):
+    def formats(width, per_channel, start, rate=1.0):
         chosen = FixedOptions(width, width, per_channel=per_channel, start=start, rate=rate)
         return fixed_network(module, trained[0], chosen)
 
@@ -35,17 +47,19 @@ def against_ptq(source, trained, counted, *, widths, seeds, options, per_channel
         advance()
         return found
     figures = {"float": share(module)}
-    for width in widths:
+    for width, recipe in recipes.items():
         found = figures[width] = {}
-        for start in ("max", "mse"):
-            found[f"formats {start}"] = share(formats(width, start))
+        for where, per_channel in (("tensor", False), ("channel", True)):
+            for start in ("max", "mse"):
+                found[f"per {where}, {start}"] = share(formats(width, per_channel, start))
         for rounding in ("nearest", "gptq"):
             network = float_scale_ptq(prepared, to_float(trained[0][:gptq_images]), width, rounding)
-            found[f"float {rounding}"] = share(network)
+            found[f"float scales, {rounding}"] = share(network)
         found["qfx"] = []
         for seed in seeds:
-            fixed = formats(width)
-            fine_tune(fixed, module, *trained, QatOptions(seed=seed, **options))
+            fixed = formats(width, True, "mse", recipe.rate)
+            part = (item[:recipe.images] for item in trained)
+            fine_tune(fixed, module, *part, QatOptions(seed=seed, **recipe.options))
             found["qfx"].append(share(fixed))
     return figures
 
@@ -54,7 +68,8 @@ def ablation(source, trained, counted, *, width, starts, rates, options, advance
     """[{'start', 'rate', 'before', 'after': accuracy, 'points': {cast: (integer bits at the start, at the end)}}] for
     every start of the binary points ('max', 'mse' or integer bits for all) and every rate at which they learn.
 
-    rates: multiples of the learning rate; 0 keeps the points. Other arguments as in `against_ptq`.
+    rates: multiples of the learning rate; 0 keeps the points. options: keywords of QatOptions. Other arguments as in
+    `against_ptq`.
     """
     module, _, _ = load_float_model(source)
     images, labels = to_float(counted[0]), counted[1]

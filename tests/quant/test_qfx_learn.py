@@ -127,11 +127,13 @@ def test_float_scales_of_eight_bits_lose_next_to_nothing(trained, rounding):
 def test_the_comparison_gives_a_figure_for_every_method(trained, monkeypatch):
     monkeypatch.setattr(study, "load_float_model", lambda source: (trained, source, SHAPE))
     done = []
-    found = study.against_ptq("small", task(150, 6), task(100, 7), widths=(2, 5), seeds=(1, 2),
-                              options={"epochs": 2, "batch": 30, "augment": 0.0}, advance=lambda: done.append(1))
-    assert set(found) == {"float", 2, 5} and len(done) == 1 + 2 * (4 + 2)
-    assert set(found[2]) == {"formats max", "formats mse", "float nearest", "float gptq", "qfx"}
-    assert len(found[2]["qfx"]) == 2 and max(found[2]["qfx"]) > found[2]["formats max"]
+    recipe = study.Recipe(120, 10.0, {"epochs": 2, "batch": 30, "augment": 0.0})
+    found = study.against_ptq("small", task(150, 6), task(100, 7), recipes={2: recipe, 5: recipe}, seeds=(1, 2),
+                              advance=lambda: done.append(1))
+    assert set(found) == {"float", 2, 5} and len(done) == 1 + 2 * (6 + 2)
+    assert set(found[2]) == {"per tensor, max", "per tensor, mse", "per channel, max", "per channel, mse",
+                             "float scales, nearest", "float scales, gptq", "qfx"}
+    assert len(found[2]["qfx"]) == 2 and max(found[2]["qfx"]) > found[2]["per tensor, max"]
 
 
 def test_the_ablation_tells_where_every_point_started_and_ended(trained, monkeypatch):
