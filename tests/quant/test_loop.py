@@ -99,7 +99,7 @@ def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
         Checkpoint(tmp_path / "state.npz", IDENTITY)
     with pytest.raises(DataError, match="state.pt: checkpoint not found"):
         Checkpoint(path, IDENTITY, resume=True)
-    run_epochs(line([1.0] * 8), replace(OPTIONS, batch=2), checkpoint=Checkpoint(path, IDENTITY))
+    run_epochs(line([1.0] * 12), replace(OPTIONS, batch=2), checkpoint=Checkpoint(path, IDENTITY))
     with pytest.raises(ModelError, match="was written by a training with epochs 4, not 5"):
         Checkpoint(path, {**IDENTITY, "epochs": 5}, resume=True)
     with pytest.raises(ModelError, match="with seed None, not 1"):
