@@ -1,6 +1,6 @@
 """Every network that ships or that the tools write: accelerator = integer reference = PyTorch, every integer.
 
-The accelerator is the converted Verilog in Verilator, 16x16 with all widths; networks for a build without multipliers
+The accelerator is the converted Verilog in Verilator, 8x8 with all widths; networks for a build without multipliers
 in the requantizer run on one of those. All networks of a build run one after the other on one and the same model.
 """
 
@@ -11,7 +11,7 @@ from benchmarks import workload
 from benchmarks.report import Result, Row
 from quant.data import datasets
 
-SIZE, PRECISIONS = (16, 16), (8, 6, 4, 2, 1)
+SIZE, PRECISIONS = (8, 8), (8, 6, 4, 2, 1)
 IMAGES, LAYER_IMAGES = 1000, 10
 BATCH = 250
 CALIBRATION = 1000
@@ -128,8 +128,9 @@ def summarize(figures, count, by_layer):
     wrong = [name for name, found in figures.items() if found["rtl_layers"] or found["rtl_outputs"] or found["torch"]]
     inexact = [name for name, found in figures.items() if found["cycles"] != found["predicted_cycles"]]
     khot = sum(found["build"] == KHOT for found in figures.values())
+    size = "x".join(map(str, SIZE))
     rows = (
-        Row(f"every network that ships or that PTQ, the search and QFX write ({len(figures)}), RTL at 16x16 = "
+        Row(f"every network that ships or that PTQ, the search and QFX write ({len(figures)}), RTL at {size} = "
             f"reference = PyTorch: outputs of {count:,} test images, every layer of {by_layer} (PyTorch: of all)",
             "equal", "", f"equal; {khot} of them on a build with requantizer={KHOT}" if not wrong
             else f"different: {', '.join(wrong)}", not wrong),
