@@ -139,7 +139,7 @@ BAD = {
     "no output": ((*PTQ, "lenet5"), "--out"),
     "bits": ((*PTQ, "lenet5", "--bits", "3", "--out", "{tmp}/out"), "weight_bits=3 is not supported"),
     "no bits": ((*PTQ, "lenet5", "--weight-bits", "0", "--out", "{tmp}/out"), "weight_bits=0 is not supported"),
-    "calibration": ((*PTQ, "lenet5", "--calibration", "entropy", "--out", "{tmp}/out"), "choose one of minmax, percentile"),
+    "calibration": ((*PTQ, "lenet5", "--calibration", "entropy", "--out", "{tmp}/out"), "choose one of minmax"),
     "rounding": ((*PTQ, "lenet5", "--rounding", "up", "--out", "{tmp}/out"), "half_up"),
     "zoo model": ((*PTQ, "alexnet", "--out", "{tmp}/out"), "choose one of fashion-cnn, lenet5"),
     "weights": ((*PTQ, "lenet5", "--weights", "{tmp}/no.npz", "--out", "{tmp}/out"), "not found"),
