@@ -26,10 +26,11 @@ def batches(images, size=BATCH):
     return (images[start:start + size] for start in range(0, len(images), size))
 
 
-class _Inputs:
-    """The real inputs of a PreparedNetwork for images, batch by batch, as often as they are asked for."""
+class Inputs:
+    """The real inputs of a PreparedNetwork for images, batch by batch, as often as they are asked for; advance(count)
+    is called per batch."""
 
-    def __init__(self, prepared, images, advance):
+    def __init__(self, prepared, images, advance=lambda count: None):
         self.prepared, self.images, self.advance = prepared, images, advance
 
     def __iter__(self):
@@ -74,7 +75,7 @@ def quantize_module(module, images, *, name="network", normalization=None, optio
     """
     options, normalization = options or PtqOptions(), normalization or Normalization()
     prepared = prepare_network(module, images, name, normalization, options, input_shape)
-    ranges = observe.calibrate(prepared.network, _Inputs(prepared, images, advance), options.calibration,
+    ranges = observe.calibrate(prepared.network, Inputs(prepared, images, advance), options.calibration,
                                options.grids(prepared.network), percentile=options.percentile)
 
     def advance_layer(share):

@@ -1,25 +1,14 @@
 """The networks around a search: uniform ones whose quantizers it reads, and the chosen one, quantized or trained."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from accel.errors import UnsupportedError
 from quant.frontend.fold import is_unclamped
 from quant.ptq import observe
-from quant.ptq.pipeline import batches, prepare_network
+from quant.ptq.pipeline import Inputs, prepare_network
 from quant.ptq.quantize import quantize
 from quant.search.probe import Probe
 from quant.search.search import WIDE
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Real inputs of a PreparedNetwork for images, a batch at a time, as often as they are asked for."""
-
-    prepared: object
-    images: object
-
-    def __iter__(self):
-        return (self.prepared.input_values(batch) for batch in batches(self.images))
 
 
 def quantized(prepared, images, options):
