@@ -2,8 +2,6 @@
 
 import io
 import math
-import pickle
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 from accel.atomic import write_file
 from accel.errors import DataError, ModelError, OutputError
 from quant.models.errors import DivergedError
+from quant.models.weights import read_torch
 
 EXPLODED = 50.0
 FORMAT = 1
@@ -97,11 +96,7 @@ def read(path):
     """The state in a checkpoint file; no code in it is executed. Raises DataError."""
     if not Path(path).is_file():
         raise DataError(f"{path}: checkpoint not found; give a file that --checkpoint wrote")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); give a file that "
-                        "--checkpoint wrote") from error
+    state = read_torch(path, "a checkpoint", "give a file that --checkpoint wrote")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise DataError(f"{path}: is not a checkpoint of format {FORMAT}; give a file that --checkpoint wrote")
     return state

@@ -55,6 +55,14 @@ def load_weights(module, path):
     return module
 
 
+def read_torch(path, what, remedy):
+    """What torch.save wrote to a file; no code in it is executed. Raises DataError: `path` is not `what`; `remedy`."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read as {what} ({type(error).__name__}); {remedy}") from error
+
+
 def _read_state(path):
     if not path.is_file():
         raise DataError(f"{path}: weights file not found; train with `python -m quant train` or give "
@@ -63,11 +71,7 @@ def _read_state(path):
         return {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
     if path.suffix not in (".pt", ".pth"):
         raise DataError(f"{path}: weights of type '{path.suffix}' are not supported; give .npz, .pt or .pth")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as a PyTorch state dictionary ({type(error).__name__}); "
-                        "save module.state_dict()") from error
+    state = read_torch(path, "a PyTorch state dictionary", "save module.state_dict()")
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise DataError(f"{path}: is not a plain state dictionary; save module.state_dict()")
     return state
