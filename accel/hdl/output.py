@@ -85,7 +85,7 @@ def _project(target, hdl, golden, program, preset, rtl, files):
     board = target.board and preset
     memory = sorted(name for name in files if name.startswith("mem/"))
     wrapper = [f"{vivado.BOARD_TOP}.v"] if target.board else []
-    generics = {"LANES": program.config.lanes, "INPUT_BEATS": golden.input_beats,
+    generics = {**vivado.clock_generics(target), "LANES": program.config.lanes, "INPUT_BEATS": golden.input_beats,
                 "OUTPUT_BEATS": golden.output_beats} if board else {}
     lists = {"rtl": [f"rtl/{name}" for name in (*rtl, *wrapper)], "memory": memory,
              "constraint": [f"vivado/{target.constraints}"],

@@ -1,17 +1,21 @@
 """The self-checking VHDL test bench of an accelerator that was converted to VHDL with its memory images."""
 
+from accel.descriptor import CONTROL_ABORT, CONTROL_ENABLE
 from accel.hdl.vhdl import literal_bits
 
 RUN_GHDL = """\
 #!/bin/sh
 # Runs the test bench in GHDL, from the folder of the memory images.
+# +load loads the program through the host port, +stalls adds random stalls.
 set -e
+options=""
+for name in "$@"; do options="$options -g${{name#+}}=1"; done
 cd "$(dirname "$0")/../mem"
 work=../sim/work
 mkdir -p $work
 ghdl -a --std=08 --workdir=$work {sources} ../sim/tb_{top}.vhd
 ghdl -e --std=08 --workdir=$work -o $work/tb_{top} tb_{top}
-ghdl -r --std=08 --workdir=$work tb_{top}
+ghdl -r --std=08 --workdir=$work tb_{top} $options
 """
 
 
@@ -27,7 +31,8 @@ def testbench(top, program, golden, *, preset):
         top=top, data=8 * lanes - 1, keep=lanes - 1, word=9 * lanes, images=golden.images,
         input_beats=len(golden.inputs), output_beats=len(golden.outputs), image_beats=golden.input_beats,
         host_writes=len(program.host_writes()), predicted=program.predicted_cycles,
-        load="false" if preset else "true", padded_word=4 * -(-(9 * lanes + 1) // 4) - 1,
+        load=0 if preset else 1, abort=literal_bits(CONTROL_ABORT, 32),
+        enable=literal_bits(CONTROL_ENABLE, 32), padded_word=4 * -(-(9 * lanes + 1) // 4) - 1,
         limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000 + 4 * len(program.host_writes()),
         graph=program.graph_name, layers=literal_bits(len(program.layers) - 1, 32))
 
@@ -35,19 +40,25 @@ def testbench(top, program, golden, *, preset):
 TEMPLATE = """\
 -- Self-checking test bench of {top}: streams {images} images of {graph} and compares every output beat
 -- with the integer reference. VHDL-2008, for GHDL (sim/run_ghdl.sh) and the Vivado simulator.
+-- load      1: load the program through the host port instead of using the memory images
+-- stalls    1: withhold input beats and output readiness at random
 
 library ieee;
 use ieee.std_logic_1164.all;
 use ieee.numeric_std.all;
+use ieee.math_real.all;
 use std.textio.all;
 
 entity tb_{top} is
+    generic (
+        load: natural := {load};
+        stalls: natural := 0
+    );
 end entity tb_{top};
 
 architecture test of tb_{top} is
 
 constant predicted_cycles: integer := {predicted};
-constant load: boolean := {load};
 signal clk: std_logic := '0';
 signal rst: std_logic := '1';
 signal done: boolean := false;
@@ -88,6 +99,17 @@ begin
     end if;
 end process count;
 
+-- Takes output beats, with stalls in two cycles of three.
+take: process is
+    variable seed1: positive := 3;
+    variable seed2: positive := 5;
+    variable roll: real;
+begin
+    wait until rising_edge(clk);
+    uniform(seed1, seed2, roll);
+    m_ready <= '1' when running and (stalls = 0 or roll > 1.0 / 3.0) else '0';
+end process take;
+
 -- Loads the program where the memories start empty, then sends every input beat.
 send: process is
     file beats: text open read_mode is "golden_input.mem";
@@ -95,6 +117,9 @@ send: process is
     variable row: line;
     variable beat: std_logic_vector({data} downto 0);
     variable entry: std_logic_vector(55 downto 0);
+    variable seed1: positive := 1;
+    variable seed2: positive := 2;
+    variable roll: real;
 
     procedure write_host(address: std_logic_vector(23 downto 0); value: std_logic_vector(31 downto 0)) is
     begin
@@ -113,23 +138,32 @@ begin
     for i in 1 to 64 loop
         wait until rising_edge(clk);
     end loop;
-    if load then
+    if load = 1 then
+        write_host(x"000000", "{abort}");
+        for i in 1 to 8 loop
+            wait until rising_edge(clk);
+        end loop;
         for i in 1 to {host_writes} loop
             readline(writes, row);
             hread(row, entry);
             write_host(entry(55 downto 32), entry(31 downto 0));
         end loop;
         write_host(x"000002", "{layers}");
-        write_host(x"000000", x"00000001");
+        write_host(x"000000", "{enable}");
         for i in 1 to 64 loop
             wait until rising_edge(clk);
         end loop;
     end if;
     running <= true;
-    m_ready <= '1';
     for i in 0 to {input_beats} - 1 loop
         readline(beats, row);
         hread(row, beat);
+        uniform(seed1, seed2, roll);
+        while stalls = 1 and roll < 1.0 / 3.0 loop
+            s_valid <= '0';
+            wait until rising_edge(clk);
+            uniform(seed1, seed2, roll);
+        end loop;
         s_data <= beat;
         s_valid <= '1';
         s_last <= '1' when (i + 1) mod {image_beats} = 0 else '0';

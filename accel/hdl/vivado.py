@@ -7,6 +7,7 @@ from accel.errors import TargetError
 KEPT = Path(__file__).resolve().parents[2] / "build" / "vivado"
 SCRIPTS = ("create_project.tcl", "copy_memory.tcl")
 BOARD_TOP = "board_selftest"
+MANAGER_MHZ = 1000  # of the clock manager's own oscillator: 600 to 1200 MHz in every speed grade of the 7 series
 
 
 def kept_file(name):
@@ -24,7 +25,14 @@ def constraints(target):
     text = kept_file(f"constraints/{target.constraints}")
     if target.board:
         return text
-    return text.replace("-period 5.000", f"-period {1000 / target.clock_mhz:.3f}")
+    return text.replace("set period 5.000", f"set period {1000 / target.clock_mhz:.3f}")
+
+
+def clock_generics(target):
+    """The board wrapper's parameters that make the accelerator's clock of the board's."""
+    return {"CLOCK_PS": round(1e6 / target.oscillator_mhz),
+            "CLOCK_MULTIPLY": round(MANAGER_MHZ / target.oscillator_mhz),
+            "CLOCK_DIVIDE": round(MANAGER_MHZ / target.clock_mhz)}
 
 
 def settings(target, top, hdl, files, generics):

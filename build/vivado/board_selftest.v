@@ -2,12 +2,16 @@
 // what the integer reference put out, and shows the result on four LEDs; again and again until it is switched off.
 // The network is in the accelerator's memory images, so nothing needs to be loaded.
 //
-// clk_pin: the board's oscillator; the accelerator runs at half of it. restart_pin: a button, high restarts.
+// clk_pin: the board's oscillator, a period of CLOCK_PS picoseconds; the accelerator runs at CLOCK_MULTIPLY / CLOCK_DIVIDE
+// of its rate. restart_pin: a button, high restarts.
 // led: 0 at least one image passed and none failed, 1 an output was wrong, 2 alive, 3 changes with every image.
 
 `timescale 1ns/1ps
 
 module board_selftest #(
+    parameter CLOCK_PS = 10000,
+    parameter CLOCK_MULTIPLY = 10,
+    parameter CLOCK_DIVIDE = 20,
     parameter LANES = 8,
     parameter INPUT_BEATS = 98,
     parameter OUTPUT_BEATS = 5,
@@ -19,15 +23,28 @@ module board_selftest #(
     output wire [3:0] led
 );
 
-(* clock_buffer_type = "BUFG" *) reg core_clk = 1'b0;
-always @(posedge clk_pin) core_clk <= ~core_clk;
+wire feedback, made_clk, core_clk, locked;
+MMCME2_BASE #(
+    .CLKIN1_PERIOD(CLOCK_PS / 1000.0),
+    .CLKFBOUT_MULT_F(CLOCK_MULTIPLY),
+    .CLKOUT0_DIVIDE_F(CLOCK_DIVIDE)
+) clock (
+    .CLKIN1(clk_pin),
+    .CLKFBIN(feedback),
+    .CLKFBOUT(feedback),
+    .CLKOUT0(made_clk),
+    .LOCKED(locked),
+    .PWRDWN(1'b0),
+    .RST(1'b0)
+);
+BUFG clock_buffer (.I(made_clk), .O(core_clk));
 
-// Reset for 16 cycles after configuration and after the button.
+// Reset for 16 cycles after the clock has settled and after the button.
 (* ASYNC_REG = "TRUE" *) reg [1:0] restart = 2'b11;
 reg [3:0] reset_count = 4'd0;
 reg rst = 1'b1;
 always @(posedge core_clk) begin
-    restart <= {restart[0], restart_pin};
+    restart <= {restart[0], restart_pin || !locked};
     if (restart[1]) reset_count <= 4'd0;
     else if (reset_count != 4'd15) reset_count <= reset_count + 4'd1;
     rst <= reset_count != 4'd15;

@@ -6,7 +6,9 @@
 #   vivado -mode batch -source create_project.tcl -tclargs bitstream  and the bitstream (boards only)
 #   vivado -mode batch -source create_project.tcl -tclargs simulate   the self-checking test bench instead
 #
-# A second argument is the number of parallel jobs (default 4). Reports go to reports/ beside this script.
+# A second argument is the number of parallel jobs (default 4); +load and +stalls behind `simulate` go to the bench.
+# Reports go to reports/ beside this script. A design that misses its clock ends with an error after them, and gets no
+# bitstream.
 # What belongs to this design (part, top, files) is in settings.tcl.
 
 set script_dir [file dirname [file normalize [info script]]]
@@ -14,8 +16,17 @@ source [file join $script_dir settings.tcl]
 
 set goal "project"
 set jobs 4
+set bench_options {}
 if {[llength $argv] > 0} { set goal [lindex $argv 0] }
-if {[llength $argv] > 1} { set jobs [lindex $argv 1] }
+foreach argument [lrange $argv 1 end] {
+    if {[string is integer -strict $argument] && $argument > 0} {
+        set jobs $argument
+    } elseif {$argument in {+load +stalls} && $goal eq "simulate"} {
+        lappend bench_options [string range $argument 1 end]
+    } else {
+        error "create_project.tcl: argument $argument is unknown; give a number of jobs, or +load, +stalls to simulate"
+    }
+}
 if {$goal ni {project synth impl bitstream simulate}} {
     error "create_project.tcl: goal $goal is unknown; choose project, synth, impl, bitstream or simulate"
 }
@@ -41,6 +52,18 @@ proc has_line {path pattern} {
 proc check_run {run} {
     if {[get_property PROGRESS [get_runs $run]] ne "100%"} {
         error "create_project.tcl: run $run failed: [get_property STATUS [get_runs $run]]"
+    }
+}
+
+proc check_timing {} {
+    global reports_dir
+    foreach {kind name} {setup STATS.WNS hold STATS.WHS} {
+        set slack [get_property $name [get_runs impl_1]]
+        puts "worst $kind slack $slack ns"
+        if {![string is double -strict $slack] || $slack < 0} {
+            error "create_project.tcl: the clock is missed: worst $kind slack is \"$slack\" ns, must be 0 or more; see\
+                [file join $reports_dir impl_timing.rpt]; choose a smaller array or a slower clock"
+        }
     }
 }
 
@@ -76,6 +99,17 @@ add_files -norecurse -fileset [get_filesets constrs_1] [in_design $constraint_fi
 add_files -norecurse -fileset [get_filesets sim_1] [in_design $simulation_files]
 set_property top $simulation_top [get_filesets sim_1]
 set_property -name {xsim.simulate.runtime} -value {all} -objects [get_filesets sim_1]
+if {$language eq "VHDL"} {
+    set_property file_type {VHDL 2008} [get_files -of_objects [get_filesets sim_1] *.vhd]
+}
+set options {}
+foreach name $bench_options {
+    lappend options {*}[expr {$language eq "VHDL" ? "-generic_top $name=1" : "-testplusarg $name"}]
+}
+if {[llength $options] > 0} {
+    set step [expr {$language eq "VHDL" ? "elaborate.xelab" : "simulate.xsim"}]
+    set_property -name xsim.$step.more_options -value [join $options] -objects [get_filesets sim_1]
+}
 update_compile_order -fileset sim_1
 
 # Runs
@@ -109,17 +143,18 @@ if {$goal in {synth impl bitstream}} {
     write_reports synth
     close_design
 }
-if {$goal eq "impl"} {
-    launch_runs impl_1 -jobs $jobs
-}
-if {$goal eq "bitstream"} {
-    launch_runs impl_1 -to_step write_bitstream -jobs $jobs
-}
 if {$goal in {impl bitstream}} {
+    launch_runs impl_1 -jobs $jobs
     wait_on_run impl_1
     check_run impl_1
     open_run impl_1
     write_reports impl
-    puts "worst setup slack [get_property STATS.WNS [get_runs impl_1]] ns"
+    close_design
+    check_timing
+}
+if {$goal eq "bitstream"} {
+    launch_runs impl_1 -to_step write_bitstream -jobs $jobs
+    wait_on_run impl_1
+    check_run impl_1
 }
 puts "create_project.tcl: $goal done"

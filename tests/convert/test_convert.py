@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -191,6 +192,21 @@ def test_bench_finds_a_wrong_beat(converted, tmp_path):
 
 BOARD_BENCH = """
 `timescale 1ns/1ps
+module MMCME2_BASE #(parameter real CLKIN1_PERIOD = 0.0, CLKFBOUT_MULT_F = 5.0, CLKOUT0_DIVIDE_F = 1.0) (
+    input wire CLKIN1, CLKFBIN, PWRDWN, RST, output wire CLKFBOUT, output reg CLKOUT0, output reg LOCKED);
+assign CLKFBOUT = CLKIN1;
+initial begin
+    CLKOUT0 = 0;
+    LOCKED = 0;
+    #1000 LOCKED = 1;
+end
+always #(CLKIN1_PERIOD * CLKOUT0_DIVIDE_F / CLKFBOUT_MULT_F / 2) CLKOUT0 = ~CLKOUT0;
+endmodule
+
+module BUFG (input wire I, output wire O);
+assign O = I;
+endmodule
+
 module board_bench;
 reg clk = 0;
 always #5 clk = ~clk;
@@ -245,8 +261,13 @@ def test_vhdl_passes_its_bench_in_ghdl(model, tmp_path):
     assert done.returncode == 0, done.stderr
     files = [path for path in rtl_files(out) if path.suffix == ".vhd"]
     assert (out / "rtl" / "bitloom_core.vhd") in files and files[-1].name == "bitloom.vhd"
-    run = subprocess.run(["sh", out / "sim" / "run_ghdl.sh"], capture_output=True, text=True, timeout=240)
-    assert run.returncode == 0 and "PASS: 2 images" in run.stdout, run.stdout + run.stderr
+    cycles = []
+    for arguments in ([], ["+load", "+stalls"]):
+        script = ["sh", out / "sim" / "run_ghdl.sh", *arguments]
+        run = subprocess.run(script, capture_output=True, text=True, timeout=240)
+        assert run.returncode == 0 and "PASS: 2 images" in run.stdout, run.stdout + run.stderr
+        cycles.append(int(re.search(r"first image (\d+) cycles", run.stdout)[1]))
+    assert cycles[0] < cycles[1]
 
 
 def test_without_presets_the_host_loads(model, tmp_path):

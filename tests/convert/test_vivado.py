@@ -19,13 +19,14 @@ def make_project(folder, target, hdl):
     """The files of a project as accel.convert writes them, with empty sources."""
     extension = "v" if hdl == "verilog" else "vhd"
     files = {"rtl": [f"rtl/bitloom.{extension}"], "memory": ["mem/program.mem"],
-             "constraint": [f"vivado/{target.constraints}"], "simulation": ["sim/tb_bitloom.v"]}
+             "constraint": [f"vivado/{target.constraints}"], "simulation": [f"sim/tb_bitloom.{extension}"]}
     if target.board:
         files["rtl"].append("rtl/board_selftest.v")
     texts = {name: "" for names in files.values() for name in names}
     for name in vivado.SCRIPTS:
         texts[f"vivado/{name}"] = vivado.kept_file(name)
-    texts["vivado/settings.tcl"] = vivado.settings(target, "bitloom", hdl, files, {"LANES": 8} if target.board else {})
+    generics = vivado.clock_generics(target) if target.board else {}
+    texts["vivado/settings.tcl"] = vivado.settings(target, "bitloom", hdl, files, generics)
     texts[f"vivado/{target.constraints}"] = vivado.constraints(target)
     for name, text in texts.items():
         path = folder / name
@@ -57,13 +58,55 @@ def test_script_uses_known_options_and_existing_files(name, hdl, goal, tmp_path)
     assert f"create_project.tcl: {goal} done" in done.stdout
     assert target.part in called(done.stdout, "create_project")[0]
     runs = [line.split()[1] for line in called(done.stdout, "wait_on_run")]
-    expected = {"synth": ["synth_1"], "impl": ["synth_1", "impl_1"], "bitstream": ["synth_1", "impl_1"]}
+    expected = {"synth": ["synth_1"], "impl": ["synth_1", "impl_1"],
+                "bitstream": ["synth_1", "impl_1", "impl_1"]}
     assert runs == expected.get(goal, [])
     for report in ("report_utilization", "report_timing_summary", "report_power"):
         assert bool(called(done.stdout, report)) == bool(runs)
     out_of_context = any("out_of_context" in line for line in called(done.stdout, "set_property"))
     assert out_of_context != target.board
-    assert ("VHDL 2008" in done.stdout) == (hdl == "vhdl")
+    steps = [line for line in called(done.stdout, "launch_runs") if "write_bitstream" in line]
+    assert len(steps) == (goal == "bitstream")
+
+
+@pytest.mark.parametrize("fileset", ("sources_1", "sim_1"))
+def test_vhdl_of_every_fileset_is_read_as_2008(fileset, tmp_path):
+    script = make_project(tmp_path, TARGETS["pynq-z2"], "vhdl")
+    text = script.read_text()
+    line = f"set_property file_type {{VHDL 2008}} [get_files -of_objects [get_filesets {fileset}] *.vhd]"
+    assert text.count(line) == 1
+    script.write_text(text.replace(line, ""))
+    done = run_script(script, True, "simulate")
+    assert done.returncode != 0 and f"in {fileset} is not read as VHDL 2008" in done.stderr
+
+
+@pytest.mark.parametrize(("slack", "value", "code"), (
+    ("SETUP_SLACK", "-0.204", 1), ("HOLD_SLACK", "-0.004", 1), ("SETUP_SLACK", "", 1), ("SETUP_SLACK", "0.000", 0)))
+@pytest.mark.parametrize("goal", ("impl", "bitstream"))
+def test_a_missed_clock_ends_with_an_error_behind_the_reports(goal, slack, value, code, tmp_path, monkeypatch):
+    script = make_project(tmp_path, TARGETS["pynq-z2"], "verilog")
+    monkeypatch.setenv(slack, value)
+    done = run_script(script, True, goal)
+    assert bool(done.returncode) == bool(code) and ("the clock is missed" in done.stderr) == bool(code)
+    reports = [line.split("/")[-1] for line in called(done.stdout, "report_power")]
+    assert reports == ["synth_power.rpt", "impl_power.rpt"]
+    assert ("write_bitstream" in done.stdout) == (goal == "bitstream" and not code)
+
+
+@pytest.mark.parametrize(("hdl", "options"), (
+    ("verilog", "xsim.simulate.xsim.more_options -value {-testplusarg load -testplusarg stalls}"),
+    ("vhdl", "xsim.elaborate.xelab.more_options -value {-generic_top load=1 -generic_top stalls=1}")))
+def test_options_of_the_bench_are_passed_on(hdl, options, tmp_path):
+    script = make_project(tmp_path, TARGETS["pynq-z2"], hdl)
+    done = run_script(script, True, "simulate", "2", "+load", "+stalls")
+    assert done.returncode == 0 and options in done.stdout, done.stderr
+    assert "more_options" not in run_script(script, True, "simulate").stdout
+
+
+@pytest.mark.parametrize("arguments", (("impl", "+load"), ("simulate", "+loud"), ("synth", "0"), ("synth", "many")))
+def test_unknown_arguments_are_refused(arguments, tmp_path):
+    done = run_script(make_project(tmp_path, TARGETS["pynq-z2"], "verilog"), True, *arguments)
+    assert done.returncode != 0 and f"argument {arguments[1]} is unknown" in done.stderr
 
 
 def test_memory_images_are_copied_into_the_run_folder(tmp_path):
@@ -115,17 +158,31 @@ def test_board_constraints_name_ports_of_the_wrapper():
     wrapper = vivado.kept_file("board_selftest.v")
     for target in TARGETS.values():
         text = vivado.constraints(target)
-        ports = set(re.findall(r"get_ports \{?(\w+)", text))
+        ports = set(re.findall(r"get_ports \{?(\w+)", text.replace("get_ports -filter", "")))
         assert ports == ({"clk_pin", "restart_pin", "led"} if target.board else {"clk"})
         for port in ports if target.board else ():
             assert re.search(rf"(input|output) wire (\[3:0\] )?{port}\b", wrapper)
-        if target.board:
-            assert re.search(r"reg core_clk = ", wrapper) and "core_clk_reg/Q" in text
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_clock_period_of_a_target(name):
+    target, text = TARGETS[name], vivado.constraints(TARGETS[name])
+    if not target.board:
+        assert 1000 / float(re.search(r"set period ([\d.]+)", text)[1]) == pytest.approx(target.clock_mhz)
+        assert "create_clock -name core_clk -period $period" in text
+        return
+    assert 1000 / float(re.search(r"create_clock .*-period ([\d.]+)", text)[1]) == target.oscillator_mhz
+    clock = vivado.clock_generics(target)
+    assert 1e6 / clock["CLOCK_PS"] == target.oscillator_mhz
+    assert target.oscillator_mhz * clock["CLOCK_MULTIPLY"] / clock["CLOCK_DIVIDE"] == target.clock_mhz
+    assert 600 <= target.oscillator_mhz * clock["CLOCK_MULTIPLY"] <= 1200  # the range of the manager's oscillator
+
+
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if not target.board])
+def test_ports_of_a_part_have_delays_from_the_clock(name, tmp_path):
     target = TARGETS[name]
-    period = float(re.search(r"create_clock .*-period ([\d.]+)", vivado.constraints(target))[1])
-    divide = 2 if target.board else 1
-    assert 1000 / period / divide == pytest.approx(target.clock_mhz)
+    done = run_script(make_project(tmp_path, target, "verilog"), False)
+    period = 1000 / target.clock_mhz
+    for command in ("set_input_delay", "set_output_delay"):
+        (call,) = called(done.stdout, command)
+        assert "-clock core_clk" in call and float(call.split()[3]) == pytest.approx(period / 5)

@@ -26,7 +26,12 @@ set commands {
         {delay_type max_paths nworst path_type slack_lesser_than significant_digits file name cells rpx} {0 0}
     report_power {no_propagation append return_string advisory quiet verbose} {file name format xpe rpx l hier
         hierarchical_depth vid} {0 0}
-    get_ports {regexp nocase quiet verbose} {filter of_objects} {1 1}
+    get_ports {regexp nocase quiet verbose} {filter of_objects} {0 1}
+    all_outputs {quiet verbose} {} {0 0}
+    set_input_delay {rise fall max min add_delay clock_fall network_latency_included source_latency_included quiet
+        verbose} {clock reference_pin} {2 2}
+    set_output_delay {rise fall max min add_delay clock_fall network_latency_included source_latency_included quiet
+        verbose} {clock reference_pin} {2 2}
     get_pins {regexp nocase hierarchical leaf quiet verbose} {filter of_objects} {1 1}
     current_design {quiet verbose} {} {0 1}
     create_clock {add quiet verbose} {name period waveform} {1 1}
@@ -43,6 +48,8 @@ set properties {
     top *
     generic *
     xsim.simulate.runtime *
+    xsim.simulate.xsim.more_options *
+    xsim.elaborate.xelab.more_options *
     STEPS.SYNTH_DESIGN.ARGS.FLATTEN_HIERARCHY {rebuilt full none}
     STEPS.SYNTH_DESIGN.TCL.PRE *
     {STEPS.SYNTH_DESIGN.ARGS.MORE OPTIONS} {{-mode out_of_context}}
@@ -51,8 +58,12 @@ set properties {
     CFGBVS {VCCO GND}
     CONFIG_VOLTAGE {3.3 1.8}
 }
-set readable {PROGRESS STATUS STATS.WNS}
+# Slacks: setup and hold of a placed and routed design, in ns.
+set readable [dict create PROGRESS 100% STATUS Complete \
+    STATS.WNS [expr {[info exists env(SETUP_SLACK)] ? $env(SETUP_SLACK) : "0.125"}] \
+    STATS.WHS [expr {[info exists env(HOLD_SLACK)] ? $env(HOLD_SLACK) : "0.031"}]]
 set added {}
+set file_types {}
 set seen_constraints {}
 
 proc parse {command arguments} {
@@ -89,6 +100,16 @@ proc check_property {name value} {
     if {$values ne "*" && $value ni $values} { error "set_property: $name cannot be $value" }
 }
 
+# VHDL sources are written for the standard of 2008; Vivado reads others as 1993.
+proc check_vhdl {} {
+    foreach entry $::added {
+        lassign $entry fileset file
+        if {[file extension $file] eq ".vhd" && ![dict exists $::file_types $file]} {
+            error "$file in $fileset is not read as VHDL 2008"
+        }
+    }
+}
+
 set table {}
 foreach {command flags valued limits} $commands {
     dict set table $command [list $flags $valued $limits]
@@ -101,7 +122,7 @@ proc run {command arguments} {
         add_files {
             foreach file [lindex $others 0] {
                 if {![file isfile $file]} { error "add_files: no such file: $file" }
-                lappend ::added $file
+                lappend ::added [list [dict get $options fileset] $file]
                 if {[file extension $file] eq ".xdc"} { lappend ::seen_constraints $file }
             }
         }
@@ -116,7 +137,13 @@ proc run {command arguments} {
             return $name
         }
         get_files {
-            set found [lsearch -all -inline -glob $::added [lindex $others 0]]
+            set found {}
+            foreach entry $::added {
+                lassign $entry fileset file
+                if {[string match [lindex $others 0] $file] && $fileset eq [dict get $options of_objects]} {
+                    lappend found $file
+                }
+            }
             if {[llength $found] == 0} { error "get_files: nothing matches [lindex $others 0]" }
             return $found
         }
@@ -127,13 +154,21 @@ proc run {command arguments} {
                 check_property [dict get $options name] [dict get $options value]
             } else {
                 check_property [lindex $others 0] [lindex $others 1]
+                if {[lindex $others 0] eq "file_type"} {
+                    foreach file [lindex $others 2] { dict set ::file_types $file [lindex $others 1] }
+                }
             }
         }
         get_property {
-            if {[lindex $others 0] ni $::readable} { error "get_property: unknown property [lindex $others 0]" }
-            return "100%"
+            set name [lindex $others 0]
+            if {![dict exists $::readable $name]} { error "get_property: unknown property $name" }
+            return [dict get $::readable $name]
+        }
+        all_outputs {
+            return $::top_ports
         }
         get_ports {
+            if {[dict exists $options filter]} { return $::top_ports }
             set found [lsearch -all -inline -glob $::top_ports [string map {[ \\[ ] \\]} [lindex $others 0]]]
             if {[string match {*\**} [lindex $others 0]]} { set found [lindex $others 0] }
             if {[llength $found] == 0} { error "get_ports: the top has no port [lindex $others 0]" }
@@ -143,6 +178,7 @@ proc run {command arguments} {
             set ::project $others
         }
         launch_simulation {
+            check_vhdl
             lassign $::project name folder
             set log [file join $folder $name.sim sim_1 behav xsim simulate.log]
             file mkdir [file dirname $log]
@@ -151,6 +187,7 @@ proc run {command arguments} {
             close $file
         }
         launch_runs {
+            check_vhdl
             if {[dict exists $options to_step] && [dict get $options to_step] ne "write_bitstream"} {
                 error "launch_runs: unknown step [dict get $options to_step]"
             }

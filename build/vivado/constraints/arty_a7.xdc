@@ -1,7 +1,7 @@
 # Digilent Arty A7-35T and A7-100T, revisions D and E: pins of the self-test wrapper.
 set_property -dict {PACKAGE_PIN E3 IOSTANDARD LVCMOS33} [get_ports clk_pin]
+# The clock of the accelerator is derived from it by the clock manager in the wrapper.
 create_clock -name board_clk -period 10.000 [get_ports clk_pin]
-create_generated_clock -name core_clk -source [get_ports clk_pin] -divide_by 2 [get_pins core_clk_reg/Q]
 
 # Button 0 restarts the self-test.
 set_property -dict {PACKAGE_PIN D9 IOSTANDARD LVCMOS33} [get_ports restart_pin]
