@@ -35,9 +35,10 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     from quant.data.user_code import is_user_code
     from quant.models import networks, sources
     from quant.models import train as training
+    from quant.models.call import in_float32
     from quant.models.weights import save_weights
     check_output(out)
-    module = sources.user_model(model) if is_user_code(model) else networks.build(model)
+    module = in_float32(sources.user_model(model)) if is_user_code(model) else networks.build(model)
     images, labels = load_data(data, data_dir, "train", count)
     test_images, test_labels = load_data(data, data_dir, "test")
     if labels is None or test_labels is None:

@@ -11,6 +11,7 @@ from torch import nn
 from accel.errors import DataError, ModelError
 from quant.data.loaders import check_labels
 from quant.data.user_code import is_user_code, resolve
+from quant.models.call import in_float32, run_module
 from quant.models.networks import INPUT_SHAPES, build
 from quant.models.train import accuracy, to_float
 from quant.models.weights import load_weights, zoo_weights
@@ -20,8 +21,8 @@ def load_float_model(source, weights=None):
     """(nn.Module in eval mode, its name, its input shape (H, W, C) or None) of a zoo name, `file.py:factory` or
     `package.module:factory`.
 
-    A user's module is executed: it is the user's own code. weights: .npz, .pt or .pth; a zoo model without
-    them takes the shipped ones. Raises ModelError or DataError.
+    A user's module is executed: it is the user's own code. Its floats of other types are cast to float32. weights:
+    .npz, .pt or .pth; a zoo model without them takes the shipped ones. Raises ModelError or DataError.
     """
     if is_user_code(source):
         module, name, shape = user_model(source), user_name(source), None
@@ -30,7 +31,7 @@ def load_float_model(source, weights=None):
         weights = weights or zoo_weights(source)
     if weights is not None:
         load_weights(module, weights)
-    return module.eval(), name, shape
+    return in_float32(module).eval(), name, shape
 
 
 def float_accuracy(source, images, labels, weights=None, mean=(0.0,), std=(1.0,)):
@@ -55,7 +56,7 @@ def outputs(module, name, shape):
     height, width, channels = shape
     try:
         with torch.no_grad():
-            result = module.eval()(torch.zeros(1, channels, height, width))
+            result = run_module(module.eval(), torch.zeros(1, channels, height, width))
         return math.prod(result.shape)
     except Exception as error:  # the user's own forward may raise anything
         text = " ".join(str(error).split())[:200]

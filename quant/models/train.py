@@ -9,6 +9,7 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quant.data.augment import random_affine, random_flip, scaled_limits
+from quant.models.call import run_module
 from quant.models.loop import Training, run_epochs
 
 
@@ -34,7 +35,8 @@ RECIPES = {"lenet5": TrainingOptions(), "fashion-cnn": TrainingOptions(epochs=30
 
 def to_float(images):
     """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [0, 1]."""
-    return torch.from_numpy(images.copy()).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    values = torch.from_numpy(images.copy()).permute(0, 3, 1, 2)
+    return values.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 @torch.no_grad()
@@ -43,7 +45,7 @@ def accuracy(model, images, labels, batch=1000):
     model.eval()
     correct, labels = 0, torch.from_numpy(labels)
     for start in range(0, len(images), batch):
-        logits = model(images[start:start + batch])
+        logits = run_module(model, images[start:start + batch])
         correct += int((logits.argmax(1) == labels[start:start + batch]).sum())
     return correct / len(images)
 
@@ -73,7 +75,7 @@ def train(model, images, labels, options=None, on_epoch=None, checkpoint=None):
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
 
     def loss(_epoch, chosen):
-        logits = model(augmented(data[chosen], generator, options))
+        logits = run_module(model, augmented(data[chosen], generator, options))
         return functional.cross_entropy(logits, targets[chosen], label_smoothing=options.label_smoothing)
     training = Training(model, optimizer, generator, loss, len(data), averaged=averaged,
                         after_step=lambda: averaged.update_parameters(model))

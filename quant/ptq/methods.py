@@ -8,6 +8,7 @@ import torch
 
 from accel import ir, reference
 from accel.errors import ModelError, UnsupportedError
+from quant.models.call import run_module
 from quant.models.train import to_float
 from quant.ptq.options import PtqOptions
 from quant.ptq.pipeline import quantize_module
@@ -67,6 +68,6 @@ def divergence(module, graph, images):
         part = images[start:start + BATCH]
         integers = reference.run(graph, reference.encode_input(graph, part))[graph.layers[-1].name]
         logits = torch.as_tensor(integers[:, 0, 0]).double() * output.scale
-        wanted = torch.log_softmax(module(to_float(part)).double(), 1)
+        wanted = torch.log_softmax(run_module(module, to_float(part)).double(), 1)
         total += float((wanted.exp() * (wanted - torch.log_softmax(logits, 1))).sum())
     return total / len(images)

@@ -9,6 +9,7 @@ from torch.optim import SGD, AdamW
 
 from accel.errors import UnsupportedError
 from quant.frontend.fold import PIXEL_SCALE
+from quant.models.call import in_float32, run_module
 from quant.models.loop import Training, run_epochs
 from quant.models.train import augmented, to_float
 from quant.qat.method import OPTIMIZERS
@@ -99,12 +100,12 @@ class Teacher(nn.Module):
 
     def __init__(self, module, prepared):
         super().__init__()
-        self.module, self.level = module, zero_level(prepared)
+        self.module, self.level = in_float32(module), zero_level(prepared)
         self.mean, self.std = (torch.tensor(part).float().reshape(1, -1, 1, 1)
                                for part in (prepared.mean, prepared.std))
 
     def forward(self, x):
-        return self.module((x + self.level - self.mean) / self.std)
+        return run_module(self.module, (x + self.level - self.mean) / self.std)
 
 
 def zero_level(prepared):

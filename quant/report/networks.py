@@ -8,6 +8,7 @@ from quant.data.datasets import ZOO
 from quant.frontend.floatnet import has_weights
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
+from quant.models.call import in_float32
 from quant.models.train import RECIPES, TrainingOptions
 from quant.ptq.pipeline import quantize_module
 from quant.ptq.quantize import PtqOptions
@@ -62,6 +63,7 @@ class Entry:
 
 def source_of(module, model, name, normalization, class_names, calibration, options=None):
     """The Source of a module over the calibration images. Raises the errors of the front end."""
+    module = in_float32(module)
     network = read_module(module, calibration.shape[1:], name)
     prepared = prepare(network, normalization.mean, normalization.std)
     return Source(module, prepared, model, name, normalization, class_names, calibration, options or PtqOptions())

@@ -1,0 +1,57 @@
+"""The one place where a user's module gets its numbers: float32 parameters, contiguous float32 images."""
+
+import copy
+import itertools
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from quant.frontend.tensors import FLOAT_TYPES
+
+CASTS = (torch.Tensor.half, torch.Tensor.bfloat16, torch.Tensor.double)
+
+
+def in_float32(module):
+    """The module with float16, bfloat16 and float64 parameters and buffers cast to float32: the module itself where
+    there are none, else a copy in the same mode. What is of no such type stays, for the reader to refuse by name."""
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    types = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    if types <= {torch.float32} or not types <= set(FLOAT_TYPES):
+        return module
+    return copy.deepcopy(module).float()
+
+
+def run_module(module, images):
+    """What a module in float32 gives for images [N, C, H, W].
+
+    The images are laid out as torch makes them by default, also where a size of 1 hides another layout, so that `view`
+    flattens them; casts to half, bfloat16 and double inside the module's forward give float32.
+    """
+    images = images.to(torch.float32, memory_format=torch.contiguous_format)
+    if not _is_plain(images):
+        images = images.clone(memory_format=torch.contiguous_format)
+    with _Float32Casts():
+        return module(images)
+
+
+def _is_plain(images):
+    """Whether the strides are those of a new tensor: is_contiguous() says nothing of axes of size 1."""
+    _, channels, height, width = images.shape
+    return images.stride() == (channels * height * width, height * width, width, 1)
+
+
+class _Float32Casts(TorchFunctionMode):
+    """Casts to another float type become casts to float32."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in CASTS:
+            return args[0].float()
+        if func in (torch.Tensor.to, torch.Tensor.type):
+            args = tuple(_float32(value) for value in args)
+            kwargs = {name: _float32(value) for name, value in kwargs.items()}
+        return func(*args, **kwargs)
+
+
+def _float32(value):
+    return torch.float32 if isinstance(value, torch.dtype) and value in FLOAT_TYPES else value
