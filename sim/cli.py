@@ -37,8 +37,9 @@ def main():
 @click.argument("model", metavar="MODEL_DIR")
 @click.option(
     "--images",
-    help="Data set (mnist, fashion_mnist, digits), an .npy, .npz or .png file, or random: seeded integers of the input "
-    "tensor.  [default: digits where they fit the input, else random]",
+    help="Data set (mnist, fashion_mnist, digits), an .npy, .npz or .png file, your own file.py:loader (its "
+    "test split), or random: seeded integers of the input tensor.  [default: digits where they fit the input, else "
+    "random]",
 )
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Number of images.")
 @click.option("--engine", type=click.Choice(CHOICES), default="verilator", show_default=True)

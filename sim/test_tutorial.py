@@ -25,7 +25,7 @@ def test_every_command_of_the_tutorial_works(tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = dict(os.environ, PYTHONPATH=str(ROOT), PATH=path)
     commands = [line for text in blocks("") for line in text.splitlines() if not line.startswith("vivado ")]
-    assert len(commands) == 7
+    assert len(commands) == 12
     for command in commands:
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

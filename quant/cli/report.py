@@ -68,7 +68,7 @@ def report(model, weights, data, data_dir, widths, given, qat_epochs, train_coun
 
     Accuracy and size of FP32, INT8, INT6, INT4, INT2, binary and mixed widths, quantized after training and trained;
     what the literature expects; the Pareto front of the search; per-layer signal-to-noise ratio; histograms before and
-    after; confusion matrices. LeNet-5 on MNIST takes about two minutes of one core. The same options give the same
+    after; confusion matrices. LeNet-5 on MNIST takes one to two minutes of one core. The same options give the same
     bytes.
 
     JSON keys: model, data, out, json, networks (key, title, method, accuracy, change_points, weight_bytes, cycles,
