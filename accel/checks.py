@@ -103,3 +103,17 @@ def shorten(value, limit=60):
         return f"a {value.bit_length()}-bit integer"
     text = repr(value)
     return text if len(text) <= limit else text[:limit - 3] + "..."
+
+
+def plain(text, limit=80):
+    """Foreign text for a message: what does not print is escaped, and at most `limit` characters are kept."""
+    text = str(text)[:limit + 1]
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return text if len(text) <= limit else text[:limit - 3] + "..."
+
+
+def listed(names, most=5, limit=60):
+    """At most `most` of the names for a message, and how many more there are."""
+    names = list(names)
+    shown = ", ".join(plain(name, limit) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

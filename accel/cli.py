@@ -37,6 +37,11 @@ def fail(message):
     raise SystemExit(EXIT_USAGE)
 
 
+def note(text):
+    """Say on stderr, in one line, what a command did with its input that the user did not ask for."""
+    click.echo(f"note: {text}", err=True)
+
+
 def run_cli(command, program=None):
     """Run a click command as the main program, as in `run_cli(main, "python -m accel.convert")`.
 

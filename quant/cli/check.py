@@ -12,7 +12,7 @@ COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max erro
 
 @click.command()
 @click.option("--model", required=True, help=f"{MODEL_HELP[:1].upper()}{MODEL_HELP[1:]}.")
-@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt or .pth.")
+@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt, .pth, .ckpt or .safetensors.")
 @data_options("mnist")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True,
               help="strict: 40 dB at every width; per-width: a threshold for every width.")

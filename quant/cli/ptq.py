@@ -32,7 +32,7 @@ def _choice(name, values, text):
 
 @click.command()
 @click.option("--model", required=True, help=f"{MODEL_HELP[:1].upper()}{MODEL_HELP[1:]}.")
-@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt or .pth.")
+@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt, .pth, .ckpt or .safetensors.")
 @data_options("mnist")
 @click.option("--bits", type=int, default=8, show_default=True, help="Bits of weights and activations.")
 @click.option("--weight-bits", type=NumberList(int), default=None,

@@ -34,7 +34,7 @@ class Data:
 @click.option("--preset", default=None, help=f"Recipe of the zoo: {', '.join(presets.PRESETS)}. Other options "
                                              "change single values of it.")
 @click.option("--model", default=None, help=f"Float network to start from: {shared.MODEL_HELP}.  [default: lenet5]")
-@click.option("--weights", type=click.Path(), default=None, help="Its weights: .npz, .pt or .pth.")
+@click.option("--weights", type=click.Path(), default=None, help="Its weights: .npz, .pt, .pth, .ckpt or .safetensors.")
 @click.option("--start", default=None,
               help="Start from what another quantized form of the network has learned: a model directory of ptq or "
                    "qat, or a checkpoint (.pt). The float network stays the teacher.  [default: the float network]")

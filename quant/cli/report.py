@@ -35,7 +35,7 @@ class NamedFolder(click.ParamType):
 
 @click.command()
 @click.option("--model", default="lenet5", show_default=True, help=f"Float network: {MODEL_HELP}.")
-@click.option("--weights", type=click.Path(), default=None, help="Its weights: .npz, .pt or .pth.")
+@click.option("--weights", type=click.Path(), default=None, help="Its weights: .npz, .pt, .pth, .ckpt or .safetensors.")
 @data_options("mnist")
 @click.option("--widths", default=WIDTH_NAMES, show_default=True, help="What to compare with FP32, by commas.")
 @click.option("--network", "given", type=NamedFolder(), multiple=True,

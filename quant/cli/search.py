@@ -30,7 +30,7 @@ def budget_options(function):
 
 @click.command()
 @click.option("--model", required=True, help=f"{MODEL_HELP[:1].upper()}{MODEL_HELP[1:]}.")
-@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt or .pth.")
+@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt, .pth, .ckpt or .safetensors.")
 @data_options("mnist")
 @budget_options
 @click.option("--dsps", type=COUNT, default=None, help="Most DSPs of the build: larger builds are left out.")

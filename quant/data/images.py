@@ -1,82 +1,73 @@
 """Image files as arrays: .npy, .npz and .png, without torch and without pickle."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from accel.checks import listed, plain
 from accel.errors import DataError
-from quant.data.png import read_png
+from quant.files.door import check_size, shown
+from quant.files.numpy_files import read_npy, read_npz
+from quant.files.pictures import read_png
 
-MAX_BYTES = 1 << 31
-_BAD_FILE = (OSError, EOFError, ValueError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
+MAX_CLASSES = 1 << 31
 
 
 def read_images(path):
     """(images [N, H, W, C], labels int64 [N] or None) of one file.
 
-    .npy: an array of images. .npz: arrays `images` and, if there, `labels`. .png: one 8-bit image. Images
-    are uint8 or float32, [N, H, W, C], [N, H, W] or [H, W]. Raises DataError for everything else.
+    .npy: an array of images. .npz: arrays `images` and, if there, `labels`. .png: one picture of 8 bits. Images
+    are uint8 or finite float32, [N, H, W, C], [N, H, W] or [H, W]. Raises DataError for everything else.
     """
     path, labels = Path(path), None
     suffix = path.suffix.lower()
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: is not a regular file; give a .npy, .npz or .png file")
     if suffix == ".png":
         images = read_png(path)[None]
     elif suffix == ".npy":
-        images = _guarded(path, lambda: np.load(path, allow_pickle=False))
+        images = read_npy(path)
     elif suffix == ".npz":
-        arrays = read_arrays(path)
+        arrays = read_npz(path)
         if "images" not in arrays:
-            raise DataError(f"{path}: holds {', '.join(sorted(arrays)) or 'no arrays'} but no array "
-                            "'images'; save it with numpy.savez(file, images=..., labels=...)")
+            raise DataError(f"{shown(path)}: holds {listed(sorted(arrays)) or 'no arrays'} but no array 'images'; save "
+                            "it with numpy.savez(file, images=..., labels=...)")
         images, labels = arrays["images"], arrays.get("labels")
     else:
-        raise DataError(f"{path}: file type '{path.suffix}' is not supported; give a .npy, .npz or .png file")
-    images = _as_batch(path, images)
-    if labels is not None:
-        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-            raise DataError(f"{path}: labels have shape {labels.shape} and type {labels.dtype}; give "
-                            f"{len(images)} integers")
-        labels = labels.astype(np.int64)
-    return images, labels
+        raise DataError(f"{shown(path)}: file type '{plain(path.suffix)}' is not supported; give a .npy, .npz or .png "
+                        "file")
+    images = _as_batch(shown(path), images)
+    return images, None if labels is None else as_labels(shown(path), labels, len(images))
 
 
-def read_arrays(path):
-    """{name: array} of an .npz file; nothing is unpickled. Raises DataError for a damaged or oversized
-    file."""
-    def read():
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_BYTES:
-            raise DataError(f"{path}: holds {size} bytes, at most {MAX_BYTES} are allowed; split the file")
-        with np.load(path, allow_pickle=False) as arrays:
-            contents = {name: arrays[name] for name in arrays.files}
-        if not all(isinstance(item, np.ndarray) for item in contents.values()):
-            raise ValueError("holds entries that are no arrays")
-        return contents
-    return _guarded(path, read)
+def as_pixels(place, images):
+    """uint8 as it is, floats as finite float32. Raises DataError for other types, NaN and infinity."""
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise DataError(f"{place}: images have type {plain(images.dtype, 40)}; give uint8 (0..255) or floats")
+    check_size(place, "its images as float32 take", 4 * images.size)
+    with np.errstate(over="ignore"):
+        images = images.astype(np.float32, copy=False)
+    if not (np.isfinite(images.min()) and np.isfinite(images.max())):  # NaN passes through min and max
+        raise DataError(f"{place}: images hold NaN or infinity; give finite values")
+    return images
 
 
-def _guarded(path, read):
-    try:
-        return read()
-    except _BAD_FILE as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix} ({type(error).__name__}: {error}); save it "
-                        "again with numpy, without objects") from error
+def as_labels(place, labels, count):
+    """int64 [count] of class numbers. Raises DataError."""
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        remedy = "; use labels.argmax(1)" if labels.ndim == 2 else ""
+        raise DataError(f"{place}: labels have shape {labels.shape} and type {plain(labels.dtype, 40)}; give {count} "
+                        f"class numbers as integers{remedy}")
+    if count and not 0 <= labels.min() <= labels.max() < MAX_CLASSES:
+        raise DataError(f"{place}: labels lie in {labels.min()}..{labels.max()}; classes count from 0")
+    return labels.astype(np.int64)
 
 
-def _as_batch(path, images):
+def _as_batch(place, images):
     if images.ndim == 2:
         images = images[None]
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or not images.size:
-        raise DataError(f"{path}: images have shape {images.shape}; give [N, H, W, C], [N, H, W] or [H, W]")
-    if images.dtype.kind == "f":
-        return images.astype(np.float32)
-    if images.dtype != np.uint8:
-        raise DataError(f"{path}: images have type {images.dtype}; give uint8 (0..255) or float32")
-    return images
+        raise DataError(f"{place}: images have shape {images.shape}; give [N, H, W, C], [N, H, W] or [H, W]")
+    return as_pixels(place, images)

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from accel.checks import plain
 from accel.errors import DataError
-from quant.data.images import MAX_BYTES
+from quant.data.images import as_labels, as_pixels
 from quant.data.user_code import call_with_split, resolve
+from quant.files.door import MAX_BYTES
 
 GREY_LEVELS = 255
 GREY_TOLERANCE = 1e-3
+MAX_PARTS = 1_000_000
 SEED = 1
 TORCH_DATA = "Dataset", "DataLoader", "Tensor"
 
@@ -73,6 +76,8 @@ def _collect(result, source, count, advance):
         if parts:
             _check_like_the_first(place, images, labels, *parts[0])
         parts.append((images, labels))
+        if len(parts) > MAX_PARTS:
+            raise DataError(f"data '{source}': gives more than {MAX_PARTS} batches; give larger ones, or --count")
         total, size = total + len(images), size + images.nbytes
         advance(len(images))
         if size > MAX_BYTES:
@@ -128,8 +133,9 @@ def _part(image, label, place, is_sample):
     if images.ndim not in (3, 4) or 0 in images.shape[1:]:
         raise DataError(f"{place}: images have shape {images.shape}; give [N, C, H, W] tensors, [N, H, W, C] arrays, "
                         "or [N, H, W]")
-    if images.dtype != np.uint8 and images.dtype.kind != "f":
-        raise DataError(f"{place}: images have type {images.dtype}; give uint8 (0..255) or floats")
+    if not len(images):
+        raise DataError(f"{place}: holds no image; leave empty batches out")
+    images = as_pixels(place, images)
     if images.ndim == 3:
         images = images[..., None]
     elif _is_torch(image, "Tensor"):
@@ -138,10 +144,6 @@ def _part(image, label, place, is_sample):
     else:
         _check_layout(place, images.shape, channels=3, other=1,
                       remedy="NumPy arrays are [N, H, W, C]; transpose(0, 2, 3, 1)")
-    if images.dtype != np.uint8:
-        images = images.astype(np.float32)
-        if not np.isfinite(images).all():
-            raise DataError(f"{place}: images hold NaN or infinity; give finite values")
     return images, None if label is None else _labels(label, place, len(images), is_sample)
 
 
@@ -157,13 +159,7 @@ def _labels(label, place, count, is_sample):
     labels = _array(label, place, "labels")
     if is_sample:
         labels = labels[None]
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        remedy = "; use labels.argmax(1)" if labels.ndim == 2 else ""
-        raise DataError(f"{place}: labels have shape {labels.shape} and type {labels.dtype}; give {count} class "
-                        f"numbers as integers{remedy}")
-    if count and labels.min() < 0:
-        raise DataError(f"{place}: labels reach down to {labels.min()}; classes count from 0")
-    return labels.astype(np.int64)
+    return as_labels(place, labels, count)
 
 
 def _array(value, place, what):
@@ -174,7 +170,7 @@ def _array(value, place, what):
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise DataError(f"{place}: {what} cannot be an array ({error}); give arrays or tensors") from error
+        raise DataError(f"{place}: {what} cannot be an array ({plain(error)}); give arrays or tensors") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"{place}: {what} are of type {type(value).__name__}; give arrays or tensors of numbers")
     return array

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from accel.checks import plain
 from accel.errors import BitloomError, DataError
 
 REMEDIES = {"model": "check that it builds without arguments",
@@ -41,8 +42,7 @@ def resolve(source, what, error, use):
         except BitloomError:
             raise
         except (Exception, SystemExit) as problem:  # the user's code may raise anything
-            text = " ".join(str(problem).split())
-            raise error(f"{what} '{source}': {type(problem).__name__}: {text}; {REMEDIES[what]}") from problem
+            raise error(f"{what} '{source}': {type(problem).__name__}: {_text(problem)}; {REMEDIES[what]}") from problem
 
 
 def call_with_split(function, split):
@@ -60,6 +60,14 @@ def call_with_split(function, split):
     needed = [item for item in parameters.values() if item.default is item.empty and item.kind in
               (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
     return function(split) if needed else function()
+
+
+def _text(problem):
+    """What an exception of the user's code says, in one short line."""
+    try:
+        return plain(" ".join(str(problem).split()), 200)
+    except Exception:  # __str__ is the user's code too
+        return "without a message"
 
 
 @contextmanager

@@ -2,19 +2,25 @@
 
 import io
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from accel.atomic import write_file
+from accel.checks import plain
 from accel.errors import DataError, ModelError, OutputError
+from quant.files.door import guarded, shown
+from quant.files.torch_files import read_torch
 from quant.models.errors import DivergedError
-from quant.models.weights import read_torch
 
 EXPLODED = 50.0
 FORMAT = 1
 SUFFIX = ".pt"
+WHAT, REMEDY = "a checkpoint", "give a file that --checkpoint wrote"
+_KINDS = {"identity": dict, "losses": list, "limit": float | None, "model": dict, "averaged": dict | None,
+          "optimizer": dict, "generator": torch.Tensor, "random": torch.Tensor}
 
 
 @dataclass
@@ -54,9 +60,20 @@ class Training:
         self.model.load_state_dict(state["model"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
+        before = self._settings()
         self.optimizer.load_state_dict(state["optimizer"])
+        if self._settings() != before:
+            raise ValueError("its optimizer has other settings")
+        for parameter, values in self.optimizer.state.items():
+            if any(value.shape not in ((), parameter.shape) for value in values.values() if value is not None):
+                raise ValueError("its optimizer has a state of other sizes")
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["random"])
+
+    def _settings(self):
+        """The optimizer's settings, but for the learning rate, which follows the schedule."""
+        return [{key: value for key, value in group.items() if key not in ("lr", "params")}
+                for group in self.optimizer.param_groups]
 
 
 class Checkpoint:
@@ -79,9 +96,12 @@ class Checkpoint:
         known = state["identity"]
         for key in [*self.identity, *known]:
             own, other = self.identity.get(key), known.get(key)
-            if own != other:
-                raise ModelError(f"{self.path}: was written by a training with {key} {other}, not {own}; resume it "
-                                 "with the same options and data, or start anew without --resume")
+            with guarded(self.path, WHAT, REMEDY):
+                is_equal = bool(own == other)
+            if not is_equal:
+                raise ModelError(f"{shown(self.path)}: was written by a training with {plain(key, 40)} {plain(other)}, "
+                                 f"not {plain(own)}; resume it with the same options and data, or start anew without "
+                                 "--resume")
         return state
 
     def save(self, training):
@@ -94,11 +114,14 @@ class Checkpoint:
 
 def read(path):
     """The state in a checkpoint file; no code in it is executed. Raises DataError."""
-    if not Path(path).is_file():
-        raise DataError(f"{path}: checkpoint not found; give a file that --checkpoint wrote")
-    state = read_torch(path, "a checkpoint", "give a file that --checkpoint wrote")
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise DataError(f"{path}: is not a checkpoint of format {FORMAT}; give a file that --checkpoint wrote")
+    if not os.path.exists(path):
+        raise DataError(f"{shown(path)}: checkpoint not found; {REMEDY}")
+    state = read_torch(path, WHAT, REMEDY)
+    if not isinstance(state, dict) or type(state.get("format")) is not int or state["format"] != FORMAT:
+        raise DataError(f"{shown(path)}: is not a checkpoint of format {FORMAT}; {REMEDY}")
+    wrong = [key for key, kinds in _KINDS.items() if not isinstance(state.get(key), kinds)]
+    if wrong or not all(isinstance(loss, float) for loss in state["losses"]):
+        raise DataError(f"{shown(path)}: is a checkpoint with a damaged {wrong[0] if wrong else 'losses'}; {REMEDY}")
     return state
 
 
@@ -118,7 +141,8 @@ def run_epochs(training, options, *, on_epoch=None, checkpoint=None):
     parameter is no finite number, or a loss is EXPLODED times the first one: the checkpoint keeps the epoch before.
     """
     if checkpoint is not None and checkpoint.state is not None:
-        training.load(checkpoint.state)
+        with guarded(checkpoint.path, WHAT, REMEDY):
+            training.load(checkpoint.state)
     for epoch, loss in enumerate(training.losses[:options.epochs]):
         _tell(on_epoch, epoch, loss)
     for epoch in range(len(training.losses), options.epochs):

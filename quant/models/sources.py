@@ -21,8 +21,8 @@ def load_float_model(source, weights=None):
     """(nn.Module in eval mode, its name, its input shape (H, W, C) or None) of a zoo name, `file.py:factory` or
     `package.module:factory`.
 
-    A user's module is executed: it is the user's own code. Its floats of other types are cast to float32. weights:
-    .npz, .pt or .pth; a zoo model without them takes the shipped ones. Raises ModelError or DataError.
+    A user's module is executed: it is the user's own code. Its floats of other types are cast to float32. weights: a
+    file of them; a zoo model without them takes the shipped ones. Raises ModelError or DataError.
     """
     if is_user_code(source):
         module, name, shape = user_model(source), user_name(source), None

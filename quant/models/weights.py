@@ -1,18 +1,31 @@
-"""Trained weights as files: NumPy .npz archives (no pickle), or PyTorch state dictionaries read without
-executing code."""
+"""Trained weights as files: NumPy's .npz, PyTorch's .pt, .pth and .ckpt, or .safetensors; nothing in them is
+executed."""
 
 import io
-import pickle
-import zipfile
+import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from accel.atomic import write_file
+from accel.checks import listed, plain
+from accel.cli import note
 from accel.errors import DataError, ModelError, RangeError
 from quant.data.datasets import ZOO
-from quant.data.images import read_arrays
+from quant.files.door import guarded, shown
+from quant.files.numpy_files import read_npz
+from quant.files.safetensors_files import read_safetensors
+from quant.files.torch_files import read_torch
+from quant.models import state
+
+SUFFIXES = ".npz, .pt, .pth, .ckpt or .safetensors"
+_KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+_REMEDY = "save module.state_dict()"
+_CKPT_REMEDY = ("convert it where it was trained: torch.save(torch.load(FILE, weights_only=False)['state_dict'], "
+                "'weights.pt')")
+_UNDO = {"_mask": "prune.remove", "_g": "remove_weight_norm", "_u": "remove_spectral_norm",
+         ".original0": "parametrize.remove_parametrizations", ".original": "parametrize.remove_parametrizations"}
 
 
 def zoo_weights(name):
@@ -29,49 +42,88 @@ def save_weights(module, path):
 
 
 def load_weights(module, path):
-    """Load .npz, .pt or .pth weights into the module, in place; every name and shape must fit.
+    """Load weights of .npz, .pt, .pth, .ckpt or .safetensors into the module, in place; every name and shape must fit.
 
-    float16 and bfloat16 tensors are kept as they are (the module takes their dtype). Raises DataError for
-    an unreadable file, ModelError for missing, additional or wrongly shaped tensors, RangeError for NaN or
-    infinity.
+    A dictionary around the state, and a prefix that all names share, are left out, which one line on stderr says;
+    `num_batches_tracked` may be absent. The module's tensors take the dtype of the file's.
+    Raises DataError for an unreadable file or numbers that are no floats, ModelError for missing, additional or wrongly
+    shaped tensors, RangeError for NaN or infinity.
     """
     path = Path(path)
-    state = _read_state(path)
-    wanted = module.state_dict()
-    missing, extra = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
-    if missing or extra:
-        kinds = (("lacks", missing), ("has unknown", extra))
-        detail = "; ".join(f"{word} {', '.join(names[:5])}" for word, names in kinds if names)
-        raise ModelError(f"{path}: does not fit {type(module).__name__}: it {detail}; give the weights of "
-                         "this network")
-    for name, tensor in state.items():
-        if tuple(tensor.shape) != tuple(wanted[name].shape):
-            raise ModelError(f"{path}: {name} has shape {tuple(tensor.shape)}, the network needs "
-                             f"{tuple(wanted[name].shape)}; give the weights of this network")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise RangeError(f"{path}: {name} holds NaN or infinity; train the model again or repair the "
-                             "file")
-    module.load_state_dict(state, assign=True)
+    wanted = module.state_dict(keep_vars=True)
+    fit = state.find(_content(path), wanted)
+    if fit is None:
+        raise DataError(f"{shown(path)}: is not a state dictionary, names with their tensors; {_REMEDY}")
+    if fit.faults:
+        raise ModelError(_misfit(path, module, fit))
+    found = {name: fit.tensors[full] for name, full in fit.names.items()}
+    _check_shapes(path, found, wanted)
+    for name, tensor in found.items():
+        _check_values(path, name, tensor, wanted[name].is_floating_point())
+    with guarded(path, "weights", "give the weights of this network"):
+        module.load_state_dict(found, strict=False, assign=True)
+    _tell(path, fit)
     return module
 
 
-def read_torch(path, what, remedy):
-    """What torch.save wrote to a file; no code in it is executed. Raises DataError: `path` is not `what`; `remedy`."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as {what} ({type(error).__name__}); {remedy}") from error
+def _content(path):
+    """What a weight file holds: {name: tensor}, or whatever torch.save was given."""
+    if not os.path.exists(path):
+        raise DataError(f"{shown(path)}: weights file not found; train with `python -m quant train` or give --weights "
+                        "FILE")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return {name: _tensor(path, name, array) for name, array in read_npz(path).items()}
+    if suffix == ".safetensors":
+        return read_safetensors(path)
+    if suffix not in (".pt", ".pth", ".ckpt"):
+        raise DataError(f"{shown(path)}: weights of type '{plain(path.suffix)}' are not supported; give {SUFFIXES}")
+    return read_torch(path, "a PyTorch state dictionary", _CKPT_REMEDY if suffix == ".ckpt" else _REMEDY)
 
 
-def _read_state(path):
-    if not path.is_file():
-        raise DataError(f"{path}: weights file not found; train with `python -m quant train` or give "
-                        "--weights FILE")
-    if path.suffix == ".npz":
-        return {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
-    if path.suffix not in (".pt", ".pth"):
-        raise DataError(f"{path}: weights of type '{path.suffix}' are not supported; give .npz, .pt or .pth")
-    state = read_torch(path, "a PyTorch state dictionary", "save module.state_dict()")
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise DataError(f"{path}: is not a plain state dictionary; save module.state_dict()")
-    return state
+def _tensor(path, name, array):
+    """The tensor of an array of any byte order. Raises DataError for text, dates, records and long doubles."""
+    if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8 and array.dtype.kind == "f":
+        raise DataError(f"{shown(path)}: {plain(name, 60)} is of type {plain(array.dtype, 40)}; save float32 numbers")
+    return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
+
+
+def _misfit(path, module, fit):
+    parts = [f"{word} {listed(names, 5, 40)}" for word, names in (("lacks", fit.missing), ("has unknown", fit.extra))
+             if names]
+    place = f" in '{plain(fit.place, 40)}'" if fit.place else ""
+    undo = next((text for ending, text in _UNDO.items() if any(name.endswith(ending) for name in fit.extra)), None)
+    remedy = f"call torch.nn.utils.{undo} before saving" if undo else "give the weights of this network"
+    return f"{shown(path)}: does not fit {type(module).__name__}: it{place} {'; '.join(parts)}; {remedy}"
+
+
+def _check_shapes(path, found, wanted):
+    wrong = [f"{plain(name, 40)} has shape {plain(tuple(tensor.shape), 40)}, the network needs "
+             f"{tuple(wanted[name].shape)}" for name, tensor in found.items() if tensor.shape != wanted[name].shape]
+    if wrong:
+        more = f", and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ModelError(f"{shown(path)}: {', '.join(wrong[:5])}{more}; give the weights of this network")
+
+
+def _check_values(path, name, tensor, is_float):
+    """Raise DataError for a tensor that is no dense array of floats (of integers: the counters), RangeError for NaN."""
+    place = f"{shown(path)}: {plain(name, 60)}"
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "quantized" if tensor.is_quantized else "meta" if tensor.is_meta else "sparse"
+        raise DataError(f"{place} is a {kind} tensor; give dense tensors of floats")
+    if is_float and tensor.dtype not in _KINDS:
+        raise DataError(f"{place} is of type {tensor.dtype}; give float32, float16, bfloat16 or float64")
+    if not is_float and tensor.dtype.is_complex:
+        raise DataError(f"{place} is of type {tensor.dtype}; give integers")
+    if is_float and not torch.isfinite(tensor).all():
+        raise RangeError(f"{place} holds NaN or infinity; train the model again or repair the file")
+
+
+def _tell(path, fit):
+    parts = [f"read from '{plain(fit.place, 40)}'"] if fit.place else []
+    if fit.prefix:
+        parts.append(f"without the prefix '{plain(fit.prefix, 40)}'")
+    if fit.own_prefix:
+        parts.append(f"with the network's prefix '{plain(fit.own_prefix, 40)}'")
+    if parts:
+        note(f"{shown(path)}: weights {', '.join(parts)}")

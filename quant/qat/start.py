@@ -7,6 +7,7 @@ import torch
 
 from accel import model_dir
 from accel.errors import DataError, ModelError, UnsupportedError
+from quant.files.door import guarded
 from quant.models import loop
 from quant.qat.method import Method
 from quant.qat.network import QatNetwork, Widths
@@ -33,7 +34,9 @@ def start_from(network, path):
     DataError, ModelError where the layers differ, UnsupportedError for a directory with 1-bit outputs or another input.
     """
     if str(path).endswith(loop.SUFFIX):
-        _from_state(network, loop.read(path), path)
+        state = loop.read(path)
+        with guarded(path, loop.WHAT, loop.REMEDY):
+            _from_state(network, state, path)
     else:
         _from_graph(network, model_dir.load(path), path)
 

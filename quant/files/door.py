@@ -1,0 +1,71 @@
+"""The one door for files of strangers.
+
+Every reader of this package opens its file here: a regular file of bounded size, and whatever the reader or a
+library beneath it raises becomes one DataError of one sentence. Readers check what a file declares before they take
+memory for it, and nothing in a file is executed.
+"""
+
+import os
+import stat
+import warnings
+from contextlib import contextmanager
+
+from accel.checks import plain
+from accel.errors import BitloomError, DataError
+
+MAX_BYTES = 1 << 30  # of a file, and of the arrays in it
+_LEAVING = KeyboardInterrupt, SystemExit, GeneratorExit
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe must not block the opening
+
+
+def shown(path, limit=160):
+    """A path for a message: what does not print is escaped, and of a long one the end is kept."""
+    text = os.fspath(path)
+    return plain(text if len(text) <= limit else f"...{text[3 - limit:]}", 2 * limit)
+
+
+@contextmanager
+def guarded(path, what, remedy):
+    """Any failure inside becomes DataError: `path` cannot be read as `what`, because of ...; `remedy`.
+
+    Errors that say it themselves (BitloomError) pass. Warnings of the libraries are not for the user and stay silent.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (BitloomError, *_LEAVING):
+        raise
+    except BaseException as error:  # libraries raise anything here, one in Rust not even an Exception
+        raise DataError(f"{shown(path)}: cannot be read as {what} ({_reason(error)}); {remedy}") from error
+
+
+@contextmanager
+def opened(path, what, remedy):
+    """Yield (binary stream, its size in bytes) of a regular file, guarded. Raises DataError."""
+    with guarded(path, what, remedy):
+        handle = os.open(path, _FLAGS)
+        with os.fdopen(handle, "rb") as stream:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise DataError(f"{shown(path)}: is not a regular file; give {what}")
+            check_size(path, "is", status.st_size)
+            if not status.st_size:
+                raise ValueError("the file is empty")
+            yield stream, status.st_size
+
+
+def check_size(path, verb, size):
+    """Raise DataError where something of a file takes more than MAX_BYTES."""
+    if size > MAX_BYTES:
+        raise DataError(f"{shown(path)}: {verb} {plain(size, 30)} bytes, at most {MAX_BYTES} are allowed; split the "
+                        "file, or save narrower numbers")
+
+
+def _reason(error):
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError) and text:
+        return plain(text, 100)
+    return plain(f"{type(error).__name__}: {text}" if text else type(error).__name__, 100)

@@ -1,0 +1,38 @@
+"""PNG pictures as arrays, decoded by pillow."""
+
+import numpy as np
+
+from accel.errors import DataError, TargetError
+from quant.files.door import opened, shown
+
+MAX_PIXELS = 1 << 26
+_DEPTH_AT = 24  # place of the bit depth: behind signature, length, "IHDR", width and height
+REMEDY = "save it again as an 8-bit PNG"
+
+
+def read_png(path):
+    """uint8 [H, W, C] of a PNG file with C = 1 or 3; palettes become colours, transparency is dropped.
+
+    Raises DataError for a damaged, huge, animated or 16-bit picture, TargetError where pillow is missing.
+    """
+    try:
+        from PIL.PngImagePlugin import PngImageFile
+    except ImportError:
+        raise TargetError("the package pillow is not installed; pip install pillow, or give an .npy file") from None
+    with opened(path, "a PNG file", REMEDY) as (stream, _):
+        picture = PngImageFile(stream)
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise DataError(f"{shown(path)}: is {width} x {height} pixels, at most {MAX_PIXELS} in all are allowed; "
+                            "give a smaller picture")
+        if getattr(picture, "is_animated", False):
+            raise DataError(f"{shown(path)}: is an animation of {picture.n_frames} pictures; save one of them")
+        picture.verify()  # every checksum; it leaves the picture unusable
+        stream.seek(_DEPTH_AT)
+        if (depth := stream.read(1)[0]) > 8:
+            raise DataError(f"{shown(path)}: has {depth} bits per value; {REMEDY}")
+        stream.seek(0)
+        picture = PngImageFile(stream)
+        is_grey = picture.mode in ("1", "L", "LA")
+        pixels = np.asarray(picture.convert("L" if is_grey else "RGB"))
+    return pixels.reshape(height, width, -1)

@@ -1,0 +1,22 @@
+"""Tensors of .safetensors files, by their own library."""
+
+from accel.errors import TargetError
+from quant.files.door import opened
+
+MAX_HEADER_BYTES = 1 << 23
+REMEDY = "save it again with safetensors.torch.save_file"
+
+
+def read_safetensors(path):
+    """{name: tensor} of a .safetensors file. Raises DataError, TargetError where the package is missing."""
+    try:
+        from safetensors.torch import load
+    except ImportError:
+        raise TargetError("the package safetensors is not installed; pip install safetensors, or give an .npz "
+                          "file") from None
+    with opened(path, "a .safetensors file", REMEDY) as (stream, _):
+        header = int.from_bytes(stream.read(8), "little")
+        if header > MAX_HEADER_BYTES:
+            raise ValueError(f"its header takes {header} bytes, more than {MAX_HEADER_BYTES}")
+        stream.seek(0)
+        return load(stream.read())

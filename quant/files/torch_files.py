@@ -1,0 +1,79 @@
+"""Files of torch.save (.pt, .pth, .ckpt): checked, then read by torch.load(weights_only=True)."""
+
+import io
+
+import torch
+
+from accel.checks import plain
+from accel.errors import DataError
+from quant.files.archive import members
+from quant.files.door import opened, shown
+from quant.files.pickles import Foreign, foreign, outline
+
+MAX_PICKLE_BYTES = 1 << 23
+_ZIP, _LEGACY = b"PK\3\4", b"\x80\2"
+_MAGIC = 0x1950A86A20F9469CFC6C
+_KINDS = {"_rebuild_qtensor": "a quantized tensor", "_rebuild_sparse_tensor": "a sparse tensor",
+          "_rebuild_meta_tensor_no_storage": "a meta tensor (without values)",
+          "_rebuild_nested_tensor": "a nested tensor", "_rebuild_from_type_v2": "a tensor of a class of its own",
+          "_rebuild_wrapper_subclass": "a tensor of a class of its own"}
+
+
+def read_torch(path, what, remedy):
+    """What torch.save wrote to a file, on the CPU; no code in it is executed.
+
+    what, remedy: for messages. Raises DataError where it holds other objects than plain values and dense tensors,
+    where a checksum is wrong, or where it would take more memory than the file's own size.
+    """
+    with opened(path, what, remedy) as (stream, size):
+        start = stream.read(4)
+        stream.seek(0)
+        if start.startswith(_ZIP):
+            found = _check_archive(path, stream, remedy)
+        elif start.startswith(_LEGACY):
+            found = _check_legacy(stream, size)
+        else:
+            raise ValueError("it does not begin as files of torch.save do")
+        for place, value in foreign(found):
+            raise DataError(_refusal(path, place, value, remedy))
+        stream.seek(0)
+        return torch.load(stream, map_location="cpu", weights_only=True)
+
+
+def _check_archive(path, stream, remedy):
+    """The outline of a zip archive's pickle, after all checksums. Raises DataError, ValueError."""
+    archive, entries = members(path, stream)
+    if any(name.endswith("/constants.pkl") for name in entries):
+        raise DataError(f"{shown(path)}: is a TorchScript archive; {remedy}")
+    pickles = [entry for name, entry in entries.items() if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise ValueError("it is a zip archive that torch.save did not write")
+    if any(entry.compress_type for entry in entries.values()):
+        raise ValueError("it is packed, which torch.save does not do")
+    if pickles[0].file_size > MAX_PICKLE_BYTES:
+        raise ValueError(f"its description takes {pickles[0].file_size} bytes, more than {MAX_PICKLE_BYTES}")
+    if (damaged := archive.testzip()) is not None:
+        raise ValueError(f"{plain(damaged, 40)} in it fails its checksum")
+    return outline(io.BytesIO(archive.read(pickles[0])))[0]
+
+
+def _check_legacy(stream, size):
+    """The outline of a file of torch before 1.6: magic number, version, system, object and names of storages, each a
+    pickle of its own, then the storages. Raises ValueError."""
+    (magic, _), _, _, (found, storages), _ = (outline(stream) for _ in range(5))
+    if magic != _MAGIC:
+        raise ValueError("it does not begin as files of torch.save do")
+    elements = sum(storage.elements for storage in storages.values())
+    if elements > size:
+        raise ValueError(f"its tensors have {elements} elements, the file {size} bytes")
+    return found
+
+
+def _refusal(path, place, value, remedy):
+    module, _, name = value.name.partition(" ")
+    where = f"at {plain(place, 60)} " if place else ""
+    if name in _KINDS:
+        return f"{shown(path)}: holds {where}{_KINDS[name]}; give dense tensors of floats"
+    if not place and isinstance(value, Foreign):
+        return (f"{shown(path)}: is a pickled object of {plain(f'{module}.{name}')}, which is never executed; {remedy}")
+    return f"{shown(path)}: holds {where}a pickled {plain(f'{module}.{name}')}, which is never executed; {remedy}"
