@@ -17,6 +17,7 @@ from myhdl.conversion import _misc
 from accel.hdl.naming import check_name, unique
 from accel.hdl.ports import is_list_of_signals, is_shadow, sources
 from accel.hdl.stub import InstanceStub
+from accel.hdl.variables import in_source_order
 from accel.rtl import hierarchy
 
 
@@ -128,7 +129,7 @@ def _run(module, arguments, parameters):
     finally:
         sys.setprofile(previous if callable(previous) else None)  # cProfile cannot be put back
     block.__doc__ = None
-    return block, names
+    return block, in_source_order(module.func, names)
 
 
 class _Namer:
