@@ -3,6 +3,7 @@
 import math
 import operator
 import re
+import reprlib
 
 import numpy as np
 
@@ -63,6 +64,8 @@ def integer_array(values, what, shape, low, high):
     if array.size and (int(array.min()) < low or int(array.max()) > high):
         worst = int(array.max()) if int(array.max()) > high else int(array.min())
         raise RangeError(f"{what} must lie in {low}..{high}, not {worst}")
+    if array.dtype == np.int64 and array.flags.owndata and array.flags.c_contiguous and not array.flags.writeable:
+        return array  # checked and frozen before: layers are replaced often, their weights are large
     return frozen(array.astype(np.int64))
 
 
@@ -97,11 +100,24 @@ def frozen(array):
     return array
 
 
+class _Short(reprlib.Repr):
+    """repr that looks at the beginning of a value only, however large or deep it is."""
+
+    def repr_str(self, value, level):
+        return repr(value[:self.maxstring])
+
+    def repr_int(self, value, level):
+        return f"a {value.bit_length()}-bit integer" if value.bit_length() > 200 else repr(value)
+
+
+_SHORT = _Short()
+_SHORT.maxstring, _SHORT.maxlevel = 100, 3
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 10
+
+
 def shorten(value, limit=60):
     """repr of a value, cut for use in a message: hostile input must not flood the terminal."""
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
-        return f"a {value.bit_length()}-bit integer"
-    text = repr(value)
+    text = _SHORT.repr(value)
     return text if len(text) <= limit else text[:limit - 3] + "..."
 
 

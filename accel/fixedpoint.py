@@ -223,9 +223,10 @@ def unpack(data, bits, count):
         raise ModelError(f"{count} values of {bits} bits take {expected} bytes, not {data.shape[-1]}")
     if bits == 8:
         return data.view(np.int8).astype(np.int64)
+    # In bytes up to the last step: one of int64 for every bit would take gigabytes for a large layer.
     stream = np.unpackbits(data, axis=-1, count=count * bits, bitorder="little")
-    stream = stream.reshape(*data.shape[:-1], count, bits).astype(np.int64)
     if bits == 1:
-        return 2 * stream[..., 0] - 1
-    weights = np.int64(1) << np.arange(bits, dtype=np.int64)
-    return wrap(stream @ weights, bits)
+        return 2 * stream.astype(np.int64) - 1
+    codes = np.packbits(stream.reshape(*data.shape[:-1], count, bits), axis=-1, bitorder="little")[..., 0]
+    sign = np.uint8(2 ** (bits - 1))
+    return ((codes ^ sign) - sign).view(np.int8).astype(np.int64)

@@ -5,17 +5,17 @@ well-formed. Tensors are NHWC. Arrays are int64 and read-only. `notes` holds pla
 coverage ...) and never changes what is executed.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from accel import checks
+from accel import checks, limits
 from accel.errors import BitloomError, ModelError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, WEIGHT_BITS, qrange
-from accel.tensor import MAX_ELEMENTS, MAX_SIDE, RAW_BITS, Requantize, TensorType, Threshold
+from accel.tensor import RAW_BITS, Requantize, TensorType, Threshold
 
 INPUT_NAME = "input"
-MAX_LAYERS = 1024
 ENCODINGS = ("uint8", "float")
 
 
@@ -37,6 +37,7 @@ def _check_layer(layer):
         raise ModelError(f"{layer.name}: raw int32 input is not allowed; requantize the layer before")
     if not isinstance(layer.notes, dict):
         raise ModelError(f"{layer.name}: notes must be a dict")
+    limits.check_values(layer.notes, f"{layer.name}: notes")
 
 
 def _check_shape(layer, expected):
@@ -89,6 +90,7 @@ class _Checked:
         _check_layer(self)
         try:
             self._check()
+            limits.check_work(self.work, self.name)
         except BitloomError as error:
             text = str(error)
             raise type(error)(text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}") from None
@@ -100,6 +102,13 @@ def _window_count(layer, side, size, kernel, stride, before, after):
     if kernel > padded:
         raise ModelError(f"kernel {side} {kernel} must not exceed the padded input's {padded}")
     return (padded - kernel) // stride + 1
+
+
+def _padding(layer):
+    """Elements of the padding around a layer's input."""
+    top, bottom, left, right = layer.pads
+    height, width, channels = layer.input.shape
+    return ((height + top + bottom) * (width + left + right) - height * width) * channels
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +140,11 @@ class Conv2D(_Checked):
         if shape[3] != self.input.channels:
             raise ModelError(f"weights have {shape[3]} input channels but the input tensor has "
                              f"{self.input.channels}")
-        if max(shape) > MAX_SIDE or int(np.prod(shape, dtype=object)) > MAX_ELEMENTS:
-            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are "
+        if max(shape) > limits.MAX_SIDE or math.prod(shape) > limits.MAX_WEIGHTS:
+            raise ModelError(f"weights of shape {shape} are too large; at most {limits.MAX_WEIGHTS} elements are "
                              "allowed")
-        _set(self, stride=checks.integers(self.stride, "stride", 2, 1, MAX_SIDE),
-             pads=checks.integers(self.pads, "pads", 4, 0, MAX_SIDE))
+        _set(self, stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
+             pads=checks.integers(self.pads, "pads", 4, 0, limits.MAX_SIDE))
         top, bottom, left, right = self.pads
         height = _window_count(self, "height", self.input.height, shape[1], self.stride[0], top, bottom)
         width = _window_count(self, "width", self.input.width, shape[2], self.stride[1], left, right)
@@ -150,6 +159,12 @@ class Conv2D(_Checked):
     def macs(self):
         """Multiply-accumulates of one image, those on padding included."""
         return self.output.height * self.output.width * self.weights.size
+
+    @property
+    def work(self):
+        """limits.Work of one image."""
+        return limits.Work(self.weights.size, self.output.elements + _padding(self),
+                           self.macs // self.output.channels, self.macs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +190,8 @@ class Dense(_Checked):
         if shape[1] != self.input.elements:
             raise ModelError(f"weights have {shape[1]} inputs but the input tensor {self.input.shape} has "
                              f"{self.input.elements} elements")
-        if shape[0] * shape[1] > MAX_ELEMENTS:
-            raise ModelError(f"weights of shape {shape} are too large; at most {MAX_ELEMENTS} elements are "
+        if math.prod(shape) > limits.MAX_WEIGHTS:
+            raise ModelError(f"weights of shape {shape} are too large; at most {limits.MAX_WEIGHTS} elements are "
                              "allowed")
         _check_shape(self, (1, 1, shape[0]))
         _check_weighted(self, shape)
@@ -184,6 +199,11 @@ class Dense(_Checked):
     @property
     def macs(self):
         return self.weights.size
+
+    @property
+    def work(self):
+        """limits.Work of one image."""
+        return limits.Work(self.weights.size, self.output.elements, self.input.elements, self.macs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,9 +225,9 @@ class MaxPool(_Checked):
     macs = 0
 
     def _check(self):
-        _set(self, kernel=checks.integers(self.kernel, "kernel", 2, 1, MAX_SIDE),
-             stride=checks.integers(self.stride, "stride", 2, 1, MAX_SIDE),
-             pads=checks.integers(self.pads, "pads", 4, 0, MAX_SIDE))
+        _set(self, kernel=checks.integers(self.kernel, "kernel", 2, 1, limits.MAX_SIDE),
+             stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
+             pads=checks.integers(self.pads, "pads", 4, 0, limits.MAX_SIDE))
         top, bottom, left, right = self.pads
         sides = ("height", self.kernel[0], (top, bottom)), ("width", self.kernel[1], (left, right))
         for side, size, pads in sides:
@@ -222,6 +242,12 @@ class MaxPool(_Checked):
             if getattr(self.input, item) != getattr(self.output, item):
                 raise ModelError(f"output {item} must equal the input's {getattr(self.input, item)}, "
                                  f"not {getattr(self.output, item)}; a max pool does not rescale")
+
+    @property
+    def work(self):
+        """limits.Work of one image."""
+        windows = self.output.elements * self.kernel[0] * self.kernel[1]
+        return limits.Work(0, self.output.elements + _padding(self), windows, 0)
 
 
 LAYER_CLASSES = {cls.op: cls for cls in (Conv2D, Dense, MaxPool)}
@@ -246,7 +272,7 @@ class InputEncoding:
                              f"{checks.shorten(self.kind)}")
         for key in ("mean", "std"):
             values = getattr(self, key)
-            if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= MAX_SIDE:
+            if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= limits.MAX_SIDE:
                 raise ModelError(f"input {key} must be one number per channel, not {checks.shorten(values)}")
             _set(self, **{key: tuple(checks.real(value, f"input {key}") for value in values)})
         if min(self.std) <= 0:
@@ -269,10 +295,15 @@ class Graph:
         if not isinstance(self.input, TensorType) or not isinstance(self.encoding, InputEncoding):
             raise ModelError(f"{self.name}: input must be a TensorType and encoding an InputEncoding")
         _set(self, layers=tuple(self.layers), class_names=tuple(self.class_names))
-        if not 1 <= len(self.layers) <= MAX_LAYERS:
-            raise ModelError(f"{self.name}: a graph needs 1..{MAX_LAYERS} layers, not {len(self.layers)}")
+        if not 1 <= len(self.layers) <= limits.MAX_LAYERS:
+            raise ModelError(f"{self.name}: a graph needs 1..{limits.MAX_LAYERS} layers, not {len(self.layers)}")
         if not all(isinstance(item, str) and len(item) <= 200 for item in self.class_names):
             raise ModelError(f"{self.name}: class names must be texts of at most 200 characters")
+        for item in self.class_names:
+            limits.check_text(item, f"{self.name}: class names")
+        if not isinstance(self.notes, dict):
+            raise ModelError(f"{self.name}: notes must be a dict")
+        limits.check_values(self.notes, f"{self.name}: notes")
         if self.class_names and len(self.class_names) != self.output.elements:
             raise ModelError(f"{self.name}: {len(self.class_names)} class names do not fit "
                              f"{self.output.elements} outputs")
@@ -284,6 +315,7 @@ class Graph:
         if self.input.bits == RAW_BITS or (self.encoding.kind == "uint8" and self.input.bits != 8):
             raise ModelError(f"{self.name}: a {self.encoding.kind} input cannot have {self.input.bits} bits")
         self._check_chain()
+        limits.check_work(self.work, self.name)
 
     def _check_chain(self):
         name, tensor, seen = INPUT_NAME, self.input, {INPUT_NAME}
@@ -311,6 +343,14 @@ class Graph:
     def macs(self):
         """Multiply-accumulates of one image."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def work(self):
+        """limits.Work of one image, the input with it."""
+        total = limits.Work(0, self.input.elements, 0, 0)
+        for layer in self.layers:
+            total = total.plus(layer.work)
+        return total
 
     def with_layers(self, layers):
         """The same graph with other layers."""

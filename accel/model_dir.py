@@ -7,6 +7,7 @@ padded to whole bytes, then the bias as little-endian int32.
 """
 
 import hashlib
+import math
 import os
 import re
 import stat
@@ -15,15 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from accel import checks, model_json
+from accel import checks, limits, model_json
 from accel.atomic import atomic_directory
 from accel.errors import BitloomError, ModelError
 from accel.fixedpoint import WEIGHT_BITS, pack, packed_bytes, unpack
-from accel.ir import INPUT_NAME, MAX_ELEMENTS, Graph
+from accel.ir import INPUT_NAME, Graph
 from accel.synthetic import NAMES, NAMES_TEXT, synthetic_graph
 
 MODEL_FILE = "model.json"
-MAX_MODEL_JSON_BYTES = 2**26
 ZOO = Path(__file__).resolve().parent.parent / "quant" / "zoo"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
 _CRC_KEY = '  "crc32": "'
@@ -87,6 +87,10 @@ def _contents(graph):
         binaries[file_name] = data
     body = model_json.dump(model_json.graph_to_dict(graph, files)).removesuffix("\n}") + ",\n"
     text = f'{body}{_CRC_KEY}{zlib.crc32(body.encode()):08x}"\n}}\n'
+    if len(text) > limits.MAX_JSON_BYTES:  # ASCII
+        raise ModelError(f"{graph.name}: its {MODEL_FILE} would have {len(text)} bytes, at most {limits.MAX_JSON_BYTES} are "
+                         "allowed; use fewer channels or shorter notes")
+    model_json.parse(text)  # what is written can be read
     return binaries | {MODEL_FILE: text.encode()}
 
 
@@ -105,7 +109,7 @@ def load(name):
 
 
 def _load(folder):
-    data = _read(folder / MODEL_FILE, None, MAX_MODEL_JSON_BYTES)
+    data = _read(folder / MODEL_FILE, None, limits.MAX_JSON_BYTES)
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -143,6 +147,7 @@ class _WeightReader:
     def __init__(self, folder):
         self.folder = folder
         self.used = set()
+        self.elements = 0
 
     def read(self, name, entry, shape):
         """(weights, bias) of the layer `name`; all sizes are checked before memory is taken."""
@@ -156,10 +161,11 @@ class _WeightReader:
         if file_name in self.used:
             raise ModelError(f"{name}: file name {checks.shorten(file_name)} is used twice")
         self.used.add(file_name)
-        elements = int(np.prod(shape, dtype=object))
-        if elements > MAX_ELEMENTS:
-            raise ModelError(f"{name}: weights of shape {shape} are too large, at most {MAX_ELEMENTS} are "
-                             "allowed")
+        elements = math.prod(shape)
+        self.elements += elements
+        if self.elements > limits.MAX_WEIGHTS:
+            raise ModelError(f"{name}: weights of shape {shape} are too large, at most {limits.MAX_WEIGHTS} are "
+                             "allowed in all layers together")
         inner = packed_bytes(shape[-1], bits)
         weight_bytes = elements // shape[-1] * inner
         expected = weight_bytes + 4 * shape[0]
@@ -176,7 +182,14 @@ class _WeightReader:
 
     def check_strangers(self):
         """A binary that nobody names is a sign of a mixed-up directory."""
-        extra = sorted({path.name for path in self.folder.glob("*.bin")} - self.used)
+        extra = []
+        with os.scandir(self.folder) as entries:
+            for count, entry in enumerate(entries):
+                if count >= limits.MAX_FILES:
+                    raise ModelError(f"holds more than {limits.MAX_FILES} files; give a folder of its own to the model")
+                if entry.name.endswith(".bin") and entry.name not in self.used:
+                    extra.append(entry.name)
+        extra.sort()
         if extra:
             raise ModelError(f"{checks.shorten(extra[0])}: is not named in {MODEL_FILE}; remove the file")
 
@@ -194,7 +207,10 @@ def _read(path, size, limit):
                                  "truncated or damaged")
             if status.st_size > limit:
                 raise ModelError(f"{path.name}: has {status.st_size} bytes, at most {limit} are allowed")
-            return stream.read(limit)
+            data = stream.read(limit + 1)
+            if len(data) != status.st_size:
+                raise ModelError(f"{path.name}: changes while it is read; try again")
+            return data
     except FileNotFoundError:
         raise ModelError(f"{path.name}: is missing") from None
     except OSError as error:

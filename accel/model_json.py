@@ -7,14 +7,13 @@ import json
 
 import numpy as np
 
-from accel import checks
+from accel import checks, limits
 from accel.errors import BitloomError, ModelError
 from accel.fixedpoint import INT32_MAX, INT32_MIN
-from accel.ir import LAYER_CLASSES, MAX_LAYERS, Conv2D, Dense, InputEncoding, MaxPool, Requantize, TensorType, Threshold
+from accel.ir import LAYER_CLASSES, Conv2D, Dense, InputEncoding, MaxPool, Requantize, TensorType, Threshold
 
 FORMAT = "bitloom-model"
 FORMAT_VERSION = 1
-MAX_CHANNELS = 65535
 _TENSOR_KEYS = ("height", "width", "channels", "bits", "scale", "zero_point")
 _REQUANTIZE_KEYS = ("rule", "multiplier", "shift", "qmin", "qmax")
 THRESHOLD = "threshold"  # the rule of 1-bit outputs
@@ -72,10 +71,8 @@ def _requantize_to_dict(rule):
 
 def plain_notes(notes, owner):
     """Notes as they come back from JSON; raises ModelError for values that JSON cannot hold."""
-    try:
-        return json.loads(json.dumps(notes, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"{owner}: notes must be plain JSON values ({error})") from None
+    limits.check_values(notes, f"{owner}: notes")
+    return json.loads(json.dumps(notes))
 
 
 def take(values, keys, what):
@@ -113,8 +110,8 @@ def encoding_from_dict(values):
 
 
 def layer_list(values):
-    if not isinstance(values, list) or not 1 <= len(values) <= MAX_LAYERS:
-        raise ModelError(f"model.json: layers must be a list of 1..{MAX_LAYERS} layers")
+    if not isinstance(values, list) or not 1 <= len(values) <= limits.MAX_LAYERS:
+        raise ModelError(f"model.json: layers must be a list of 1..{limits.MAX_LAYERS} layers")
     return values
 
 
@@ -144,7 +141,7 @@ def layer_from_dict(values, index, tensor, read_weights):
     if op == "dense":
         shape = (output.channels, tensor.elements)
     else:
-        kernel = checks.integers(entry["kernel"], f"{name}: kernel", 2, 1, MAX_CHANNELS)
+        kernel = checks.integers(entry["kernel"], f"{name}: kernel", 2, 1, limits.MAX_SIDE)
         shape = (output.channels, *kernel, tensor.channels)
     weights, bias = read_weights(name, entry, shape)
     common = (name, input_name, tensor, output, weights, entry["weight_bits"], scale, bias)
@@ -196,7 +193,10 @@ def dump(value, indent=0):
 
 
 def parse(text):
-    """JSON text -> values; NaN, infinity, repeated keys, deep nesting and absurd numbers are refused."""
+    """JSON text -> values. Refused: NaN, infinity, repeated keys, and what is beyond the bounds of accel/limits.py."""
+    if sum(map(text.count, ",:[{")) > limits.MAX_VALUES:  # before a value is made
+        raise ModelError(f"model.json: holds more than {limits.MAX_VALUES} values")
+
     def pairs(items):
         values = dict(items)
         if len(values) != len(items):
@@ -207,10 +207,14 @@ def parse(text):
         raise ValueError(f"{name} is not allowed")
 
     try:
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        values = json.loads(text, object_pairs_hook=pairs, parse_constant=constant,
+                            parse_int=lambda digits: int(limits.check_number_text(digits)),
+                            parse_float=lambda digits: float(limits.check_number_text(digits)))
     except RecursionError:
-        raise ModelError("model.json: is nested too deeply") from None
+        raise ModelError(f"model.json: is nested too deeply, at most {limits.MAX_DEPTH} levels are allowed") from None
     except ValueError as error:
         raise ModelError(f"model.json: is not valid JSON ({checks.shorten(str(error), 100)})") from None
+    limits.check_values(values, "model.json")
+    return values
 
 

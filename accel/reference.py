@@ -1,12 +1,11 @@
 """Executes an integer graph exactly: the oracle that compiler, hardware and simulators are compared with.
 
-Numpy only. Products are summed by float64 matrix products where the actual weights prove that every partial
-sum stays below 2^53, so that each of them is exact; else by int64.
+Numpy only. Products are summed by float64 matrix products, which the bounds of accel/limits.py keep exact.
 """
 
 import numpy as np
 
-from accel import fixedpoint
+from accel import fixedpoint, limits
 from accel.errors import ModelError, RangeError, UnsupportedError
 from accel.fixedpoint import INT32_MAX, INT32_MIN
 from accel.tensor import Requantize, Threshold
@@ -43,19 +42,22 @@ def check_accumulators(layer):
                          "fewer inputs")
 
 
-def run(graph, q):
+def run(graph, q, keep=None):
     """Execute `graph` on integers q [N, H, W, C]; returns {layer name: int64 [N, H, W, C]}, raw accumulators
     included.
 
-    Raises ModelError for a wrong shape or type, RangeError for a value outside the input type or an
+    keep: names of the layers to return, else all. Raises ModelError for a wrong shape or type, RangeError for a value outside the input type or an
     accumulator outside int32.
     """
-    q = _check_input(graph, q)
-    outputs, tensor = {}, q
-    for layer in graph.layers:
-        tensor = run_layer(layer, tensor)
-        outputs[layer.name] = tensor
-    return outputs
+    q, batch = _check_input(graph, q), limits.batch(graph.work, len(q))
+    parts = {layer.name: [] for layer in graph.layers if keep is None or layer.name in keep}
+    for start in range(0, max(1, len(q)), batch):
+        tensor = q[start:start + batch]
+        for layer in graph.layers:
+            tensor = run_layer(layer, tensor)
+            if layer.name in parts:
+                parts[layer.name].append(tensor)
+    return {name: part[0] if len(part) == 1 else np.concatenate(part) for name, part in parts.items()}
 
 
 def check_network(graph):
@@ -66,19 +68,17 @@ def check_network(graph):
 
 
 def run_layer(layer, q):
-    """Execute one layer on int64 [N, H, W, C] of its input type."""
-    if layer.op == "maxpool":
-        return _in_chunks(_max_pool, layer, q, q[0].size)
-    images_cost = layer.macs // layer.weights.shape[0]
-    return _in_chunks(_weighted, layer, q, max(images_cost, layer.output.elements))
-
-
-def _in_chunks(function, layer, q, cost):
-    """Run `function` over as many images at a time as keep the working set small."""
-    step = max(1, _CHUNK_ELEMENTS // max(1, cost))
-    if q.shape[0] <= step:
-        return function(layer, q)
-    return np.concatenate([function(layer, q[start:start + step]) for start in range(0, q.shape[0], step)])
+    """Execute one layer on int64 [N, H, W, C] of its input type, in parts that keep the working set small."""
+    rows, columns, channels = layer.output.shape
+    place = max(layer.work.windows // (rows * columns), channels)  # elements at one place of the output
+    images = max(1, _CHUNK_ELEMENTS // (place * rows * columns))
+    compute = _max_pool if layer.op == "maxpool" else _weighted(layer)
+    out = np.empty((len(q), rows, columns, channels), dtype=np.int64)
+    for start in range(0, len(q), images):
+        windows = _windows(layer, q[start:start + images])
+        for high, wide in limits.blocks(rows, columns, place, _CHUNK_ELEMENTS):
+            out[start:start + images, high, wide] = compute(windows[:, high, wide])
+    return out
 
 
 def _check_input(graph, q):
@@ -96,46 +96,48 @@ def _check_input(graph, q):
     return q.astype(np.int64)
 
 
-def _windows(q, kernel, stride, pads, fill):
-    """View [N, OH, OW, C, KH, KW] of the padded tensor's windows."""
-    top, bottom, left, right = pads
+def _windows(layer, q):
+    """View [N, OH, OW, C, KH, KW] of the padded tensor's windows; a dense layer's only one is its whole input."""
+    if layer.op == "dense":
+        return q.reshape(len(q), 1, 1, -1, 1, 1)
+    top, bottom, left, right = layer.pads
+    fill = layer.input.qrange[0] if layer.op == "maxpool" else layer.input.padding
     padded = np.pad(q, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(1, 2))
-    return windows[:, ::stride[0], ::stride[1]]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, layer.kernel, axis=(1, 2))
+    return windows[:, ::layer.stride[0], ::layer.stride[1]]
 
 
-def _max_pool(layer, q):
-    fill = layer.input.qrange[0]
-    return _windows(q, layer.kernel, layer.stride, layer.pads, fill).max(axis=(4, 5))
+def _max_pool(windows):
+    return windows.max(axis=(4, 5))
 
 
-def _weighted(layer, q):
-    if layer.op == "conv2d":
-        windows = _windows(q, layer.kernel, layer.stride, layer.pads, layer.input.padding)
-        columns = windows.transpose(0, 1, 2, 4, 5, 3)
-    else:
-        columns = q[:, None, None]
-    shape = columns.shape[:3]
-    weights = layer.weights.reshape(layer.weights.shape[0], -1)
-    acc = _dot(columns.reshape(-1, weights.shape[1]) - layer.input.zero_point, weights)
-    acc = (acc + layer.bias).reshape(*shape, weights.shape[0])
-    if acc.size and (acc.min() < INT32_MIN or acc.max() > INT32_MAX):
-        check_accumulators(layer)
-    if layer.requantize is None:
-        return acc
+def _weighted(layer):
+    """Function from windows to the layer's output.
+
+    Sums are float64 matrix products, and exact: |x - zero point| <= 255, |w| <= 128, at most MAX_WEIGHTS of them, so
+    every partial sum stays below 2^40.
+    """
+    weights = layer.weights.reshape(layer.weights.shape[0], -1).T.astype(np.float64)
+
+    def compute(windows):
+        columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, len(weights)) - layer.input.zero_point
+        acc = (columns.astype(np.float64) @ weights).astype(np.int64) + layer.bias
+        acc = acc.reshape(*windows.shape[:3], -1)
+        if acc.size and (acc.min() < INT32_MIN or acc.max() > INT32_MAX):
+            check_accumulators(layer)
+        return _stored(layer, acc)
+    return compute
+
+
+def _stored(layer, acc):
+    """What the layer stores for its accumulators."""
     rule = layer.requantize
+    if rule is None:
+        return acc
     if isinstance(rule, Threshold):
         return fixedpoint.threshold(acc, rule.threshold, rule.invert)
     return fixedpoint.requantize(acc, rule.multiplier, rule.shift, rule=rule.rule, qmin=rule.qmin,
                                  qmax=rule.qmax, zero_point=layer.output.zero_point)
-
-
-def _dot(columns, weights):
-    """columns [M, K] times weights [OC, K], exact."""
-    largest = int(np.abs(columns).max(initial=0)) * int(np.abs(weights).sum(axis=1).max())
-    if largest < 2**53:
-        return (columns.astype(np.float64) @ weights.T.astype(np.float64)).astype(np.int64)
-    return columns @ weights.T
 
 
 def encode_input(graph, images):
@@ -166,12 +168,12 @@ def encode_input(graph, images):
     return fixedpoint.quantize(images, graph.input.scale, graph.input.zero_point, graph.input.bits)
 
 
-def classify(graph, q, batch=256):
+def classify(graph, q, batch=limits.MAX_BATCH):
     """Class of each image: the index of the largest output, the lowest among equals; int64 [N]."""
     if graph.output.height != 1 or graph.output.width != 1:
         raise UnsupportedError(f"{graph.name}: output {graph.output.shape} is not a vector of classes")
     last = graph.layers[-1].name
-    q = _check_input(graph, q)
-    parts = [run(graph, q[start:start + batch])[last].reshape(-1, graph.output.channels).argmax(axis=1)
+    q, batch = _check_input(graph, q), limits.batch(graph.work, batch)
+    parts = [run(graph, q[start:start + batch], (last,))[last].reshape(-1, graph.output.channels).argmax(axis=1)
              for start in range(0, q.shape[0], batch)]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accel import checks
+from accel import checks, limits
 from accel.errors import ModelError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, check_multiplier, inverse_scale, pack, packed_bytes, qrange, unpack
 
 RAW_BITS = 32
 TENSOR_BITS = (8, 4, 2, 1, RAW_BITS)
-MAX_SIDE = 65535
-MAX_ELEMENTS = 2**26
 
 
 def _set(instance, **values):
@@ -36,9 +34,9 @@ class TensorType:
 
     def __post_init__(self):
         for side in ("height", "width", "channels"):
-            _set(self, **{side: checks.integer(getattr(self, side), side, 1, MAX_SIDE)})
-        if self.elements > MAX_ELEMENTS:
-            raise ModelError(f"shape {self.shape} has {self.elements} elements, at most {MAX_ELEMENTS} are "
+            _set(self, **{side: checks.integer(getattr(self, side), side, 1, limits.MAX_SIDE)})
+        if self.elements > limits.MAX_ACTIVATIONS:
+            raise ModelError(f"shape {self.shape} has {self.elements} elements, at most {limits.MAX_ACTIVATIONS} are "
                              "allowed")
         if type(self.bits) is not int or self.bits not in TENSOR_BITS:
             raise ModelError(f"activation bits must be one of {', '.join(map(str, TENSOR_BITS))}, not "

@@ -7,12 +7,12 @@ from dataclasses import replace
 import click
 import numpy as np
 
-from accel import model_dir, reference
+from accel import limits, model_dir, reference
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, progress, report
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import DEPTH_LIMITS, HardwareConfig
 from accel.convert import parse_option, parse_precisions
-from accel.errors import DataError, TargetError, UnsupportedError
+from accel.errors import DataError, RangeError, TargetError, UnsupportedError
 from quant.data.datasets import load_images
 from sim import breakdown
 from sim.accelerator import AcceleratorError
@@ -23,6 +23,7 @@ CHOICES = [*ENGINES, "reference"]
 SHOWN_MISMATCHES = 10
 DIGITS_SHAPE = (28, 28, 1)
 RANDOM = "random"
+MAX_ELEMENTS = 2 * limits.MAX_ACTIVATIONS  # of all input images
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,8 +74,8 @@ def run(model, images, count, engine, rows, lanes, precisions, options, data_dir
     Example: python -m sim run lenet5-mixed --images digits --count 5 --precisions 8,4,2,1
     """
     graph = model_dir.load(model)
-    q, labels = load_inputs(graph, images, count, data_dir)
     program = compile_for(graph, rows, lanes, parse_precisions(precisions), **dict(map(parse_option, options)))
+    q, labels = load_inputs(graph, images, count, data_dir)
     check_engine(engine)
     runs = len(q) * (len(program.layers) if layers else 1)
     with progress(enabled=not as_json) as bar:
@@ -113,11 +114,20 @@ def load_inputs(graph, images, count, data_dir):
     if images is None:
         images = "digits" if graph.input.shape == DIGITS_SHAPE else RANDOM
     if images == RANDOM:
+        _check_count(graph, count)
         return random_inputs(graph, count), None
     pixels, labels = load_images(images, data_dir)
     if not len(pixels):
         raise DataError(f"images '{images}': holds no image; give a file with at least one")
+    _check_count(graph, len(pixels[:count]))
     return reference.encode_input(graph, pixels[:count]), None if labels is None else labels[:count]
+
+
+def _check_count(graph, count):
+    """Raise RangeError for more images than memory should hold at a time."""
+    most = max(1, MAX_ELEMENTS // graph.input.elements)
+    if count > most:
+        raise RangeError(f"--count {count}: at most {most} images of shape {graph.input.shape} are run at a time; lower it")
 
 
 def random_inputs(graph, count, seed=1):

@@ -71,7 +71,8 @@ def shared_config(graphs, config):
 def run_reference(graph, q):
     """The integer reference as an engine."""
     started = time.monotonic()
-    outputs = reference.run(graph, q)[graph.layers[-1].name]
+    last = graph.layers[-1].name
+    outputs = reference.run(graph, q, (last,))[last]
     return NetworkRun(outputs, seconds=time.monotonic() - started)
 
 
@@ -90,12 +91,11 @@ def compare_on(accelerator, graph, program, q, *, layers=False, advance=lambda c
     q: input integers [N, H, W, C]. advance(count) is called as images come out. options go to Accelerator.run.
     The other layers run as truncated programs on the same hardware, the whole network last.
     """
-    expected = reference.run(graph, q)
     programs = [(graph.layers[-1].name, program)]
     if layers:
         parts = range(1, len(program.layers))
         programs = [(program.layers[n - 1].output_name, program.truncated(n)) for n in parts] + programs
-    mismatches = []
+    expected, mismatches = reference.run(graph, q, [layer for layer, _ in programs]), []
     for layer, part in programs:
         run = run_program(accelerator, part, q, advance, **options)
         mismatches += find_mismatches(layer, expected[layer].reshape(run.outputs.shape), run.outputs)

@@ -14,11 +14,11 @@ def drop_trivial_pools(graph):
     """Remove every max pool that passes its input through; at least one layer stays."""
     layers, name = [], INPUT_NAME
     for layer in graph.layers:
-        if is_trivial_pool(layer) and (layers or len(graph.layers) > 1):
+        if is_trivial_pool(layer):
             continue
         layers.append(replace(layer, input_name=name))
         name = layer.name
-    return graph.with_layers(layers or graph.layers[-1:])
+    return graph.with_layers(layers or (replace(graph.layers[-1], input_name=INPUT_NAME),))
 
 
 def is_trivial_pool(layer):

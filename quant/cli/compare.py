@@ -2,11 +2,10 @@
 
 import click
 
-from accel import model_dir
+from accel import limits, model_dir
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
 from quant.cli.options import COUNT, bar, data_options, load_data
-from quant.reference.evaluate import BATCH
 
 MOVED = {"equalize": True, "weight_rounding": "awq", "scales": "pow2"}  # notes of networks whose scales were moved
 
@@ -37,11 +36,11 @@ def compare(model, data, data_dir, count, float_model, weights, as_json):
     graph = model_dir.load(model)
     check_network(graph)
     images, _ = load_data(data, data_dir, "test", count)
-    q = encode_input(graph, images)
+    batch = limits.batch(graph.work)
     comparer = Comparer(graph, _float_network(graph, float_model, weights))
-    with bar("comparing", len(q), as_json) as advance:
-        for start in range(0, len(q), BATCH):
-            part = q[start:start + BATCH]
+    with bar("comparing", len(images), as_json) as advance:
+        for start in range(0, len(images), batch):
+            part = encode_input(graph, images[start:start + batch])
             comparer.add(part)
             advance(len(part))
     _report_comparison(comparer.result, model, data, as_json)

@@ -1,9 +1,7 @@
 """Accuracy of the integer reference; without torch."""
 
-from accel import reference
+from accel import limits, reference
 from accel.errors import DataError
-
-BATCH = 256
 
 
 def accuracy(graph, images, labels, advance=lambda count: None):
@@ -19,10 +17,10 @@ def accuracy(graph, images, labels, advance=lambda count: None):
     if not len(images):
         raise DataError("there are no images to evaluate; raise --count")
     reference.check_network(graph)
-    correct = 0
-    for start in range(0, len(images), BATCH):
-        part = images[start:start + BATCH]
+    correct, batch = 0, limits.batch(graph.work)
+    for start in range(0, len(images), batch):
+        part = images[start:start + batch]
         classes = reference.classify(graph, reference.encode_input(graph, part))
-        correct += int((classes == labels[start:start + BATCH]).sum())
+        correct += int((classes == labels[start:start + batch]).sum())
         advance(len(part))
     return correct / len(images)

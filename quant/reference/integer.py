@@ -9,8 +9,10 @@ from torch import nn
 from torch.nn import functional
 
 from accel.errors import ModelError, RangeError
+from accel.limits import blocks
 
 INT32 = (-2 ** 31, 2 ** 31 - 1)
+PART_ELEMENTS = 2 ** 24  # of the windows that torch's float64 convolution writes out at a time
 
 
 def round_shift_up(product, shift):
@@ -113,10 +115,21 @@ class IntegerConv2d(_Weighted):
         top, bottom, left, right = self.pads
         x = functional.pad(x, (left, right, top, bottom), value=self.fill)
         if self.sum_type == torch.float64:
-            return functional.conv2d(x, self.weight.double(), stride=self.stride)
+            return self._convolution(x)
         height, width = self.weight.shape[2:]
         windows = x.unfold(2, height, self.stride[0]).unfold(3, width, self.stride[1])
         return (windows[:, None] * self.weight[None, :, :, None, None]).sum((2, 5, 6))
+
+    def _convolution(self, x):
+        """A part of the output at a time, each from its part of the padded input."""
+        (height, width), (down, right), weight = self.weight.shape[2:], self.stride, self.weight.double()
+        rows, columns = ((x.shape[2] - height) // down + 1), ((x.shape[3] - width) // right + 1)
+        result = x.new_empty(len(x), len(weight), rows, columns)
+        for high, wide in blocks(rows, columns, len(x) * weight[0].numel(), PART_ELEMENTS):
+            part = x[:, :, high.start * down:(high.stop - 1) * down + height,
+                     wide.start * right:(wide.stop - 1) * right + width]
+            result[:, :, high, wide] = functional.conv2d(part, weight, stride=self.stride)
+        return result
 
 
 class IntegerLinear(_Weighted):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accel import reference
+from accel import limits, reference
 from accel.compile.choices import cost_tables, roomy, weighted_layers
 from accel.errors import FitError
 
@@ -17,9 +17,9 @@ Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile
 def integer_classes(graph, images, advance=lambda count: None):
     """Class of every image by the integer reference, int64 [N]. Raises the errors of the reference."""
     reference.check_network(graph)
-    parts = []
-    for start in range(0, len(images), BATCH):
-        part = images[start:start + BATCH]
+    parts, batch = [], limits.batch(graph.work)
+    for start in range(0, len(images), batch):
+        part = images[start:start + batch]
         parts.append(reference.classify(graph, reference.encode_input(graph, part)))
         advance(len(part))
     return np.concatenate(parts)

@@ -1,5 +1,6 @@
 """Model directories: round trip, equal bytes, and one clear sentence for every kind of damage."""
 
+import dataclasses
 import json
 import os
 import zlib
@@ -7,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from accel import model_dir, model_json, reference
+from accel import limits, model_dir, model_json, reference
 from accel.errors import BitloomError, ModelError, OutputError
 from accel.ir import Graph, InputEncoding, TensorType
 from tests.core import networks
@@ -249,7 +250,7 @@ HOSTILE = {
     "model.json has the unknown key 'exec'": put("exec", "rm"),
     "model.json lacks 'encoding'": drop("encoding"),
     "input: height must lie in 1..65535, not -4": put("input", "height", -4),
-    "input: width must lie in 1..65535, not a 3": put("input", "width", 10**999),
+    "input: width must lie in 1..65535, not a 2": put("input", "width", 10**62),
     "input must be an object, not [1, 2]": put("input", [1, 2]),
     "layers must be a list": put("layers", {}),
     "layers must be a list of 1..1024": put("layers", []),
@@ -270,7 +271,7 @@ HOSTILE = {
     "conv1: weight_bits must be one of 8, 6, 4, 2, 1, not {}": put("layers", 0, "weight_bits", {}),
     "conv1: weight_scale must be a number, not None": put("layers", 0, "weight_scale", 0, None),
     "conv1: weight_scale must be positive and finite, not -1.0": put("layers", 0, "weight_scale", 0, -1),
-    "conv1: weight_scale must be finite": put("layers", 0, "weight_scale", 0, 10**400),
+    "a number has 401 characters, at most 64": put("layers", 0, "weight_scale", 0, 10**400),
     "conv1: multiplier must be a list of 5": put("layers", 0, "requantize", "multiplier", [1]),
     "conv1: multiplier must lie in 0..2147483647, not 2147483648":
         put("layers", 0, "requantize", "multiplier", 2, 2**31),
@@ -283,7 +284,7 @@ HOSTILE = {
     "conv1: file name '..' must be a plain name": put("layers", 0, "file", ".."),
     "conv1: file name 'a\\\\b.bin' must be a plain name": put("layers", 0, "file", "a\\b.bin"),
     "conv1: file name '00_conv1.bin\\n' must be a plain name": put("layers", 0, "file", "00_conv1.bin\n"),
-    "conv1: file name 'a\\x00b' must be a plain name": put("layers", 0, "file", "a\0b"),
+    "model.json: 'a\\x00b' holds control characters": put("layers", 0, "file", "a\0b"),
     "conv1: file name 3 must be a plain name": put("layers", 0, "file", 3),
     "block.1-conv_2: file name '00_conv1.bin' is used twice": put("layers", 2, "file", "00_conv1.bin"),
     "other.bin: is missing": put("layers", 0, "file", "other.bin"),
@@ -326,7 +327,7 @@ def test_hand_edited_model_json_is_refused(saved):
 
 
 def test_huge_model_json_is_refused_unread(saved, monkeypatch):
-    monkeypatch.setattr(model_dir, "MAX_MODEL_JSON_BYTES", 100)
+    monkeypatch.setattr(limits, "MAX_JSON_BYTES", 100)
     with pytest.raises(ModelError, match="model.json: has .* bytes, at most 100 are allowed"):
         model_dir.load(saved)
 
@@ -353,9 +354,85 @@ def test_notes_must_be_plain(tmp_path):
     with pytest.raises(ModelError, match="net-1: notes must be plain JSON"):
         model_dir.save(graph, tmp_path / "model")
     object.__setattr__(graph, "notes", {"x": float("nan")})
-    with pytest.raises(ModelError, match="net-1: notes must be plain JSON"):
+    with pytest.raises(ModelError, match="net-1: notes: the number nan must be finite"):
         model_dir.save(graph, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("notes", [
+    {"deep": nested(800)}, {"deep": nested(limits.MAX_DEPTH)}, {"text": "x" * (limits.MAX_TEXT + 1)},
+    {"text": "\ud800"}, {"te\nxt": 1}, {"text": "\x1b[2J"}, {"text": "\u202eabc"}, {"number": 10**70},
+    {"number": -(10**63)}, {"number": float("inf")}, {"many": [0] * limits.MAX_VALUES}, {1: 2}, {"x": object()},
+], ids=str)
+def test_notes_that_cannot_be_loaded_cannot_be_made_or_saved(saved, notes, tmp_path):
+    """One bound for graphs that are built, saved and loaded."""
+    graph = sample_graph()
+    with pytest.raises(ModelError, match="net-1: notes"):
+        dataclasses.replace(graph, notes=notes)
+    with pytest.raises(ModelError, match="conv1: notes"):
+        dataclasses.replace(graph.layers[0], notes=notes)
+    object.__setattr__(graph, "notes", notes)
+    with pytest.raises(ModelError, match="net-1: notes"):
+        model_dir.save(graph, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    if all(isinstance(key, str) for key in notes) and "x" not in notes:
+        body = (saved / "model.json").read_text().rpartition('  "crc32"')[0]
+        body = body.replace('"origin": "test"', f'"origin": {json.dumps(notes)}')
+        (saved / "model.json").write_text(f'{body}  "crc32": "{zlib.crc32(body.encode()):08x}"\n}}\n')
+        with pytest.raises(ModelError, match="model.json: "):
+            model_dir.load(saved)
+
+
+def test_notes_at_the_bounds_come_back(tmp_path):
+    notes = {"deep": nested(limits.MAX_DEPTH - 3), "text": "x\n\ty" + "ü" * (limits.MAX_TEXT - 4),
+             "number": 10**63 - 1, "small": -(10**63 - 1), "tiny": 5e-324}
+    model_dir.save(dataclasses.replace(sample_graph(), notes=notes), tmp_path / "model")
+    assert model_dir.load(tmp_path / "model").notes == notes
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\nb", "\x00", "\u2028", "\u2066x", "\x9b1m"])
+def test_class_names_hold_no_half_characters_and_controls(saved, text):
+    with pytest.raises(ModelError, match="class names: .* holds control characters"):
+        dataclasses.replace(sample_graph(), class_names=("a", "b", "c", text))
+    edit(saved, put("class_names", 3, text))
+    with pytest.raises(ModelError, match="holds control characters"):
+        model_dir.load(saved)
+
+
+def test_values_are_counted_before_they_are_made(saved):
+    body = (saved / "model.json").read_text().rpartition('  "crc32"')[0]
+    body = body.replace('"origin": "test"', '"origin": [' + "[]," * limits.MAX_VALUES + "[]]")
+    (saved / "model.json").write_text(f'{body}  "crc32": "{zlib.crc32(body.encode()):08x}"\n}}\n')
+    with pytest.raises(ModelError, match="model.json: holds more than 1048576 values"):
+        model_dir.load(saved)
+
+
+def test_a_model_too_large_for_its_json_is_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_JSON_BYTES", 100)
+    with pytest.raises(ModelError, match="net-1: its model.json would have .* bytes, at most 100"):
+        model_dir.save(sample_graph(), tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_full_of_files_is_refused(saved, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_FILES", 3)
+    with pytest.raises(ModelError, match="holds more than 3 files"):
+        model_dir.load(saved)
+
+
+def test_all_layers_together_are_bounded_before_a_file_is_read(saved, monkeypatch):
+    elements = sum(layer.weights.size for layer in model_dir.load(saved).layers if layer.op != "maxpool")
+    (saved / "03_fc.bin").unlink()
+    monkeypatch.setattr(limits, "MAX_WEIGHTS", elements - 1)
+    with pytest.raises(ModelError, match="fc: weights of shape .* are too large, at most"):
+        model_dir.load(saved)
 
 
 def test_saving_replaces_a_model_but_nothing_else(saved, tmp_path):

@@ -132,15 +132,6 @@ def test_chunks_do_not_change_the_result(monkeypatch):
         assert np.array_equal(value, whole[name])
 
 
-def test_integer_path_equals_float_path():
-    rng = np.random.default_rng(6)
-    columns, weights = rng.integers(-255, 256, (40, 30)), rng.integers(-128, 128, (8, 30))
-    assert np.array_equal(reference._dot(columns, weights), columns @ weights.T)
-    big = columns.copy()
-    big[0, 0] = 2**50
-    assert np.array_equal(reference._dot(big, weights), big @ weights.T)
-
-
 def with_bias(layer, bias):
     return dataclasses.replace(layer, bias=np.asarray(bias))
 
