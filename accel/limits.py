@@ -70,7 +70,8 @@ def check_text(text, owner, *, lines=False):
     if len(text) > MAX_TEXT:
         raise ModelError(f"{owner}: a text has {len(text)} characters, at most {MAX_TEXT} are allowed")
     if _UNSAFE.search(text) or not (lines or not _LINE_ENDS.search(text)):
-        raise ModelError(f"{owner}: {checks.shorten(text)} holds control characters or half a character; leave them out")
+        raise ModelError(f"{owner}: {checks.shorten(text)} holds control characters or half a character; "
+                         "leave them out")
 
 
 def check_values(value, owner):
@@ -92,7 +93,7 @@ def check_values(value, owner):
             pending += [(part, depth + 1) for part in (item.values() if isinstance(item, dict) else item)]
             for key in item if isinstance(item, dict) else ():
                 if not isinstance(key, str):
-                    raise ModelError(f"{owner} must be plain JSON values, but the key {checks.shorten(key)} is no text")
+                    raise ModelError(f"{owner} must be plain JSON values, not with the key {checks.shorten(key)}")
                 check_text(key, owner)
         else:
             _check_number(item, owner)

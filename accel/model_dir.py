@@ -88,8 +88,8 @@ def _contents(graph):
     body = model_json.dump(model_json.graph_to_dict(graph, files)).removesuffix("\n}") + ",\n"
     text = f'{body}{_CRC_KEY}{zlib.crc32(body.encode()):08x}"\n}}\n'
     if len(text) > limits.MAX_JSON_BYTES:  # ASCII
-        raise ModelError(f"{graph.name}: its {MODEL_FILE} would have {len(text)} bytes, at most {limits.MAX_JSON_BYTES} are "
-                         "allowed; use fewer channels or shorter notes")
+        raise ModelError(f"{graph.name}: its {MODEL_FILE} would have {len(text)} bytes, at most "
+                         f"{limits.MAX_JSON_BYTES} are allowed; use fewer channels or shorter notes")
     model_json.parse(text)  # what is written can be read
     return binaries | {MODEL_FILE: text.encode()}
 

@@ -46,8 +46,8 @@ def run(graph, q, keep=None):
     """Execute `graph` on integers q [N, H, W, C]; returns {layer name: int64 [N, H, W, C]}, raw accumulators
     included.
 
-    keep: names of the layers to return, else all. Raises ModelError for a wrong shape or type, RangeError for a value outside the input type or an
-    accumulator outside int32.
+    keep: names of the layers to return, else all. Raises ModelError for a wrong shape or type, RangeError for a value
+    outside the input type or an accumulator outside int32.
     """
     q, batch = _check_input(graph, q), limits.batch(graph.work, len(q))
     parts = {layer.name: [] for layer in graph.layers if keep is None or layer.name in keep}

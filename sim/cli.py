@@ -127,7 +127,8 @@ def _check_count(graph, count):
     """Raise RangeError for more images than memory should hold at a time."""
     most = max(1, MAX_ELEMENTS // graph.input.elements)
     if count > most:
-        raise RangeError(f"--count {count}: at most {most} images of shape {graph.input.shape} are run at a time; lower it")
+        raise RangeError(f"--count {count}: at most {most} images of shape {graph.input.shape} are run at a time; "
+                         "lower it")
 
 
 def random_inputs(graph, count, seed=1):
