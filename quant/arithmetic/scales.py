@@ -14,6 +14,8 @@ from accel.errors import RangeError
 
 RULES = ("half_up", "half_away", "gemmlowp")
 SMALLEST_SCALE = 2.0 ** -100
+BIAS_LIMIT = 2 ** 30  # a weight scale is widened until its channel's bias is at most so many steps
+DEAD = 2.0 ** -24  # a channel is dead whose largest weight is at most this share of the layer's
 
 
 def integer_range(bits):
@@ -48,6 +50,16 @@ def power_of_two(scale):
         return torch.ldexp(torch.ones_like(scale), exponent - (mantissa == 0.5).long())
     mantissa, exponent = math.frexp(scale)
     return math.ldexp(1.0, exponent - (mantissa == 0.5))
+
+
+def of_live_channels(scale, largest):
+    """The scales with those of dead channels replaced by the largest one of the others, so that a dead channel's bias
+    and multiplier are numbers like theirs; as they are where no channel is alive.
+
+    scale, largest: tensors of one shape, a scale and the largest |weight| per channel.
+    """
+    alive = largest > DEAD * largest.max()
+    return torch.where(alive, scale, torch.where(alive, scale, 0.0).max()) if alive.any() else scale
 
 
 def affine_scale(low, high, bits):

@@ -12,13 +12,15 @@ from accel.errors import DataError, ModelError
 from quant.cli import options as shared
 from quant.cli.options import COUNT, NumberList, bar
 from quant.cli.qat_options import method_options
-from quant.cli.training import checkpoint_options, open_checkpoint
+from quant.cli.training import checkpoint_options, kept, open_checkpoint
 from quant.data import datasets
 from quant.data.loaders import check_labels
 from quant.qat import presets
 from quant.qat.method import Method
 from quant.reference import evaluate
 
+# How to go on from a training that could not be exported.
+WAYS = "go on with --checkpoint {file} --resume, or with other widths and --start {file}"
 DEFAULTS = presets.Preset((8,), (8,), epochs=4, learning_rate=1e-3)
 
 
@@ -76,7 +78,8 @@ def qat(preset, weights, start, data, data_dir, requantizer, seed, mean, std, co
     The start is a trained float network, which is also the teacher. Outputs of 1 bit get a batch norm, folded
     into thresholds on export. A LeNet-5 epoch of MNIST takes about 20 seconds of one core.
 
-    A training that turns NaN or explodes stops with exit code 1; the checkpoint keeps the last good epoch.
+    A training that turns NaN or explodes stops with exit code 1; the checkpoint keeps the last good epoch. One whose
+    integers cannot be written is kept in the checkpoint, or in OUT.training.pt, and the message says how to go on.
 
     JSON keys: name, model, data, seed, epochs, loss, accuracy (of the integer reference), test_images, seconds,
     out.
@@ -90,9 +93,8 @@ def qat(preset, weights, start, data, data_dir, requantizer, seed, mean, std, co
     test_split = _labelled(data, *shared.load_data(data, data_dir, "test", test_count))
     started = time.monotonic()
     run = Run(recipe, requantizer, weights, start, (mean, std), train_split, seed, threads, checkpoint, resume,
-              parameters)
+              parameters, out)
     graph, losses = _train(run, as_json, name or preset, datasets.CLASS_NAMES.get(data, ()))
-    model_dir.save(graph, out)
     with bar("evaluating", len(test_split.images), as_json) as advance:
         accuracy = evaluate.accuracy(graph, test_split.images, test_split.labels, advance)
     report({"name": graph.name, "model": recipe.model, "data": data, "seed": seed, "epochs": recipe.epochs,
@@ -116,6 +118,7 @@ class Run:
     checkpoint: str | None
     resume: bool
     parameters: str | None
+    out: str
 
 
 def _recipe(preset, given):
@@ -140,7 +143,7 @@ def _labelled(data, images, labels):
 
 
 def _train(run, as_json, name, class_names):
-    """(integer graph, loss of every epoch)."""
+    """(integer graph, written to the run's output; loss of every epoch)."""
     import torch
 
     from quant.frontend.floatnet import has_weights
@@ -167,7 +170,7 @@ def _train(run, as_json, name, class_names):
     names = {item.name for item in fields(QatOptions)} & {item.name for item in fields(recipe)}
     options = QatOptions(seed=run.seed, **{key: getattr(recipe, key) for key in names})
     known = {**identity(network), **asdict(options), "start": digest(network)}
-    checkpoint = open_checkpoint(run.checkpoint, run.resume, known, images, run.split.labels)
+    checkpoint = open_checkpoint(run.checkpoint, run.resume, known, images, run.split.labels, run.out)
     losses, before = [], torch.get_num_threads()
     torch.set_num_threads(run.threads)
     try:
@@ -179,8 +182,11 @@ def _train(run, as_json, name, class_names):
             train_qat(network, teacher, inputs, run.split.labels, options, on_epoch, checkpoint)
     finally:
         torch.set_num_threads(before)
-    if run.parameters is not None:
-        save_weights(network, run.parameters)
     notes = {"weight_bits": list(widths.weight_bits), "activation_bits": list(widths.activation_bits),
              "seed": run.seed, "epochs": recipe.epochs, "learning_rate": recipe.learning_rate}
-    return export(network, name or f"{own_name}-qat", class_names=class_names, notes=notes), losses
+    with kept(checkpoint, WAYS):
+        if run.parameters is not None:
+            save_weights(network, run.parameters)
+        graph = export(network, name or f"{own_name}-qat", class_names=class_names, notes=notes)
+        model_dir.save(graph, run.out)
+    return graph, losses

@@ -1,5 +1,6 @@
 """`python -m quant search`: the widths of every layer, chosen by what they cost on the accelerator."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import DataError, ModelError, UnsupportedError
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, load_data
+from quant.cli.training import kept, open_checkpoint
 from quant.data import datasets
 from quant.data.loaders import check_labels
 
@@ -113,10 +115,11 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
                                   None if labels is None else labels[-images:], name=own_name,
                                   normalization=normalization, options=ptq, search_options=options, advance=advance)
         result = run(graph, configs, probe, options, advance)
-    graph = _network(module, result, train, labels, calibration_images, ptq, given, name, normalization, as_json,
-                     datasets.CLASS_NAMES.get(data, ()))
-    _check_cycles(graph, result)
-    model_dir.save(graph, out)
+    with ExitStack() as keeping:
+        graph = _network(module, result, train, labels, calibration_images, ptq, given, name, normalization, as_json,
+                         datasets.CLASS_NAMES.get(data, ()), out, keeping)
+        _check_cycles(graph, result)
+        model_dir.save(graph, out)
     values = {"name": name, "data": data, **result.to_dict(), **_accuracy(graph, data, data_dir, given, as_json),
               "out": out}
     for path in front_files:
@@ -164,8 +167,10 @@ def _check_ending(path):
         raise UnsupportedError(f"--front {path}: must end with .json, .svg or .png")
 
 
-def _network(module, result, train, labels, calibration_images, ptq, given, name, normalization, as_json, classes):
-    """The integer graph of the chosen point, quantized or trained."""
+def _network(module, result, train, labels, calibration_images, ptq, given, name, normalization, as_json, classes, out,
+             keeping):
+    """The integer graph of the chosen point, quantized or trained; a training is kept where the rest of the ExitStack
+    `keeping` fails."""
     from quant.ptq.pipeline import quantize_module, work
     from quant.search.search import with_chosen
     if given["qat_epochs"] is None:
@@ -175,13 +180,22 @@ def _network(module, result, train, labels, calibration_images, ptq, given, name
             return quantize_module(module, images, name=name, options=chosen, normalization=normalization,
                                    class_names=classes, advance=advance)
     from quant.qat.train import QatOptions
-    from quant.search.networks import train_chosen
+    from quant.search.networks import export_chosen, train_chosen
     if labels is None:
         raise DataError("--qat-epochs: the training images have no labels; give an .npz file with images and labels")
     options = QatOptions(epochs=given["qat_epochs"], learning_rate=given["learning_rate"], seed=given["seed"])
+    opened = []
+
+    def checkpoint(identity):
+        opened.append(open_checkpoint(None, False, identity, train, labels, out))
+        return opened[0]
+
     with bar("training", options.epochs, as_json) as advance:
-        return train_chosen(module, result.chosen, train, labels, options, name=name, normalization=normalization,
-                            class_names=classes, requantizer=ptq.requantizer, on_epoch=lambda epoch, loss: advance())
+        network = train_chosen(module, result.chosen, train, labels, options, name=name, normalization=normalization,
+                               requantizer=ptq.requantizer, on_epoch=lambda epoch, loss: advance(),
+                               checkpoint=checkpoint)
+    keeping.enter_context(kept(opened[0], "go on with `python -m quant qat --start {file}` and widths of your choice"))
+    return export_chosen(network, options, name=name, class_names=classes)
 
 
 def _check_cycles(graph, result):

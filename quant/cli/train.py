@@ -9,7 +9,7 @@ import numpy as np
 from accel.cli import EXIT_OK, json_option, report
 from accel.errors import DataError, ModelError
 from quant.cli.options import COUNT, MODEL_HELP, bar, check_output, data_options, load_data
-from quant.cli.training import checkpoint_options, open_checkpoint
+from quant.cli.training import checkpoint_options, kept, open_checkpoint
 from quant.data.loaders import check_labels
 
 
@@ -55,11 +55,12 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     options = replace(training.RECIPES.get(model, training.TrainingOptions()), seed=seed)
     if epochs is not None:
         options = replace(options, epochs=epochs)
-    state = open_checkpoint(checkpoint, resume, {"model": model, **asdict(options)}, images, labels)
+    state = open_checkpoint(checkpoint, resume, {"model": model, **asdict(options)}, images, labels, out)
     with bar("training", options.epochs, as_json) as advance:
         training.train(module, images, labels, options, lambda epoch, loss: advance(), state)
     accuracy = training.accuracy(module, training.to_float(test_images), test_labels)
-    save_weights(module, out)
+    with kept(state, "go on with --checkpoint {file} --resume"):
+        save_weights(module, out)
     report({"model": model, "data": data, "epochs": options.epochs, "accuracy": accuracy,
             "seconds": round(time.monotonic() - started, 1), "out": out}, as_json, "Training")
     return EXIT_OK

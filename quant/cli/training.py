@@ -1,12 +1,17 @@
-"""What the commands that train share: checkpoints, and the end of a training that diverges."""
+"""What the commands that train share: checkpoints, the end of a training that diverges, and one that cannot be written
+as asked and must not be lost."""
 
 import functools
+import tempfile
 import zlib
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 import numpy as np
 
 from accel.cli import EXIT_MISMATCH
+from accel.errors import BitloomError, OutputError
 from quant.models.errors import DivergedError
 
 
@@ -27,10 +32,51 @@ def checkpoint_options(function):
                         help="File (.pt) for the state of the training, written after every epoch.")(command)
 
 
-def open_checkpoint(path, resume, identity, images, labels):
-    """The Checkpoint of a training with this identity (plain values) on these data, or None without a path."""
-    from quant.models.loop import Checkpoint
-    if path is None:
-        return None
+def open_checkpoint(path, resume, identity, images, labels, out):
+    """The Checkpoint of a training with this identity (plain values) on these data; without a path an Unwritten one
+    beside `out`, the command's output."""
+    from quant.models.loop import KEPT, Checkpoint, Unwritten
     data = zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(np.ascontiguousarray(images)))
-    return Checkpoint(path, {**identity, "data": f"{data:08x}"}, resume)
+    identity = {**identity, "data": f"{data:08x}"}
+    if path is None:
+        return Unwritten(f"{Path(out)}{KEPT}", identity)
+    return Checkpoint(path, identity, resume)
+
+
+@contextmanager
+def kept(checkpoint, ways):
+    """Around all that follows a training: where it fails, the training is in a file, and the message says how to go on
+    from there. ways: text with {file} in it."""
+    try:
+        yield
+    except Exception as error:
+        text = f"the training is kept: {ways.format(file=_written(checkpoint))}"
+        if isinstance(error, BitloomError):
+            raise type(error)(f"{error}; {text}") from error
+        click.echo(text, err=True)
+        raise
+
+
+def _written(checkpoint):
+    """The file of a Checkpoint; that of an Unwritten one, beside the output or where else a file can be written."""
+    from quant.models.loop import Unwritten
+    if not isinstance(checkpoint, Unwritten):
+        return checkpoint.path
+    name, refusal = checkpoint.path.name, None
+    for folder in (checkpoint.path.parent, Path.cwd(), Path(tempfile.gettempdir())):
+        checkpoint.path = _unused(folder / name)
+        try:
+            checkpoint.write()
+        except OutputError as error:
+            refusal = refusal or error
+        else:
+            return checkpoint.path
+    raise refusal
+
+
+def _unused(path):
+    """The path, with a number where an earlier training is kept there."""
+    found, number = path, 2
+    while found.exists():
+        found, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
+    return found

@@ -18,6 +18,7 @@ from quant.models.errors import DivergedError
 EXPLODED = 50.0
 FORMAT = 1
 SUFFIX = ".pt"
+KEPT = ".training" + SUFFIX  # what the file of an `Unwritten` ends with
 WHAT, REMEDY = "a checkpoint", "give a file that --checkpoint wrote"
 _KINDS = {"identity": dict, "losses": list, "limit": float | None, "model": dict, "averaged": dict | None,
           "optimizer": dict, "generator": torch.Tensor, "random": torch.Tensor}
@@ -110,6 +111,24 @@ class Checkpoint:
         torch.save({"format": FORMAT, "identity": self.identity, **training.state()}, stream)
         write_file(self.path, stream.getvalue())
         self.epochs = len(training.losses)
+
+
+class Unwritten:
+    """Stands in for the Checkpoint of a training for which none was asked: it holds the training's last state, and
+    `write` makes a file of it."""
+
+    state = training = None
+
+    def __init__(self, path, identity):
+        self.path, self.identity = Path(path), dict(identity)
+
+    def save(self, training):
+        """Remember the training, which goes on changing."""
+        self.training = training
+
+    def write(self):
+        """Make the file, which a later run may resume or start from. Raises OutputError."""
+        Checkpoint(self.path, self.identity).save(self.training)
 
 
 def read(path):
@@ -210,7 +229,7 @@ def _check_loss(training, loss, step):
 
 
 def _kept(checkpoint):
-    if checkpoint is None:
+    if not isinstance(checkpoint, Checkpoint):
         return "there is no checkpoint (give --checkpoint)"
     if not checkpoint.epochs:
         return "no epoch was complete, so there is no checkpoint of this training"

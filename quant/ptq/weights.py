@@ -9,7 +9,6 @@ from quant.ptq.grid import Grid
 from quant.ptq.histogram import histogram_of
 from quant.ptq.ranges import kl_range
 
-BIAS_LIMIT = 2 ** 30
 DEAD_CHANNEL_BIAS = 2 ** 20
 KL_CANDIDATES = 128
 MSE_STEPS = 100
@@ -44,12 +43,12 @@ def weight_scales(layer, input_scale, bits, options, per_tensor):
     if per_tensor:
         rows = rows.reshape(1, -1)
     by_weight = _by_weight(rows, bits, options).expand(len(layer.weight))
-    by_bias = layer.bias.abs() / (input_scale * BIAS_LIMIT)
+    by_bias = layer.bias.abs() / (input_scale * scales.BIAS_LIMIT)
     if per_tensor:
         by_bias = by_bias.max().expand(len(layer.weight))
     # A channel without weights takes its scale from the bias alone, or the bias would be rounded coarsely.
     dead = (rows == 0).all(1) & (layer.bias != 0)
-    by_weight = torch.where(dead, by_bias * (1 if bits == 1 else BIAS_LIMIT / DEAD_CHANNEL_BIAS), by_weight)
+    by_weight = torch.where(dead, by_bias * (1 if bits == 1 else scales.BIAS_LIMIT / DEAD_CHANNEL_BIAS), by_weight)
     result = torch.maximum(by_weight, by_bias).clamp(min=scales.SMALLEST_SCALE).float().double()
     return scales.power_of_two(result) if options.scales == "pow2" else result
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from accel.errors import ModelError, UnsupportedError
 from quant.arithmetic import multipliers
-from quant.arithmetic.scales import float32
+from quant.arithmetic.scales import BIAS_LIMIT, float32
 from quant.frontend.floatnet import NO_CLAMP, FloatConv, has_weights
 from quant.frontend.fold import PIXEL_SCALE
 from quant.qat.method import Method
@@ -98,12 +98,24 @@ class QatLayer(nn.Module):
         return isinstance(self.norm, FoldedNorm) and not self.norm.training and not self.norm.is_new()
 
     def weight_scale(self, source):
-        """Scales of the weights [OC or 1, 1, ...], widened to what the requantizer's multipliers stand for."""
-        scale = self.quantizer.scale(self.weight)
+        """Scales of the weights [OC or 1, 1, ...], widened to what the biases need to fit int32, and to what the
+        requantizer's multipliers stand for."""
+        scale = self._holding_bias(self.quantizer.scale(self.weight), source)
         if self.requantizer == "full" or self.output_bits in (None, 1) or self.activation.is_new():
             return scale
         real = (self._with_norm(scale) * (source.scale() / self.activation.scale())).detach()
         return scale * multipliers.widening(real, self.requantizer)
+
+    def _holding_bias(self, scale, source):
+        """The scales, at least so large that no bias is more than BIAS_LIMIT steps of the accumulator."""
+        bias = self.norm.folded_bias() if self.is_folding() else self.bias
+        if bias is None:
+            return scale
+        least = bias.detach().abs() / (source.scale().detach() * BIAS_LIMIT)
+        if self.is_folding():
+            least = least / self.norm.factor().detach()
+        least = least.max() if scale.numel() == 1 else least
+        return torch.maximum(scale, least.reshape(scale.shape))
 
     def _with_norm(self, scale):
         if not self.is_folding():

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from quant.arithmetic.scales import SMALLEST_SCALE, integer_range, weight_limits
+from quant.arithmetic.scales import SMALLEST_SCALE, integer_range, of_live_channels, weight_limits
 from quant.qat.method import Method
 
 LEARNED_BITS = 4  # weights of at most so many bits learn their scale, wider ones take it from the maximum
 SEARCH_STEPS = 24
 LATENT_MEAN = 0.3
+NOTHING = 2.0 ** -60  # an output that is never larger is taken for zeros, whose scale is 1
 HALF_UP = 0.5 + 2.0 ** -14  # a tie of the integers is a tie here, whatever float32 made of it
 
 
@@ -132,7 +133,8 @@ class WeightQuantizer(nn.Module):
     """Weights [OC, ...] -> the same shape on the grid scale * integer, one scale per channel or for all.
 
     1 bit: sign(w) times a scale; the latent weights are stretched to a common mean at the start. 2 to 4 bits: learned
-    scale. 6 and 8 bits: scale = max|w| / largest integer, or learned where the method learns steps.
+    scale. 6 and 8 bits: scale = max|w| / largest integer, or learned where the method learns steps. Channels without
+    weights begin with the largest scale of the others.
     """
 
     def __init__(self, weight, bits, *, per_tensor, full_range=False, method=None):
@@ -152,7 +154,7 @@ class WeightQuantizer(nn.Module):
         rows = self._rows(weight)
         if self.bits == 1:
             return rows.abs().mean(1, keepdim=True).clamp(min=SMALLEST_SCALE)
-        return best_scale(rows, *self.limits)
+        return of_live_channels(best_scale(rows, *self.limits), rows.abs().amax(1, keepdim=True))
 
     def _rows(self, weight):
         return weight.detach().reshape(1 if self.per_tensor else len(weight), -1)
@@ -174,7 +176,8 @@ class WeightQuantizer(nn.Module):
                 return torch.ones(shape)
             return weight.abs().reshape(math.prod(shape), -1).mean(1).reshape(shape).clamp(min=SMALLEST_SCALE)
         largest = self._rows(weight).abs().amax(1).reshape(shape)
-        return torch.where(largest > 0, largest / self.limits[1], 1.0).clamp(min=SMALLEST_SCALE)
+        scale = torch.where(largest > 0, largest / self.limits[1], 1.0).clamp(min=SMALLEST_SCALE)
+        return of_live_channels(scale, largest)
 
     def forward(self, weight, scale):
         if self.bits == 1:
@@ -224,7 +227,7 @@ class ActivationQuantizer(nn.Module):
     def forward(self, x):
         if self.is_new():
             found = best_scale(x.detach().reshape(1, -1), *self.limits).squeeze()
-            self.learned.set(found if bool((x != 0).any()) else torch.ones_like(found))  # a range of zeros: S = 1
+            self.learned.set(found if bool((x.abs() > NOTHING).any()) else torch.ones_like(found))
         if self.unsigned and self.kind == "identity":
             x = functional.relu(x)
         return quantize_through(x, self.scale(x[0].numel()), *self.limits, self.half_up, self.kind)

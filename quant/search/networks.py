@@ -1,6 +1,6 @@
 """The networks around a search: uniform ones whose quantizers it reads, and the chosen one, quantized or trained."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from accel.errors import UnsupportedError
 from quant.frontend.fold import is_unclamped
@@ -50,22 +50,31 @@ def make_probe(module, calibration, images, labels, *, name, normalization, opti
     return Probe(prepared, images, labels, graphs), graphs[WIDE]
 
 
-def train_chosen(module, point, images, labels, options, *, name, normalization, class_names=(), requantizer="full",
-                 on_epoch=None):
-    """The ir.Graph of a Point after quantization-aware training.
+def train_chosen(module, point, images, labels, options, *, name, normalization, requantizer="full", on_epoch=None,
+                 checkpoint=None):
+    """The QatNetwork of a Point after quantization-aware training.
 
     module: the float network, start and teacher; it reads images as the Normalization says. images: uint8
-    [N, H, W, C]; labels: int64 [N]. options: QatOptions.
+    [N, H, W, C]; labels: int64 [N]. options: QatOptions. checkpoint: function that gives the training's Checkpoint for
+    its identity (plain values), or None.
     """
     from quant.frontend.prepare import prepare
     from quant.frontend.read import read_module
-    from quant.qat.export import export
     from quant.qat.network import QatNetwork, Widths
+    from quant.qat.start import digest, identity
     from quant.qat.train import Teacher, real_input, train_qat
     prepared = prepare(read_module(module, images.shape[1:], name), normalization.mean, normalization.std)
     widths = Widths(tuple(point.weight_bits), tuple(point.activation_bits), requantizer=requantizer)
     network = QatNetwork(prepared, widths)
-    train_qat(network, Teacher(module, prepared), real_input(prepared, images), labels, options, on_epoch)
-    notes = {"weight_bits": list(widths.weight_bits), "activation_bits": list(widths.activation_bits),
+    known = {**identity(network), **asdict(options), "start": digest(network)}
+    train_qat(network, Teacher(module, prepared), real_input(prepared, images), labels, options, on_epoch,
+              None if checkpoint is None else checkpoint(known))
+    return network
+
+
+def export_chosen(network, options, *, name, class_names=()):
+    """The ir.Graph of what train_chosen gave, trained with these QatOptions."""
+    from quant.qat.export import export
+    notes = {"weight_bits": list(network.widths.weight_bits), "activation_bits": list(network.widths.activation_bits),
              "seed": options.seed, "epochs": options.epochs, "learning_rate": options.learning_rate}
     return export(network, name, class_names=class_names, notes=notes)

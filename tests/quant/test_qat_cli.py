@@ -4,16 +4,21 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from accel import model_dir
-from accel.errors import ModelError
+from accel.errors import ModelError, RangeError
+from quant.cli.training import kept, open_checkpoint
 from quant.data import datasets
+from quant.models.loop import Training, read
 from quant.qat import presets
 
 MODEL = """
+import torch
 from torch import nn
 
 def make():
+    torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(1, 3, 5, stride=2), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2),
                          nn.Flatten(), nn.Linear(108, 10))
 """
@@ -157,3 +162,59 @@ def test_bad_input_is_named_and_leaves_nothing(quant, tmp_path, case):
     assert code == 2 and out == "" and "Traceback" not in err
     assert message in " ".join(err.split())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("failing", ["quant.qat.export.export", "accel.model_dir.save"])
+def test_a_training_whose_export_fails_is_kept(quant, user_model, tmp_path, monkeypatch, failing):
+    def fail(*_given, **_options):
+        raise RangeError("conv: channel 2: the bias is too large; train longer")
+
+    command = ("qat", "--model", user_model, "--data", "digits", "--epochs", 1, "--weight-bits", 4, "--seed", 3)
+    assert quant(*command, "--out", tmp_path / "whole")[0] == 0
+    out, kept = tmp_path / "net", tmp_path / "net.training.pt"
+    with monkeypatch.context() as patch:
+        patch.setattr(failing, fail)
+        code, _, err = quant(*command, "--out", out)
+        assert code == 2 and kept.is_file() and not out.exists()
+        message = " ".join(err.split())
+        assert "conv: channel 2: the bias is too large; train longer; the training is kept: go on with" in message
+        assert "--checkpoint" in message and "--start" in message and len(message) < 300 + 2 * len(str(kept))
+        before = kept.read_bytes()
+        assert quant(*command, "--out", out)[0] == 2 and kept.read_bytes() == before, "an earlier one is never replaced"
+        assert quant(*command, "--checkpoint", tmp_path / "own.pt", "--out", tmp_path / "third")[0] == 2
+        assert not (tmp_path / "third.training.pt").exists()
+    for path in (kept, tmp_path / "net.training-2.pt", tmp_path / "own.pt"):
+        code, _, err = quant(*command, "--checkpoint", path, "--resume", "--out", tmp_path / f"{path.stem}-done")
+        assert code == 0, err
+        for file in (tmp_path / "whole").iterdir():
+            assert (tmp_path / f"{path.stem}-done" / file.name).read_bytes() == file.read_bytes()
+    code, _, err = quant("qat", "--model", user_model, "--data", "digits", "--epochs", 1, "--weight-bits", 8,
+                         "--start", kept, "--out", tmp_path / "wider")
+    assert code == 0, err
+
+
+def test_a_training_is_kept_where_a_file_can_be_written(monkeypatch, tmp_path):
+    (tmp_path / "place").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.chdir(tmp_path / "place")
+    training = Training(torch.nn.Linear(1, 1), torch.optim.SGD([torch.zeros(1)], lr=1.0), torch.Generator(), None, 1)
+    one = open_checkpoint(None, False, {}, np.zeros(1), np.zeros(1), tmp_path / "file" / "net")
+    one.save(training)
+    with pytest.raises(ModelError, match="the training is kept: in .*place/net.training.pt"), kept(one, "in {file}"):
+        raise ModelError("too large")
+    assert read(tmp_path / "place" / "net.training.pt")["losses"] == []
+
+
+def test_a_chosen_network_whose_export_fails_is_kept(quant, user_model, tmp_path, monkeypatch):
+    def fail(*_given, **_options):
+        raise RangeError("conv: channel 2: the bias is too large")
+
+    monkeypatch.setattr("quant.qat.export.export", fail)
+    code, _, err = quant("search", "--model", user_model, "--data", "digits", "--file-bytes", "80%", "--images", 20,
+                         "--weight-bits", "8,4", "--activation-bits", 8, "--points", 2, "--candidates", 1,
+                         "--qat-epochs", 1, "--out", tmp_path / "net")
+    assert code == 2 and "is kept: go on with `python -m quant qat --start" in " ".join(err.split())
+    monkeypatch.undo()
+    code, _, err = quant("qat", "--model", user_model, "--data", "digits", "--epochs", 1, "--start",
+                         tmp_path / "net.training.pt", "--out", tmp_path / "started")
+    assert code == 0, err
