@@ -1,6 +1,7 @@
 """Files of torch.save (.pt, .pth, .ckpt): checked, then read by torch.load(weights_only=True)."""
 
 import io
+import pickle
 
 import torch
 
@@ -19,11 +20,12 @@ _KINDS = {"_rebuild_qtensor": "a quantized tensor", "_rebuild_sparse_tensor": "a
           "_rebuild_wrapper_subclass": "a tensor of a class of its own"}
 
 
-def read_torch(path, what, remedy):
+def read_torch(path, what, remedy, convert=None):
     """What torch.save wrote to a file, on the CPU; no code in it is executed.
 
-    what, remedy: for messages. Raises DataError where it holds other objects than plain values and dense tensors,
-    where a checksum is wrong, or where it would take more memory than the file's own size.
+    what, remedy: for messages; convert: the remedy where it holds objects beside the tensors. Raises DataError where it
+    holds other objects than plain values and dense tensors, where a checksum is wrong, or where it would take more
+    memory than the file's own size.
     """
     with opened(path, what, remedy) as (stream, size):
         start = stream.read(4)
@@ -35,9 +37,12 @@ def read_torch(path, what, remedy):
         else:
             raise ValueError("it does not begin as files of torch.save do")
         for place, value in foreign(found):
-            raise DataError(_refusal(path, place, value, remedy))
+            raise DataError(_refusal(path, place, value, convert if convert and place else remedy))
         stream.seek(0)
-        return torch.load(stream, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(stream, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:  # says how to execute what is in the file
+            raise ValueError("torch.load(weights_only=True) refuses it") from None
 
 
 def _check_archive(path, stream, remedy):

@@ -22,8 +22,8 @@ from quant.models import state
 SUFFIXES = ".npz, .pt, .pth, .ckpt or .safetensors"
 _KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _REMEDY = "save module.state_dict()"
-_CKPT_REMEDY = ("convert it where it was trained: torch.save(torch.load(FILE, weights_only=False)['state_dict'], "
-                "'weights.pt')")
+_CONVERT = ("save the weights alone where it was trained: torch.save(torch.load(FILE, weights_only=False)"
+            "['state_dict'], 'weights.pt')")
 _UNDO = {"_mask": "prune.remove", "_g": "remove_weight_norm", "_u": "remove_spectral_norm",
          ".original0": "parametrize.remove_parametrizations", ".original": "parametrize.remove_parametrizations"}
 
@@ -78,7 +78,7 @@ def _content(path):
         return read_safetensors(path)
     if suffix not in (".pt", ".pth", ".ckpt"):
         raise DataError(f"{shown(path)}: weights of type '{plain(path.suffix)}' are not supported; give {SUFFIXES}")
-    return read_torch(path, "a PyTorch state dictionary", _CKPT_REMEDY if suffix == ".ckpt" else _REMEDY)
+    return read_torch(path, "a PyTorch state dictionary", _REMEDY, _CONVERT)
 
 
 def _tensor(path, name, array):

@@ -216,7 +216,7 @@ def test_a_whole_module_is_not_a_state_dictionary(tmp_path):
         load_weights(network(), saved(tmp_path, network()))
     content = {"state_dict": network().state_dict(), "hyper_parameters": Namespace(rate=1)}
     with pytest.raises(DataError, match="holds at hyper_parameters a pickled argparse.Namespace, which is never "
-                                        "executed; convert it where it was trained: torch.save"):
+                                        "executed; save the weights alone where it was trained: torch.save"):
         load_weights(network(), saved(tmp_path, content, ".ckpt"))
 
 
