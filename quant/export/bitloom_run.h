@@ -27,10 +27,14 @@ static inline int64_t bitloom_round_away(int64_t value, int32_t shift)
 /* Weight of input channel `channel` in row `row`: (oc * kernel_height + ky) * kernel_width + kx, dense: oc. */
 static inline int32_t bitloom_weight(const bitloom_layer *layer, size_t row, int32_t channel)
 {
-    const uint8_t *bytes = layer->weight + row * (size_t)layer->row_bytes;
+    const size_t start = row * (size_t)layer->row_bytes;
+    const uint8_t *bytes = (const uint8_t *)layer->weight + start;
     const int32_t bits = layer->weight_bits, low = (int32_t)((uint32_t)channel * (uint32_t)bits % 8);
     const size_t first = (size_t)channel * (size_t)bits / 8;
-    uint32_t code = bytes[first];
+    uint32_t code;
+    if (bits == 8)
+        return ((const int8_t *)layer->weight)[start + first];
+    code = bytes[first];
     if (low + bits > 8)
         code |= (uint32_t)bytes[first + 1] << 8;
     code = (code >> low) & ((1u << bits) - 1);

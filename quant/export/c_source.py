@@ -35,8 +35,9 @@ typedef struct {
     float scale;
 } bitloom_tensor;
 
-/* Weights are packed: [output channel][kernel y][kernel x] (dense: [output channel]) rows of row_bytes bytes; within a
-   row the weight of channel c lies at bits c * weight_bits upwards, two's complement; 1 bit: set means +1. */
+/* Weights are rows of row_bytes bytes, [output channel][kernel y][kernel x] (dense: [output channel]). Of 8 bits they
+   are int8_t, one a channel. Narrower ones are packed in uint8_t: within a row the weight of channel c lies at bits
+   c * weight_bits upwards, two's complement; 1 bit: set means +1. */
 typedef struct {
     const char *name;
     int32_t op, rule;
@@ -44,7 +45,7 @@ typedef struct {
     int32_t kernel_height, kernel_width, stride_y, stride_x;
     int32_t pad_top, pad_bottom, pad_left, pad_right;
     int32_t weight_bits, row_bytes;
-    const uint8_t *weight;
+    const void *weight;          /* int8_t, or uint8_t where they are packed */
     const float *weight_scale;   /* one per output channel, as the following */
     const int32_t *bias;         /* in steps of input.scale * weight_scale */
     const int32_t *multiplier;   /* 0 for raw accumulators and thresholds */
@@ -96,7 +97,9 @@ def _arrays(prefix, layer):
     """{field: (C type, full name, 1-d values)} of a layer's tables."""
     if layer.op == "maxpool":
         return {}
-    found = {"weight": ("uint8_t", packed_weights(layer)), "weight_scale": ("float", layer.weight_scale),
+    weights = packed_weights(layer)
+    weights = ("int8_t", weights.view(np.int8)) if layer.weight_bits == 8 else ("uint8_t", weights)
+    found = {"weight": weights, "weight_scale": ("float", layer.weight_scale),
              "bias": ("int32_t", layer.bias)}
     rule = layer.requantize
     if isinstance(rule, Threshold):

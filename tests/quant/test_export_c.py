@@ -99,7 +99,7 @@ def test_names_and_class_names_that_c_does_not_allow(tmp_path):
     second = replace(base.layers[1], name="a-b", input_name="a.b")
     third = replace(base.layers[2], name="a_b", input_name="a-b")
     rest = (replace(base.layers[3], input_name="a_b"), *base.layers[4:])
-    texts = ('"quoted"', "back\\slash", "line\nbreak", "what??/", "%s", "*/", "Füße", "", "\0nul", "x" * 200)
+    texts = ('"quoted"', "back\\slash", "two words", "what??/", "%s", "*/", "Füße", "", "nul\\0", "x" * 200)
     graph = replace(base, name="_9.int-8", layers=(first, second, third, *rest), class_names=texts)
     program = compiled(tmp_path, graph, """
 #include <stdio.h>
@@ -117,7 +117,7 @@ int main(void)
     out = subprocess.run([program], capture_output=True, check=True).stdout.decode()
     names, _, classes = out.partition("fc3\n")
     assert names.split() == ["a.b", "a-b", "a_b", "pool2", "fc1", "fc2"]
-    assert classes.split("|")[:-1] == [text.split("\0")[0] for text in texts]
+    assert classes.split("|")[:-1] == list(texts)
 
 
 @pytest.mark.parametrize("bias", (INT32_MIN, INT32_MAX))
@@ -136,6 +136,22 @@ def test_a_scale_that_c_cannot_hold_is_refused(scale):
     graph = graph.with_layers((replace(graph.layers[0], weight_scale=scales), *graph.layers[1:]))
     with pytest.raises(RangeError, match=r"conv1_weight_scale: scale 1e.40 is outside C's normal float numbers"):
         c_files(graph)
+
+
+def test_weights_of_8_bits_are_signed_bytes_and_narrower_ones_packed():
+    graph = model_dir.load("lenet5-mixed")
+    files = c_files(graph)
+    for layer in (layer for layer in graph.layers if layer.op != "maxpool"):
+        kind = "int8_t" if layer.weight_bits == 8 else "uint8_t"
+        name = f"lenet5_mixed_{layer.name}_weight"
+        assert f"extern const {kind} {name}[" in files["lenet5_mixed.h"]
+        body = files["lenet5_mixed.c"].partition(f"const {kind} {name}[")[2].partition("{")[2].partition("}")[0]
+        numbers = [int(number) for number in body.split(",") if number.strip()]
+        if layer.weight_bits == 8:
+            assert numbers == layer.weights.ravel().tolist() and min(numbers) < 0
+        else:
+            assert numbers == model_dir.packed_weights(layer).ravel().tolist()
+    assert {layer.weight_bits for layer in graph.layers if layer.op != "maxpool"} > {8}
 
 
 def test_float_literals_bring_every_float32_back():
