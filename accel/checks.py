@@ -9,7 +9,8 @@ import numpy as np
 
 from accel.errors import ModelError, RangeError
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+NAME_LENGTH = 64
+NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_.-]{{0,{NAME_LENGTH - 1}}}")
 
 
 def integer(value, what, low, high):

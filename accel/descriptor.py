@@ -101,6 +101,10 @@ class Field:
     doc: str
     limit: Callable[[HardwareConfig], int]
 
+    def largest(self, config):
+        """The largest value that the field holds and a build of `config` accepts."""
+        return min(self.limit(config), 2**self.bits - 1)
+
     @property
     def high(self):
         """Bit above the field inside the whole descriptor, for MyHDL slices [high:base]."""
@@ -241,7 +245,7 @@ def pack_descriptor(values, config):
         value = int(values[name])
         if value < 0 and field.bits == 8 and value >= -128:
             value &= 0xFF
-        limit = min(field.limit(config), 2**field.bits - 1)
+        limit = field.largest(config)
         if not 0 <= value <= limit:
             raise FitError(
                 f"descriptor: {name}={values[name]} is outside 0..{limit} ({field.doc}) for this configuration")

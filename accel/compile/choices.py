@@ -13,10 +13,9 @@ import numpy as np
 from accel.compile.energy import stage_energy_pj
 from accel.compile.fuse import fuse_pools
 from accel.compile.lower import fits, stage_options
-from accel.compile.place import LARGEST
+from accel.compile.place import roomiest
 from accel.compile.prepare import prepare
 from accel.compile.storage import weight_memory
-from accel.config import HOST_REGION_WORDS
 from accel.errors import FitError, ModelError
 from accel.ir import Requantize, TensorType, Threshold
 
@@ -83,9 +82,7 @@ class CostTables:
 def roomy(config, fixed=()):
     """`config` with the largest depths that can be built, but for the options in `fixed`: no choice is left out for
     want of memory."""
-    depths = dict(LARGEST, weight_depth=min(LARGEST["weight_depth"],
-                                            4 * HOST_REGION_WORDS // (config.rows * config.lanes)))
-    return replace(config, **{name: depth for name, depth in depths.items() if name not in fixed})
+    return replace(roomiest(config), **{name: getattr(config, name) for name in fixed})
 
 
 def weighted_layers(graph):

@@ -5,6 +5,7 @@ and the sink always ready. The blocks' docstrings give the delays; tests compare
 counters.
 """
 
+import math
 from collections import deque
 
 from accel.descriptor import OP_DENSE
@@ -35,70 +36,94 @@ def stage_cycles(walk, params, in_words, config):
 
 
 class _Array:
-    """Walker, MAC array and requantizer. They stop together while the requantizer cannot take a finished
-    tile.
+    """Walker, MAC array and requantizer. They stop together while the requantizer cannot take a finished tile.
 
-    `enabled` times count only the cycles in which they advance; `wall` turns them into clock cycles.
+    `enabled` times count only the cycles in which they advance; `wall` turns them into clock cycles. A tile is taken
+    `words` enabled cycles behind the one before, but not before that one's groups have left: it stalls for what is
+    missing, so the stalls of a row of tiles are sums of two numbers.
     """
 
     def __init__(self, walk, params, pipeline):
-        self.words, self.tiles, self.pixels = walk.tile_words, walk.tiles, walk.columns
-        self.groups, self.last_groups = params.groups, params.last_groups
+        self.words, self.tiles, self.row_tiles = walk.tile_words, walk.tiles, walk.columns * walk.tiles
+        self.last_groups = params.last_groups
         self.pipeline = pipeline
-        self.stalls = 0
-        self.accepted, self.held = -1, 0  # when the newest tile was taken, and its groups
-        self.pending = deque()  # enabled times at which tiles are finished, and their groups
-        self.never_stalls = self.words >= self.groups and self.words >= self.last_groups
+        self.inner = max(0, params.groups - self.words)  # stall behind a tile that is not its pixel's last
+        self.edge = max(0, params.last_groups - self.words)  # behind a pixel's last tile
+        self.stalls = 0  # of the rows that are finished
+        self.rows = deque()  # (enabled time at which the first tile is finished, its stall) of rows under way
         self.last = -1
+        self.last_finished = None
 
     def issue_row(self, start):
         """Issue the words of one output row from enabled time `start` on; returns the enabled time of the last."""
-        tiles = self.pixels * self.tiles
-        self.last = start + tiles * self.words - 1
-        if self.never_stalls:
-            return self.last
-        finished = start - 1 + self.pipeline
-        for _ in range(self.pixels):
-            for tile in range(self.tiles):
-                finished += self.words
-                self.pending.append((finished, self.last_groups if tile == self.tiles - 1 else self.groups))
+        self.last = start + self.row_tiles * self.words - 1
+        if self.inner or self.edge:
+            first = start - 1 + self.pipeline + self.words
+            stall = 0 if self.last_finished is None else max(0, self.last_groups - (first - self.last_finished))
+            self.rows.append((first, stall))
+            self.last_finished = self.last + self.pipeline
         return self.last
+
+    def _row_stalls(self, first_stall, tiles):
+        """Stall cycles of the first `tiles` tiles of a row."""
+        pixels = (tiles - 1) // self.tiles
+        return first_stall + pixels * self.edge + (tiles - 1 - pixels) * self.inner
+
+    def _stalls(self, enabled):
+        """Stall cycles up to an enabled time."""
+        total = self.stalls
+        for first, stall in self.rows:
+            if enabled < first:
+                break
+            total += self._row_stalls(stall, min(self.row_tiles, (enabled - first) // self.words + 1))
+        return total
 
     def wall(self, enabled):
         """Clock cycle of an enabled time. Calls must not go back in time."""
-        while self.pending and self.pending[0][0] <= enabled:
-            finished, groups = self.pending.popleft()
-            arrival = finished + self.stalls
-            taken = max(arrival, self.accepted + self.held)
-            self.stalls += taken - arrival
-            self.accepted, self.held = taken, groups
-        return enabled + self.stalls
+        while self.rows and self.rows[0][0] + (self.row_tiles - 1) * self.words <= enabled:
+            self.stalls += self._row_stalls(self.rows.popleft()[1], self.row_tiles)
+        return enabled + self._stalls(enabled)
 
     def first_enabled(self, enabled, clock):
         """First enabled time from `enabled` on whose clock cycle is not before `clock`."""
-        while True:
-            missing = clock - self.wall(enabled)
-            if missing <= 0:
-                return enabled
-            enabled += missing
-            if self.pending:  # a stall may begin earlier: look there first
-                enabled = min(enabled, self.pending[0][0])
+        high = enabled + max(0, clock - self.wall(enabled))
+        while enabled < high:
+            middle = (enabled + high) // 2
+            if middle + self._stalls(middle) < clock:
+                enabled = middle + 1
+            else:
+                high = middle
+        return enabled
 
     def last_launch(self):
         """Clock cycle in which the requantizer launches the layer's last group."""
         return self.wall(self.last + self.pipeline) + self.last_groups
 
+    def state(self, enabled):
+        """What the future depends on, relative to an enabled time."""
+        finished = None if self.last_finished is None else self.last_finished - enabled
+        return finished, tuple((first - enabled, stall) for first, stall in self.rows)
+
+    def shift(self, enabled, stalls):
+        """Move on by that many enabled and stall cycles, in the same state."""
+        self.rows = deque((first + enabled, stall) for first, stall in self.rows)
+        self.stalls += stalls
+        self.last += enabled
+        if self.last_finished is not None:
+            self.last_finished += enabled
+
 
 def _convolution(walk, array, in_words, config):
-    """Runs feeder and walker row by row; returns the cycle in which the feeder has taken its last source word."""
-    fields = walk.fields
-    feeder = _Feeder(fields, config)
-    need, step = fields["need_rows"], fields["row_step"]
-    released = []  # clock cycles in which the feeder sees the slots of a row
+    """Runs feeder and walker row by row; returns the cycle in which the feeder has taken its last source word.
+
+    Once the state at a row equals an earlier row's, what lies between repeats itself as long as the rows that are fed
+    are rows of data: those periods are skipped.
+    """
+    feeder = _Feeder(walk.fields, config)
     enabled, done, previous_done = 0, None, None
-    for row in range(walk.rows):
-        filled = feeder.fill_to(row * step + need, released, step)
-        seen = filled + FILLED_TO_READY
+    states, row = {}, 0
+    while row < walk.rows:
+        seen = feeder.fill_for(row) + FILLED_TO_READY
         if done is not None and seen < done and previous_done != done - 1:
             enabled += 1
         else:
@@ -106,48 +131,100 @@ def _convolution(walk, array, in_words, config):
             enabled = array.first_enabled(enabled + (done is not None), max(waited, seen) + READY_TO_ISSUE)
         enabled = array.issue_row(enabled)
         previous_done, done = done, array.wall(enabled)
-        released.append(array.wall(enabled + 1) + RELEASE_CYCLES)
+        feeder.released.append(array.wall(enabled + 1) + RELEASE_CYCLES)
+        row += 1
+        if states is None or previous_done is None or not feeder.waits_for_slots():
+            continue
+        state = done - previous_done, feeder.state(done), array.state(enabled)
+        if state not in states:
+            states[state] = row, enabled, done
+            continue
+        earlier, enabled_then, done_then = states[state]
+        period, states = row - earlier, None
+        periods = max(0, min((walk.rows - row) // period, feeder.steady_rows() // period))
+        on, clock = periods * (enabled - enabled_then), periods * (done - done_then)
+        array.shift(on, clock - on)
+        feeder.shift(periods * period, clock)
+        row, enabled, done, previous_done = row + periods * period, enabled + on, done + clock, previous_done + clock
     return feeder.drained(in_words)
 
 
 class _Feeder:
-    """Writes rows as slots allow; cycle by cycle figures of accel/rtl/feeder.py."""
+    """Writes rows as slots allow; cycle by cycle figures of accel/rtl/feeder.py.
+
+    released: clock cycles in which it sees the slots of the newest output rows.
+    """
 
     def __init__(self, fields, config):
         self.lanes = config.lanes
-        self.slots = fields["ring_slots_minus1"] + 1
+        self.slots, self.need, self.step = fields["ring_slots_minus1"] + 1, fields["need_rows"], fields["row_step"]
         self.top, self.data = fields["top_rows"], fields["data_rows_minus1"] + 1
         self.elements = fields["row_elements_minus1"] + 1
         self.element_bytes = fields["element_bytes_minus1"] + 1
-        self.offset, self.words = 0, 0
-        first = fields["prefill_words"] + 2
-        self.filled = [first + row for row in range(self.top)]  # last write of each row
-        self.ready = first + self.top + 1  # the cycle in which the next row may start
+        self.rows = self.top  # that are filled
+        self.last_write = fields["prefill_words"] + 1 + self.top  # of the newest row
+        self.ready = fields["prefill_words"] + self.top + 3  # the cycle in which the next row may start
+        self.released = deque(maxlen=2 + max(0, (self.slots - self.need - 1) // self.step))
 
-    def fill_to(self, rows, released, step):
-        """Cycle of the last write of row `rows` - 1, which needs the slots that `released` rows have left."""
-        while len(self.filled) < rows:
-            row = len(self.filled)
-            releases = -(-(row + 1 - self.slots) // step)
-            start = self.ready if releases <= 0 else max(self.ready, released[releases - 1])
-            self.filled.append(start + self._row_cycles(padding=row >= self.top + self.data))
-            self.ready = self.filled[-1] + 1
-        return self.filled[rows - 1]
+    def fill_for(self, row):
+        """Cycle of the last write of the rows that output row `row` needs, all before it having released theirs."""
+        while self.rows < row * self.step + self.need:
+            releases = max(0, -(-(self.rows + 1 - self.slots) // self.step))
+            start = max(self.ready, self.released[releases - 1 - row]) if releases else self.ready
+            end = min(row * self.step + self.need, self.slots + releases * self.step)  # rows that wait for the same one
+            if self.rows < self.top + self.data:
+                end = min(end, self.top + self.data)
+            count = end - self.rows
+            self.last_write = start + self._cycles(count) + count - 1
+            self.ready = self.last_write + 1
+            self.rows = end
+        return self.last_write
 
-    def _row_cycles(self, padding):
-        if padding:
-            return self.elements * -(-self.element_bytes // self.lanes)
-        cycles = 0
-        for _ in range(self.elements):
-            end = self.offset + self.element_bytes
-            cycles += -(-end // self.lanes)
-            self.words += end // self.lanes
-            self.offset = end % self.lanes
-        return cycles
+    def _source_bytes(self):
+        """Bytes of the source that lie in the rows that are filled."""
+        return min(self.data, self.rows - self.top) * self.elements * self.element_bytes
+
+    def _cycles(self, count):
+        """Cycles of writing `count` rows: a word of the source or of padding at a time, never bytes of two elements."""
+        elements = count * self.elements
+        if self.rows >= self.top + self.data:
+            return elements * -(-self.element_bytes // self.lanes)
+        offset = self._source_bytes() % self.lanes
+        meets = _multiples(offset, self.element_bytes, elements, self.lanes)
+        return (offset + elements * self.element_bytes) // self.lanes + elements - meets
+
+    def waits_for_slots(self):
+        """Whether every row from the next one on needs slots of an output row."""
+        return self.rows >= self.slots
+
+    def steady_rows(self):
+        """Output rows from the next one on that need rows of data only."""
+        return (self.top + self.data - self.rows) // self.step
+
+    def state(self, clock):
+        """What the future depends on while rows of data come, relative to a clock cycle."""
+        return self._source_bytes() % self.lanes, self.ready - clock, tuple(time - clock for time in self.released)
+
+    def shift(self, outputs, clock):
+        """Move on by that many output rows and clock cycles, in the same state."""
+        self.rows += outputs * self.step
+        self.last_write += clock
+        self.ready += clock
+        self.released = deque((time + clock for time in self.released), self.released.maxlen)
 
     def drained(self, in_words):
         """Cycle in which the feeder is idle again: what is left of the source is dropped a word a cycle."""
-        return self.ready + in_words - self.words + 1
+        return self.ready + in_words - self._source_bytes() // self.lanes + 1
+
+
+def _multiples(offset, step, count, modulus):
+    """How many of offset + step, offset + 2 step, ... (`count` of them) are multiples of `modulus`."""
+    common = math.gcd(step, modulus)
+    if offset % common:
+        return 0
+    period = modulus // common
+    first = -(offset // common) * pow(step // common, -1, period) % period or period
+    return (count - first) // period + 1 if count >= first else 0
 
 
 def image_cycles(steady_cycles, first, last, output_bytes, config):

@@ -39,11 +39,6 @@ def descriptor_values(stage, walk, params, placement, in_words, config, *, first
         "pad_value": pad_byte(layer.input),
         "in_base": placement.in_base,
         "in_words": in_words,
-        "oh_minus1": walk.rows - 1,
-        "ow_minus1": walk.columns - 1,
-        "tiles_minus1": walk.tiles - 1,
-        "kh_minus1": walk.kernel_rows - 1,
-        "kwords_minus1": walk.kernel_words - 1,
         "weight_base": placement.weight_base,
         "param_base": placement.param_base,
         "groups_minus1": params.groups - 1,
@@ -54,10 +49,11 @@ def descriptor_values(stage, walk, params, placement, in_words, config, *, first
         "out_base": placement.out_base,
         "tail_bytes_minus1": tail,
     }
-    return values | walk.precision.codes | walk.fields | _pool_values(stage.pool)
+    return values | walk.precision.codes | walk_values(walk) | pool_values(stage.pool)
 
 
-def _pool_values(pool):
+def pool_values(pool):
+    """{field: value} of a stage's max pool, or of none."""
     if pool is None:
         return _NO_POOL
     return {
@@ -70,10 +66,24 @@ def _pool_values(pool):
     }
 
 
-def fields_fit(values, config):
-    """Whether the descriptor's fields can hold these values on a build of `config`."""
-    limits = {name: min(FIELDS[name].limit(config), 2**FIELDS[name].bits - 1) for name in values}
-    return all(value <= limits[name] for name, value in values.items())
+def walk_values(walk):
+    """{field: value} of what a walk says alone."""
+    return walk.fields | {
+        "oh_minus1": walk.rows - 1,
+        "ow_minus1": walk.columns - 1,
+        "tiles_minus1": walk.tiles - 1,
+        "kh_minus1": walk.kernel_rows - 1,
+        "kwords_minus1": walk.kernel_words - 1,
+    }
+
+
+def too_large(values, config):
+    """The first field that cannot hold its value on a build of `config`, in words, else None."""
+    for name, value in values.items():
+        limit = FIELDS[name].largest(config)
+        if value > limit:
+            return f"{name}={value} is outside 0..{limit} ({FIELDS[name].doc}) for this configuration"
+    return None
 
 
 def emit(stage, values, config):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from accel.compile.cost import stage_cycles
-from accel.compile.emit import descriptor_values, emit, fields_fit
+from accel.compile.emit import descriptor_values, emit, pool_values, too_large, walk_values
 from accel.compile.fuse import Stage, fuse_pools
 from accel.compile.pack import pack_weights
 from accel.compile.parameters import Parameters, parameters
-from accel.compile.place import LARGEST, Needs, check_fit, fitted, place, smallest_depth
-from accel.compile.prepare import prepare
+from accel.compile.place import LARGEST, Needs, check_buildable, check_fit, fitted, place, roomiest, smallest_depth
+from accel.compile.prepare import is_trivial_pool, prepare
 from accel.compile.program import LayerPlan, Program
 from accel.compile.storage import weight_memory
 from accel.compile.walks import Walk, walks
@@ -20,7 +20,7 @@ from accel.errors import FitError
 
 @dataclass(frozen=True)
 class Lowered:
-    """A stage with the walk that was chosen for it."""
+    """A stage with a walk. params: of one of the stage's walks; other walks differ in the bias only."""
 
     stage: Stage
     walk: Walk
@@ -69,7 +69,12 @@ def _network_named(graph):
 
 def _candidates(graph, config):
     """The options of every stage."""
+    layers = sum(not is_trivial_pool(layer) for layer in graph.layers)
+    with _network_named(graph):  # a stage takes up a layer with weights and a pool
+        check_buildable("max_layers", -(-layers // 2), "the layers of the program need")
     stages = fuse_pools(prepare(graph))
+    with _network_named(graph):
+        check_buildable("max_layers", len(stages), "the layers of the program need")
     return [stage_options(stage, config, first=index == 0, last=index == len(stages) - 1)
             for index, stage in enumerate(stages)]
 
@@ -77,14 +82,39 @@ def _candidates(graph, config):
 def stage_options(stage, config, *, first, last):
     """The possible lowerings of a stage, fastest first, fewer words among equals.
 
-    first: it reads the input stream; last: it writes the output stream.
+    first: it reads the input stream; last: it writes the output stream. Raises FitError where a field of the descriptor
+    is too small for the stage on every build of this size.
     """
-    options = [_lower(stage, walk, config, first, last) for walk in walks(stage, config, from_stream=first)]
+    in_words = words(stage.layer.input, config)
+    _check_fields(stage, {"in_words": in_words} | pool_values(stage.pool), config)
+    possible = _possible(stage, walks(stage, config, from_stream=first), config)
+    params = parameters(stage, possible[0], config)
+    options = [_lower(stage, walk, params, config, first, last) for walk in possible]
     return sorted(options, key=lambda item: (item.cycles, item.needs.weights, item.needs.line))
 
 
-def _lower(stage, walk, config, first, last):
-    params = parameters(stage, walk, config)
+def _check_fields(stage, values, config):
+    problem = too_large(values, config)
+    if problem:
+        raise FitError(f"{stage.name}: descriptor: {problem}; choose a larger array (rows, lanes) or a smaller layer")
+
+
+def _possible(stage, options, config):
+    """The walks that the largest build of this size holds; FitError that names the least that is needed."""
+    largest = roomiest(config)
+    possible = [walk for walk in options if _holds(walk, largest)]
+    if not possible:
+        least = min(options, key=lambda walk: walk.line_words)
+        check_buildable("line_depth", least.line_words, f"{stage.name}: its rows in the line buffer need")
+        _check_fields(stage, walk_values(least), largest)
+    return possible
+
+
+def _holds(walk, config):
+    return walk.line_words <= config.line_depth and too_large(walk_values(walk), config) is None
+
+
+def _lower(stage, walk, params, config, first, last):
     in_words = words(stage.layer.input, config)
     cycles = stage_cycles(walk, params, in_words, config)
     pool = stage.output.width * params.pixel_groups if stage.pool is not None else 0
@@ -123,7 +153,7 @@ def _choose(candidates, config):
 
 def fits(item, config):
     """The line buffer holds it, and so do the descriptor's fields."""
-    return item.needs.line <= config.line_depth and fields_fit(item.walk.fields, config)
+    return _holds(item.walk, config)
 
 
 def _assemble(graph, lowered, config):
@@ -131,6 +161,7 @@ def _assemble(graph, lowered, config):
     with _network_named(graph):
         check_fit(needs, config)
     plans, descriptors = [], []
+    table = [parameters(item.stage, item.walk, config) for item in lowered]
     for index, (item, where) in enumerate(zip(lowered, place(needs, config), strict=True)):
         first, last = index == 0, index == len(lowered) - 1
         stage, walk = item.stage, item.walk
@@ -147,7 +178,7 @@ def _assemble(graph, lowered, config):
             line_words=walk.line_words, pool_entries=item.needs.pool,
             input=stage.layer.input, output=stage.output, precision=walk.precision,
             weight_memory=weight_memory(stage.layer, walk, config)))
-    columns = [np.concatenate([getattr(item.params, name) for item in lowered])
+    columns = [np.concatenate([getattr(params, name) for params in table])
                for name in ("bias", "multiplier", "shifts")]
     return Program(
         config=config, graph_name=graph.name, layers=tuple(plans), descriptors=np.stack(descriptors),

@@ -6,7 +6,7 @@ activation memory, so that a stage's input and output never overlap.
 
 from dataclasses import dataclass, replace
 
-from accel.config import DEPTH_LIMITS
+from accel.config import DEPTH_LIMITS, HOST_REGION_WORDS
 from accel.errors import FitError
 
 SMALLEST = {option: low for option, (low, _) in DEPTH_LIMITS.items()}
@@ -89,6 +89,12 @@ def _remedy(option, depth):
     return f"raise {option} to {depth}" + (f" or {larger}" if larger else "")
 
 
+def roomiest(config):
+    """`config` with the largest depths that can be built at its size."""
+    weight_depth = min(LARGEST["weight_depth"], 4 * HOST_REGION_WORDS // (config.rows * config.lanes))
+    return replace(config, **dict(LARGEST, weight_depth=weight_depth))
+
+
 def smallest_depth(option, needed):
     """Smallest depth that can be built and holds `needed` entries."""
     return max(SMALLEST[option], 1 << max(0, needed - 1).bit_length())
@@ -99,6 +105,11 @@ def fitted(needs, config):
     depths = {}
     for option, (needed, purpose) in memory_needs(needs, config).items():
         depths[option] = smallest_depth(option, needed)
-        if depths[option] > LARGEST[option]:
-            raise FitError(f"{purpose} {needed} {UNITS[option]}; {_remedy(option, depths[option])}")
+        check_buildable(option, needed, purpose)
     return replace(config, **depths)
+
+
+def check_buildable(option, needed, purpose):
+    """Raise FitError where no build has so large a memory; purpose: who needs it."""
+    if needed > LARGEST[option]:
+        raise FitError(f"{purpose} {needed} {UNITS[option]}; {_remedy(option, smallest_depth(option, needed))}")

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from accel import checks, limits
+from accel.errors import FitError
 from accel.ir import INPUT_NAME, Conv2D, Requantize, Threshold
 
 
@@ -41,15 +43,22 @@ def insert_identities(graph):
 
 
 def _free_name(name, used):
-    while name in used:
-        name += "_"
-    used.add(name)
-    return name
+    """`name`, else one like it: not used yet, and no longer than names may be."""
+    free, count = name[:checks.NAME_LENGTH], 0
+    while free in used:
+        count += 1
+        free = f"{name[:checks.NAME_LENGTH - 5]}_{count}"
+    used.add(free)
+    return free
 
 
 def _identity(name, input_name, tensor):
     """y = zero point + ((x - zero point) * 1 * 2^30 + 2^29) >> 30 = x; signs are compared with 0."""
     channels = tensor.channels
+    if channels**2 > limits.MAX_WEIGHTS:
+        raise FitError(f"{name}: a max pool of {channels} channels that reads the input or another pool needs a layer "
+                       f"of {channels**2} weights before it, at most {limits.MAX_WEIGHTS} are allowed; use fewer "
+                       "channels")
     weights = np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
     bias = np.zeros(channels, dtype=np.int64)
     if tensor.bits == 1:

@@ -18,9 +18,12 @@ from functools import partial
 import numpy as np
 
 from accel.compile.precision import Precision, layer_precision
-from accel.descriptor import OP_CONV, OP_DENSE
+from accel.descriptor import FIELDS, OP_CONV, OP_DENSE
 from accel.errors import UnsupportedError
 
+MAX_KERNEL_ROWS = 2 ** FIELDS["need_rows"].bits - 1
+MAX_ROW_STEP = 2 ** FIELDS["row_step"].bits - 1
+MAX_SLOTS = 2 ** FIELDS["ring_slots_minus1"].bits
 _NO_FEEDER = dict.fromkeys(
     ("prefill_words", "ring_slots_minus1", "top_rows", "data_rows_minus1", "bottom_rows", "need_rows",
      "row_elements_minus1", "element_bytes_minus1", "element_gap", "slot_step", "data_offset", "row_step",
@@ -82,8 +85,12 @@ def walks(stage, config, *, from_stream):
                                "windows that hold "
                                "no input row; use pads smaller than the kernel")
     kernel, stride = layer.kernel[0], layer.stride[0]
+    for what, size, most in (("kernel", kernel, MAX_KERNEL_ROWS), ("stride", stride, MAX_ROW_STEP)):
+        if size > most:
+            raise UnsupportedError(f"{layer.name}: a {what} of {size} rows is not supported, at most {most}; use a "
+                                   f"smaller {what}")
     all_rows = (stage.computed_size[0] - 1) * stride + kernel
-    slots = range(min(kernel + stride, all_rows), kernel - 1, -1)
+    slots = range(min(kernel + stride, all_rows, MAX_SLOTS), kernel - 1, -1)
     makers = (_rows,) if precision.weight_bits == 1 else (_rows, _strip)
     return [make(stage, config, precision, count) for make in makers for count in slots]
 

@@ -68,7 +68,7 @@ def test_identity_names_stay_unique():
     pool = networks.maxpool("other", "pool_in", first.output, (2, 2))
     lonely = networks.maxpool("pool", "other", pool.output, (2, 2))
     names = [layer.name for layer in insert_identities(chain(first, pool, lonely)).layers]
-    assert names == ["pool_in", "other", "pool_in_", "pool"]
+    assert names == ["pool_in", "other", "pool_in_1", "pool"]
 
 
 def test_first_dense_becomes_a_convolution():
