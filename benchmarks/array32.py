@@ -1,13 +1,12 @@
 """A 32x32 build with all modes: converted, linted, one layer in every mode bit-exact, and what that is in GOPS."""
 
 import json
-import subprocess
 
 from accel.hdl.accelerator import convert_accelerator
 from benchmarks import workload
 from benchmarks.precision_speed import WIDTHS, run_layer
 from benchmarks.report import RESULTS, Result, Row
-from sim.engines.verilator_build import ROOT
+from sim.engines.verilator_build import lint
 
 SIZE = (32, 32)
 PRECISIONS = (8, 6, 4, 2, 1)
@@ -27,7 +26,7 @@ def measure(progress, folder, quick, data_dir):
     out.mkdir(parents=True, exist_ok=True)
     design = convert_accelerator(config, out)
     progress.advance(task)
-    warnings = lint(design)
+    warnings = lint(design.files, design.top)
     progress.advance(task)
     figures = {}
     with workload.accelerator(config) as accelerator:
@@ -43,13 +42,6 @@ def measure(progress, folder, quick, data_dir):
     )
     return Result("array32", rows, {"config": config.to_dict(), "layers": figures, "fmax_mhz": mhz,
                                     "files": len(design.files), "warnings": warnings[:2000]})
-
-
-def lint(design):
-    """Warnings of Verilator's linter; WIDTHEXPAND is waived."""
-    command = [ROOT / "bin" / "verilator", "--lint-only", "-Wall", "-Wno-WIDTHEXPAND", "--top-module", design.top,
-               *design.files]
-    return subprocess.run(command, capture_output=True, text=True).stderr
 
 
 def report_mhz():

@@ -50,7 +50,7 @@ def translate(elaboration, hdl, token, *, is_top):
     body = writer.split_module(text)
     if filters.states:
         body = verilog.declare_states(filters.states, body)
-    body = writer.finish_body(body, filters.memories, filters.unused)
+    body = writer.finish_body(body, [port for port, _ in filters.ports], filters.memories, filters.unused)
     body = _lift_preset(body, elaboration.parameters, filters.memories)
     if re.search(r"\bNone\b", body):
         raise ConversionError(f"{elaboration.where}: a Signal in the text has no name; hold it in a variable "

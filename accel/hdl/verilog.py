@@ -7,6 +7,7 @@ from myhdl.conversion import _toVerilog
 
 from accel.hdl.errors import ConversionError
 from accel.hdl.tidy import WIDTH, tidy
+from accel.hdl.widths import write_widths
 
 EXTENSION = ".v"
 COMMENT = "//"
@@ -55,9 +56,9 @@ def split_module(text):
     return "\n".join(lines[start:end])
 
 
-def finish_body(body, memories, unused):
-    """Tidy slices and sensitivity lists; add memory attributes, contents and wires for unused bits."""
-    body = tidy(body)
+def finish_body(body, ports, memories, unused):
+    """Tidy the text, write widths out; add memory attributes, contents and wires for unused bits."""
+    body = write_widths(tidy(body), ports)
     body = re.sub(r"always @\((?!posedge|negedge)[^)]*\)", "always @*", body)
     body = _join_concatenations(body)
     for name, (style, preset) in memories.items():

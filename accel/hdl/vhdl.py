@@ -80,7 +80,7 @@ def split_module(text):
     return "\n".join(lines[start + 1:end])
 
 
-def finish_body(body, memories, _unused):
+def finish_body(body, _ports, memories, _unused):
     """Tidy ranges; add attributes and first contents of memories."""
     body = re.sub(r"\((\d+)-1 downto (\d+)\)", lambda m: f"({int(m[1]) - 1} downto {m[2]})", body)
     body = re.sub(r"array\(0 to (\d+)-1\)", lambda m: f"array(0 to {int(m[1]) - 1})", body)

@@ -97,6 +97,12 @@ def is_accelerator(names):
     return set(names) >= ACCELERATOR_PORTS
 
 
+def lint(files, top, folder="."):
+    """Warnings of `verilator --lint-only -Wall` on a design, "" where there are none. folder: of its memory images."""
+    command = [ROOT / "bin" / "verilator", "--lint-only", "-Wall", "--top-module", top, *files]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder).stderr
+
+
 def build_library(converted, ports, clock, traced=False):
     """(path of the shared library, {port: index}) for a converted block."""
     head, index = model_source(ports, clock, converted.directions, traced)

