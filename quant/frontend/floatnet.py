@@ -77,11 +77,12 @@ class FloatPool:
 
 @dataclass(frozen=True, eq=False)
 class FloatNetwork:
-    """A chain of float layers over an input of (H, W, C)."""
+    """A chain of float layers over an input of (H, W, C). notes: sentences about what reading left out."""
 
     name: str
     input_shape: tuple
     layers: tuple = field(default_factory=tuple)
+    notes: tuple = ()
 
     @torch.no_grad()
     def run(self, x):

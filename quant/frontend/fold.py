@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from accel.errors import RangeError, UnsupportedError
-from quant.frontend.floatnet import NO_CLAMP, FloatConv, FloatDense, FloatNetwork, has_weights
+from quant.frontend.floatnet import NO_CLAMP, FloatConv, FloatDense, has_weights
 
 PIXEL_SCALE = 1 / 255
 
@@ -48,30 +48,44 @@ def fold_input(network, mean, std):
     """Fold x = (u / 255 - mean) / std into the network, so that it reads r = (q - zero_point) / 255 with q =
     u - 128.
 
-    mean, std: one value, or one per channel. Returns (FloatNetwork that reads r, zero_point). Padding stays
+    mean, std: one value, or one per channel. A network that begins with a factor and shift of its own, such as 2 x - 1,
+    folds them as well. Returns (FloatNetwork that reads r, zero_point). Padding stays
     exact where every channel's mean is within half a grey level of the zero point, or nothing is padded;
     else the normalization becomes a layer of its own in front (as it does before a max pool).
     """
     channels = network.input_shape[2]
     mean = torch.as_tensor(mean, dtype=torch.float64).expand(channels)
     std = torch.as_tensor(std, dtype=torch.float64).expand(channels)
+    network, mean, std = _take_first_affine(network, mean, std)
     zero_level = int((255 * mean.mean()).round().clamp(0, 255))
     residual = mean - zero_level * PIXEL_SCALE
     first = network.layers[0]
     padded = any(getattr(first, "pads", ()))
     exact = bool((residual.abs() <= PIXEL_SCALE / 2 + 1e-12).all())
     if has_weights(first) and (exact or not padded):
-        layers = (_scale_inputs(first, 1 / std, -residual / std), *network.layers[1:])
+        layers = (scale_inputs(first, 1 / std, -residual / std), *network.layers[1:])
     elif not torch.any(residual) and torch.all(std == 1):
         layers = network.layers
     else:
         names = {layer.name for layer in network.layers}
         name = "normalize" if "normalize" not in names else "input_normalize"
         layers = (channel_scale(name, 1 / std, -residual / std, False), *network.layers)
-    return FloatNetwork(network.name, network.input_shape, tuple(layers)), zero_level - 128
+    return replace(network, layers=tuple(layers)), zero_level - 128
 
 
-def _scale_inputs(layer, scale, offset):
+def _take_first_affine(network, mean, std):
+    """(network without a first layer x * a + b per channel, mean and std that stand for it as well)."""
+    first, *others = network.layers
+    if not others or not isinstance(first, FloatConv) or not is_unclamped(first):
+        return network, mean, std
+    scale = first.weight.flatten(1).diagonal() if first.weight[0].numel() == len(first.weight) else torch.zeros(1)
+    is_diagonal = torch.equal(first.weight, torch.diag(scale)[:, :, None, None])
+    if not is_diagonal or not scale.all() or first.stride != (1, 1) or any(first.pads):
+        return network, mean, std
+    return replace(network, layers=tuple(others)), mean - first.bias * std / scale, std / scale
+
+
+def scale_inputs(layer, scale, offset):
     """The layer reading x where it read x * scale + offset per input channel; exact where nothing is
     padded."""
     if isinstance(layer, FloatConv):
@@ -121,7 +135,7 @@ def move_scale(layers, index, factors):
     later = next_weighted(layers, index)
     moved = list(layers)
     moved[index] = scale_outputs(layers[index], factors, 0.0)
-    moved[later] = _scale_inputs(layers[later], 1 / factors, torch.zeros_like(factors))
+    moved[later] = scale_inputs(layers[later], 1 / factors, torch.zeros_like(factors))
     return tuple(moved)
 
 

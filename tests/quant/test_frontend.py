@@ -144,30 +144,13 @@ class TwoInputs(Branch):
 
 class SkipsBack(Branch):
     def forward(self, x):
-        first = torch.relu(self.conv(x))
-        return self.conv(x).view(first.shape)
+        first = self.conv(x)
+        return self.conv(torch.relu(first)) * 2 + 1, self.conv(first)
 
 
 class AlwaysDrops(Branch):
     def forward(self, x):
         return functional.dropout(self.conv(x))
-
-
-class UsesParameter(Branch):
-    def forward(self, x):
-        return functional.conv2d(x, self.conv.weight)
-
-
-def hooked():
-    conv = nn.Conv2d(1, 1, 1)
-    conv.register_forward_hook(lambda module, inputs, output: output * 2)
-    return nn.Sequential(conv)
-
-
-def hooked_outside():
-    net = hooked()
-    net.register_forward_pre_hook(lambda module, inputs: None)
-    return net
 
 
 def with_statistics(**values):
@@ -204,28 +187,28 @@ REFUSED = {
     "groups": (lambda: two(nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1, groups=2))),
                r"1.1 \(Conv2d\): groups=2 is not supported; use groups=1"),
     "dilation": (lambda: conv(1, 1, 2, dilation=2), r"dilation=\(2, 2\) is not supported"),
-    "reflect": (lambda: conv(1, 1, 3, padding=1, padding_mode="reflect"), "padding_mode=reflect is not"),
-    "pool dilation": (lambda: two(nn.MaxPool2d(2, dilation=2)), "dilation=2 is not supported"),
+    "reflect": (lambda: conv(1, 1, 3, padding=1, padding_mode="reflect"), "pads with mode='reflect'; use"),
+    "pool dilation": (lambda: two(nn.MaxPool2d(2, dilation=2)), r"dilation=\[2, 2\] is not supported"),
     "pool indices": (lambda: two(nn.MaxPool2d(2, return_indices=True)), "return_indices=True is not"),
-    "branch": (Branch, r"function add\) is not supported"),
-    "control flow": (Decides, "torch.fx cannot trace Decides"),
+    "branch": (Branch, r"add \(function add\): joins two branches"),
+    "control flow": (Decides, r"Decides decides by the values of a tensor at test_frontend.py:\d+, `return x if"),
     "two outputs": (TwoOutputs, "return the last layer's tensor alone"),
     "two inputs": (TwoInputs, "has 2 inputs"),
-    "reads an earlier layer": (SkipsBack, "only a chain of layers is supported"),
+    "reads an earlier layer": (SkipsBack, r"conv \(Conv2d\): reads conv where the layer before is conv_2"),
     "dropout at inference": (AlwaysDrops, "pass training=self.training"),
-    "free parameter": (UsesParameter, r"function conv2d\) is not supported"),
-    "hook": (hooked, r"0 \(Conv2d\): has forward hooks"),
-    "hook outside": (hooked_outside, "net: Sequential has forward hooks"),
     "relu first": (lambda: nn.Sequential(nn.ReLU(), nn.Conv2d(1, 1, 1)), r"0 \(ReLU\): has no Conv2d"),
     "no layer": (lambda: nn.Sequential(nn.Identity()), "holds no layer that computes"),
-    "pad before pool": (lambda: two(nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2))), "before a Conv2d"),
+    "pad before pool": (lambda: two(nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2))),
+                        "follows padding with 0.0, which may win"),
     "pad at the end": (lambda: two(nn.ZeroPad2d(1)), "zero padding at the end"),
     "pad with ones": (lambda: nn.Sequential(nn.ConstantPad2d(1, 1.0), nn.Conv2d(1, 1, 1)), "pads with 1.0"),
     "negative pad": (lambda: nn.Sequential(nn.ZeroPad2d(-1), nn.Conv2d(1, 1, 1)), "at least 0"),
     "linear on a map": (lambda: nn.Sequential(nn.Linear(4, 2)), "put a Flatten before it"),
-    "half a flatten": (lambda: nn.Sequential(nn.Flatten(2)), "only flattening"),
-    "conv on a vector": (lambda: flattened(nn.Unflatten(1, (1, 4, 4))), r"Unflatten\) is not supported"),
-    "batch norm of a flat map": (lambda: flattened(nn.BatchNorm1d(16)), "use BatchNorm2d before Flatten"),
+    "half a flatten": (lambda: two(nn.Sequential(nn.Flatten(2), nn.Linear(16, 2), nn.Unflatten(2, (2, 1)),
+                                                 nn.Conv2d(1, 1, 1))), r"reads \['N', 1, 2, 1\] rearranged from"),
+    "conv on a vector": (lambda: flattened(nn.Unflatten(1, (4, 2, 2)), nn.Conv2d(4, 1, 1)), "only flattening"),
+    "batch norm of a flat map": (lambda: two(nets.randomize(flattened(nn.BatchNorm1d(16)))),
+                                 "use one value per channel, as BatchNorm2d"),
     "no statistics": (lambda: two(nn.BatchNorm2d(1, track_running_stats=False)), "track_running_stats=False"),
     "negative variance": (lambda: with_statistics(running_var=-1.0), "of channel 0", RangeError),
     "nan statistics": (lambda: with_statistics(running_mean=math.nan),

@@ -1,0 +1,51 @@
+"""What may end a classifier: softmax and the like keep the order of the classes, so they are left out with a note."""
+
+from dataclasses import replace
+
+from accel.errors import UnsupportedError
+
+
+def _end(reader, x):
+    if x.ended is None:
+        reader.need_images(x)
+        reader.need_last(x)
+        reader.notes.append(f"{reader.label} is left out: the network puts out the values before it, whose largest one "
+                            "is the same class")
+    return replace(x, ended=x.ended or reader.label)
+
+
+def over_classes(reader, x, dim=None, **_options):
+    """softmax, log_softmax, argmax over the axis of the classes."""
+    axes = len(x.dims)
+    if x.ended is None and (dim is None or dim % axes != 1 or not (x.is_map() or x.dims[1:] == (x.elements,))):
+        reader.refuse(f"runs over axis {dim} of [N, {', '.join(map(str, x.dims[1:]))}]; only the axis of the classes, "
+                      "dim=1, is supported")
+    return _end(reader, x)
+
+
+def per_value(reader, x, **_options):
+    """sigmoid of a vector: logits keep their order, and 0.5 is where they are 0."""
+    if x.shape[:2] != (1, 1) and x.ended is None:
+        raise UnsupportedError(f"{reader.label} is not supported")
+    return _end(reader, x)
+
+
+def maximum_of(reader, x, dim, keepdim=False):
+    """max over the classes: (their largest value, which cannot be put out; the class)."""
+    if any(user.args[1] != 1 for user in reader.node.users):
+        reader.refuse("puts out the largest value; only the class, max(1)[1], is supported")
+    return None, over_classes(reader, x, dim)
+
+
+def log(reader, x):
+    """The logarithm of what was a softmax."""
+    if x.ended is None:
+        reader.refuse("is not supported; leave out the logarithm")
+    return x
+
+
+OPERATORS = {
+    **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax", "argmax"), over_classes),
+    **dict.fromkeys(("sigmoid", "log_sigmoid"), per_value),
+    "max.dim": maximum_of, "log": log,
+}

@@ -1,0 +1,105 @@
+"""Max pools of every spelling, and padding, which the convolution or pool behind it takes."""
+
+import math
+from dataclasses import replace
+
+from quant.frontend.floatnet import FloatPool, has_weights
+from quant.frontend.operators.layers import pair
+from quant.frontend.values import Padding
+
+NO_PADS = (0, 0, 0, 0)
+
+
+def max_pool2d(reader, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+    """Max pooling; ceil_mode becomes larger bottom and right pads."""
+    x = reader.settle(x)
+    reader.need_last(x)
+    reader.need_map(x)
+    if pair(dilation) != (1, 1):
+        reader.refuse(f"dilation={dilation} is not supported; use dilation=1")
+    kernel = pair(kernel_size)
+    stride = pair(stride) if stride not in (None, (), []) else kernel
+    before, shape = _pool_pads(reader, x, kernel), x.shape
+    size = [shape[axis] + before[2 * axis] + before[2 * axis + 1] for axis in (0, 1)]
+    pads = []
+    for axis, given in enumerate(pair(padding)):
+        windows = _windows(size[axis], kernel[axis], stride[axis], given, ceil_mode)
+        after = (windows - 1) * stride[axis] + kernel[axis] - size[axis] - given
+        pads += [before[2 * axis] + given, before[2 * axis + 1] + (max(after, 0) if ceil_mode else given)]
+    layer = FloatPool(reader.name(), kernel, stride, tuple(pads))
+    height, width, channels = layer.output_shape(shape)
+    if (height, width) != tuple(_windows(size[axis], kernel[axis], stride[axis], given, ceil_mode)
+                                for axis, given in enumerate(pair(padding))):
+        reader.refuse(f"ceil_mode={ceil_mode} drops windows, which these pads cannot express; use ceil_mode=False")
+    return reader.put(layer, x, (x.dims[0], channels, height, width))
+
+
+def _windows(size, kernel, stride, pad, ceil_mode):
+    """Number of windows along an axis, as PyTorch counts them: the last one must begin inside."""
+    if not ceil_mode:
+        return (size + 2 * pad - kernel) // stride + 1
+    windows = -(-(size + 2 * pad - kernel) // stride) + 1
+    return windows - ((windows - 1) * stride >= size + pad)
+
+
+def _pool_pads(reader, x, kernel):
+    """Pads of a Padding in front: such that never win, or zeros that can't win because nothing is below them."""
+    if x.padding is None:
+        return NO_PADS
+    lowest = next((layer.clamp[0] for layer in reversed(reader.layers) if has_weights(layer)), -math.inf)
+    if not (x.padding.value == -math.inf or (x.padding.value == 0 and lowest >= 0)):
+        reader.refuse(f"follows padding with {x.padding.value}, which may win; pad with -inf, or put a ReLU before")
+    if any(pad >= kernel[side // 2] for side, pad in enumerate(x.padding.pads)):
+        reader.refuse(f"has windows of {kernel} that lie in the padding {x.padding.pads} alone; pad less")
+    return x.padding.pads
+
+
+def with_indices(reader, **arguments):
+    """max_pool2d that also gives positions, which cannot be put out."""
+    if any(user.args[1] != 0 for user in reader.node.users):
+        reader.refuse("return_indices=True is not supported; use return_indices=False")
+    return max_pool2d(reader, **arguments), None
+
+
+def adaptive_max_pool2d(reader, x, output_size):
+    """One window size where the output divides the input."""
+    reader.need_map(x)
+    size = [given or actual for given, actual in zip(pair(output_size), x.shape, strict=False)]
+    if any(x.shape[axis] % size[axis] for axis in (0, 1)):
+        reader.refuse(f"output_size={output_size} does not divide (H, W)={x.shape[:2]}; give one that does")
+    return max_pool2d(reader, x, [x.shape[axis] // size[axis] for axis in (0, 1)]), None
+
+
+def amax(reader, x, dim=(), keepdim=False):
+    """The largest value of every channel."""
+    reader.need_map(x)
+    if sorted(axis % 4 for axis in dim) != [2, 3]:
+        reader.refuse(f"takes the largest value over the axes {list(dim)}; only the image's axes (2, 3) are supported")
+    result = max_pool2d(reader, x, x.shape[:2])
+    return result if keepdim else replace(result, dims=result.dims[:2])
+
+
+def pad(reader, x, pad, mode="constant", value=None):
+    """Constant padding (left, right, top, bottom), kept until the convolution or pool behind it."""
+    if not any(pad):
+        return x
+    if mode != "constant":
+        reader.refuse(f"pads with mode='{mode}'; use constant zero padding")
+    value = float(value or 0)
+    if value not in (0.0, -math.inf):
+        reader.refuse(f"pads with {value}; only zero padding is supported")
+    reader.need_last(x)
+    reader.need_map(x)
+    left, right, top, bottom, *rest = (*pad, 0, 0, 0, 0)[:max(4, len(pad))]
+    if min(pad) < 0 or any(rest):
+        reader.refuse(f"pads {tuple(pad)} must be four numbers of at least 0 (left, right, top, bottom)")
+    pads = (top, bottom, left, right)
+    if x.padding and x.padding.value != value:
+        reader.no_padding(x)
+    if x.padding:
+        pads = tuple(map(sum, zip(pads, x.padding.pads, strict=True)))
+    return replace(x, padding=Padding(pads, value, reader.label))
+
+
+OPERATORS = {"max_pool2d": max_pool2d, "max_pool2d_with_indices": with_indices, "amax": amax,
+             "adaptive_max_pool2d": adaptive_max_pool2d, "pad": pad, "constant_pad_nd": pad}

@@ -1,0 +1,37 @@
+"""All that is refused in one network, as one error."""
+
+from accel.errors import UnsupportedError
+
+SUPPORTED = ("Conv2d, Linear, ReLU, ReLU6, Hardtanh, MaxPool2d, ZeroPad2d, Flatten, Dropout, BatchNorm1d, "
+             "BatchNorm2d")
+PLAIN = " is not supported"
+SHOWN = 10
+
+
+class Refusals:
+    """Refused layers in the order of the network: one sentence each, which begins with the layer's name."""
+
+    def __init__(self):
+        self._found = {}
+
+    def add(self, label, text, kind):
+        """Keep the sentence of a layer; only the first one of each layer counts. kind: class of the error."""
+        self._found.setdefault(label, (text, kind))
+
+    def has(self, label):
+        """True where the layer is refused already."""
+        return label in self._found
+
+    def check(self, name):
+        """Raise one error with every refusal of the network `name`, at most SHOWN of them in words."""
+        if not self._found:
+            return
+        texts, kinds = zip(*self._found.values(), strict=True)
+        if len(texts) == 1:
+            raise kinds[0](texts[0] + (f"; use {SUPPORTED}" if texts[0].endswith(PLAIN) else ""))
+        kind = kinds[0] if len(set(kinds)) == 1 else UnsupportedError
+        shown = list(texts[:SHOWN])
+        if len(texts) > SHOWN:
+            shown.append(f"and {len(texts) - SHOWN} more")
+        remedy = f"; use {SUPPORTED}" if any(text.endswith(PLAIN) for text in texts) else ""
+        raise kind(f"{name}: cannot be read for {len(texts)} reasons: {'; '.join(shown)}{remedy}")
