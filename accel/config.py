@@ -60,6 +60,8 @@ class HardwareConfig:
     multiplier: the multiplier of the target family: 25x18 (7 series), 27x18 (UltraScale+), 18x18 (ECP5); or shift_add,
     an int8 array without multipliers for weights that are sums of two signed powers of two.
     weight_style: memory of the weight bank: block, ultra (UltraScale+; cannot be preset), or "" where the tool chooses.
+    ultra_rows: with weight_style=ultra the rows of the weight bank, from row 0 up, that are in UltraRAM; the others are
+    in block RAM. 0: all. accel.convert chooses it where a part has too few UltraRAMs.
     act_style, line_style, param_style, pool_style: the same for the activation memory (also ultra, distributed), the
     line buffer, the parameter table and the pooling row memory (block, distributed).
     precisions: bit widths that the build computes and stores, from 8, 6, 4, 2, 1, always with 8. 4, 2 and 1 are modes
@@ -92,6 +94,7 @@ class HardwareConfig:
     requantizer: str = "full"
     float_input: bool = False
     float_output: bool = False
+    ultra_rows: int = 0
 
     def __post_init__(self):
         if self.req_lanes == 0:
@@ -126,6 +129,9 @@ class HardwareConfig:
             if getattr(self, name) not in ("", *styles):
                 raise FitError(f"configuration: {name}={getattr(self, name)!r} is unknown; "
                                f"choose {', '.join(styles)} or leave it out")
+        if not 0 <= self.ultra_rows <= (self.rows if self.weight_style == "ultra" else 0):
+            raise FitError(f"configuration: ultra_rows={self.ultra_rows} must be 0 to rows={self.rows}, and 0 without "
+                           "weight_style=ultra")
         for name in ("float_input", "float_output"):
             if not isinstance(getattr(self, name), bool):
                 raise FitError(f"configuration: {name}={getattr(self, name)!r} must be true or false")
@@ -172,6 +178,10 @@ class HardwareConfig:
     def weight_word_bits(self):
         """Bits of one weight word: one byte for every row and lane."""
         return 8 * self.rows * self.lanes
+
+    def weight_row_style(self, row):
+        """Memory style of a row of the weight bank."""
+        return "block" if 0 < self.ultra_rows <= row else self.weight_style
 
     @property
     def result_bits(self):

@@ -10,8 +10,8 @@ from accel.cli import json_option, print_json, print_table, progress, run_cli
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
 from accel.errors import FitError, UnsupportedError
-from accel.hdl import accelerator
 from accel.hdl.output import STAGES, write_design
+from accel.hdl.resources import check_target, ultra_rows
 from accel.hdl.targets import DEFAULT_TARGET, TARGETS, find_target
 
 DEFAULT_MODEL = "lenet5-int8"
@@ -26,10 +26,11 @@ Examples:
 Exit codes: 0 done, 2 bad usage or bad input."""
 
 
-def hardware_config(graph, target, rows, lanes, options, precisions=None):
+def hardware_config(graph, target, rows, lanes, options, precisions=None, *, fit=False):
     """The target's configuration with the chosen options; other memories grow to hold the network.
 
-    precisions: the widths of the build, else 8 and those of the network.
+    precisions: the widths of the build, else 8 and those of the network. fit: other memories are as small as the
+    network allows.
     """
     values = dict(parse_option(text) for text in options)
     values["precisions"] = precisions_for(graph) if precisions is None else precisions
@@ -38,9 +39,12 @@ def hardware_config(graph, target, rows, lanes, options, precisions=None):
                                        "multiplier": target.multiplier, "weight_style": target.weight_style,
                                        **values})
     needed = fit_config(graph, config)
-    grown = {name: max(getattr(config, name), getattr(needed, name)) for name in DEPTHS if name not in values}
-    config = dataclasses.replace(config, **grown)
-    accelerator.check_target(config, target)
+    depths = {name: getattr(needed, name) if fit else max(getattr(config, name), getattr(needed, name))
+              for name in DEPTHS if name not in values}
+    config = dataclasses.replace(config, **depths)
+    if "ultra_rows" not in values and target.ultra_rams:
+        config = dataclasses.replace(config, ultra_rows=ultra_rows(config, target.ultra_rams))
+    check_target(config, target)
     return config
 
 
@@ -74,13 +78,13 @@ def parse_precisions(text):
         raise UnsupportedError(f"--precisions {text!r}: must be widths with commas between, such as 8,4,1") from None
 
 
-def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions=None, golden=2, preset=None,
+def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions=None, golden=2, preset=None, fit=False,
             stage=lambda name: None):
     """Convert a model for a target and write the folder; returns accel.hdl.output.Written."""
     target = find_target(target_name)
     stage("compile")
     graph = model_dir.load(model)
-    config = hardware_config(graph, target, rows, lanes, options, precisions)
+    config = hardware_config(graph, target, rows, lanes, options, precisions, fit=fit)
     program = compile_graph(graph, config)
     if preset is None:
         preset = config.weight_style != "ultra"  # UltraRAM starts empty: the host loads it
@@ -105,6 +109,7 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions
               "default: 8 and those that the network uses.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
               help="Another field of the hardware configuration, e.g. weight_depth=2048; may be repeated.")
+@click.option("--fit", is_flag=True, help="Memories no larger than this network needs; default: room for others too.")
 @click.option("--hdl", type=click.Choice(("verilog", "vhdl")), default="verilog", show_default=True)
 @click.option("--golden", type=click.IntRange(1, 100), default=2, show_default=True,
               help="Images in the test bench.")
@@ -112,7 +117,7 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions
               help="Start with the network in the memories, or wait for the host; default by target.")
 @click.option("--out", type=click.Path(), help="Output folder.  [default: build/out/MODEL]")
 @json_option
-def main(model, target, rows, lanes, precisions, options, hdl, golden, preset, out, as_json):
+def main(model, target, rows, lanes, precisions, options, fit, hdl, golden, preset, out, as_json):
     """Turn a quantized network into Verilog or VHDL with memory images, a test bench and a Vivado project."""
     out = Path("build") / "out" / Path(model).resolve().name if out is None else out
     with progress(not as_json) as bar:
@@ -124,18 +129,19 @@ def main(model, target, rows, lanes, precisions, options, hdl, golden, preset, o
             bar.update(task, description=name, completed=len(begun) - 1)
 
         result = convert(model, target, rows, lanes, hdl, out, options=options, precisions=parse_precisions(precisions),
-                         golden=golden, preset=preset, stage=stage)
+                         golden=golden, preset=preset, fit=fit, stage=stage)
     figures = {"out": str(result.out), "top": result.top, "files": list(result.files),
                "precisions": list(result.precisions), "notes": list(result.notes),
                "predicted_cycles_per_image": result.predicted_cycles_per_image,
-               "weight_bytes": result.weight_bytes, "dsp_estimate": result.dsp_estimate}
+               "weight_bytes": result.weight_bytes, "dsp_estimate": result.dsp_estimate, "estimate": result.estimate}
     if as_json:
         print_json(figures)
     else:
         figures["files"] = len(result.files)
         figures["precisions"] = ",".join(map(str, result.precisions))
         figures["notes"] = "; ".join(result.notes) or None
-        figures |= {"modules": result.modules, "lines": result.lines}
+        figures |= {"modules": result.modules, "lines": result.lines, **figures.pop("estimate")}
+        del figures["dsps"]  # the same as the estimate of multipliers above
         print_table("Converted", ("figure", "value"),
                     [(name.replace("_", " "), value) for name, value in figures.items()])
 

@@ -1,16 +1,14 @@
-"""The accelerator as a design to convert: its ports, its memory images, its check against a target."""
+"""The accelerator as a design to convert: its ports and its memory images."""
 
 import functools
 
 from myhdl import ResetSignal, Signal, intbv
 
 from accel.compile.floats import register_values
-from accel.errors import FitError
 from accel.hdl import images
 from accel.hdl.design import convert_design
 
 TOP = "bitloom"
-BLOCK_RAM_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096))  # bits x words of half a 36 Kbit block
 
 
 def accelerator_ports(config):
@@ -50,28 +48,3 @@ def convert_accelerator(config, out_dir, *, hdl="verilog", name=TOP, presets=Non
     ports = accelerator_ports(config)
     design = functools.partial(bitloom, *ports.values(), config=config, presets=presets)
     return convert_design(design, hdl, out_dir, name)
-
-
-def block_rams(bits, words):
-    """36 Kbit blocks of a memory of `words` words, in the best shape."""
-    return min(-(-bits // width) * -(-words // depth) for width, depth in BLOCK_RAM_SHAPES) / 2
-
-
-def check_target(config, target):
-    """Raise FitError where the multipliers or the weight and activation memories exceed the target's part, or a
-    memory's style asks for UltraRAM that the part has not."""
-    where = f"target {target.name}: rows={config.rows}, lanes={config.lanes}"
-    for option in ("weight_style", "act_style"):
-        if getattr(config, option) == "ultra" and not target.ultra_rams:
-            raise FitError(f"target {target.name}: {target.part} has no UltraRAM; leave out {option}=ultra or choose "
-                           "a target that has it")
-    if config.dsp_estimate > target.dsps:
-        raise FitError(f"{where} needs {config.dsp_estimate} multipliers, but {target.part} has {target.dsps}"
-                       "; lower rows or lanes, or choose a larger target")
-    weights = config.rows * block_rams(config.word_bits, config.weight_depth)
-    others = sum(block_rams(config.word_bits, depth) for depth in (config.act_depth, config.line_depth))
-    available = target.block_rams + 8 * target.ultra_rams  # an UltraRAM holds as much as eight blocks
-    if weights + others > available:
-        raise FitError(f"{where}, weight_depth={config.weight_depth} needs about {weights + others:.0f} "
-                       f"block RAMs, but {target.part} has {available}; choose a larger target or a "
-                       "smaller network")

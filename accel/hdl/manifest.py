@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 
 import myhdl
 
 import accel
 from accel import descriptor
+from accel.hdl import resources
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -31,6 +33,7 @@ def manifest(*, graph, program, target, design, golden, model_digest, preset, fi
         "predicted_cycles_per_image": program.predicted_cycles,
         "weight_bytes": weight_bytes(program),
         "dsp_estimate": config.dsp_estimate,
+        "estimate": asdict(resources.resources(config)),
         "layers": [layer_entry(layer) for layer in program.layers],
         "memories": memories(program),
         "memory_map": memory_map(program),
@@ -65,7 +68,7 @@ def layer_entry(layer):
 
 
 def memories(program):
-    """Size and use of every memory."""
+    """Size and use of every memory, and the block RAMs or UltraRAMs that it takes."""
     config = program.config
     used = {
         "weights": (config.weight_depth, config.weight_word_bits, len(program.weights)),
@@ -78,7 +81,10 @@ def memories(program):
         "program": (descriptor.DESCRIPTOR_STRIDE * config.max_layers, 32,
                     descriptor.DESCRIPTOR_STRIDE * len(program.layers)),
     }
-    return {name: {"words": words, "bits": bits, "used_words": int(count)}
+    found = resources.memories(config)
+    return {name: {"words": words, "bits": bits, "used_words": int(count),
+                   "block_rams": sum(memory.block_rams for memory in found if memory.name == name),
+                   "ultra_rams": sum(memory.ultra_rams for memory in found if memory.name == name)}
             for name, (words, bits, count) in used.items()}
 
 

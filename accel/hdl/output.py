@@ -1,11 +1,12 @@
 """Everything that a conversion puts into its output folder."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from accel import model_dir
 from accel.atomic import atomic_directory
 from accel.hdl import accelerator, images, manifest, testbench, testbench_vhdl, vivado
 from accel.hdl.golden import golden_vectors
+from accel.hdl.resources import resources
 from accel.hdl.shell import vhdl_shell
 
 STAGES = ("compile", "golden vectors", "memory images", "convert", "project")
@@ -23,6 +24,7 @@ class Written:
     predicted_cycles_per_image: int
     weight_bytes: int
     dsp_estimate: int
+    estimate: dict
     precisions: tuple
     notes: tuple
 
@@ -54,7 +56,8 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
         _write(folder, {manifest.MANIFEST: manifest.to_text(values)})
     return Written(out, accelerator.TOP, tuple(sorted((*files, manifest.MANIFEST))), design.line_count,
                    len(design.modules), int(program.predicted_cycles), manifest.weight_bytes(program),
-                   program.config.dsp_estimate, program.config.precisions, program.notes)
+                   program.config.dsp_estimate, asdict(resources(program.config)), program.config.precisions,
+                   program.notes)
 
 
 def _images(program, target, golden, preset):

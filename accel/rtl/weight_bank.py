@@ -57,7 +57,8 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
     word waddr; wpart is None where a row is one part. In a build with int6 weights wdata has 64 bits: with wpair the
     part named, which is even, takes the low half and the one behind it (of the next row where a row is one part) the
     high half, otherwise both halves are the same. enable, raddr: read, holds while enable is low.
-    weights: rows x lanes int8, row 0 lane 0 in the low byte. presets: a memory image for each row, or ().
+    weights: rows x lanes int8, row 0 lane 0 in the low byte. presets: a memory image for each row, or (). A row's
+    memory is of the style that the configuration gives it: UltraRAM may hold some rows and block RAM the others.
     Latency 1 enabled cycle for reads, 2 cycles for writes; a read and a write every cycle.
     """
     if presets and config.weight_style == "ultra":
@@ -107,7 +108,7 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
                     for row in range(rows)]
     memories = [ram(clk, strobes[row], write_address, row_data[row], enable, raddr, words[row],
                     depth=config.weight_depth, part_bits=32 if parts > 1 else 0,
-                    preset=presets[row] if presets else "", style=config.weight_style) for row in range(rows)]
+                    preset=presets[row] if presets else "", style=config.weight_row_style(row)) for row in range(rows)]
     joined = ConcatSignal(*reversed(words))
 
     @always_comb

@@ -18,6 +18,7 @@ import pytest
 import accel
 from accel import model_dir
 from accel.cli import run_cli
+from accel.compile.place import smallest_depth
 from accel.config import HardwareConfig
 from accel.convert import main
 from accel.hdl.accelerator import convert_accelerator
@@ -90,9 +91,9 @@ def rtl_files(out):
 def test_json_figures(converted):
     out, figures = converted
     assert list(figures) == ["out", "top", "files", "precisions", "notes", "predicted_cycles_per_image", "weight_bytes",
-                             "dsp_estimate"]
+                             "dsp_estimate", "estimate"]
     assert figures["out"] == str(out) and figures["top"] == "bitloom"
-    assert figures["dsp_estimate"] == 4 * 4 // 2 + 4
+    assert figures["dsp_estimate"] == figures["estimate"]["dsps"] == 4 * 4 // 2 + 4
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     assert figures["files"] == found
 
@@ -265,8 +266,12 @@ def test_vhdl_passes_its_bench_in_ghdl(model, tmp_path):
 
 def test_without_presets_the_host_loads(model, tmp_path):
     out = tmp_path / "design"
-    done = convert("--model", model, *SMALL, "--target", "ultra96v2", "--no-preset", "--out", out, "--json")
+    done = convert("--model", model, *SMALL, "--target", "ultra96v2", "--no-preset", "--fit", "--out", out, "--json")
     assert done.returncode == 0, done.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    weights = manifest["memories"]["weights"]
+    assert weights["words"] == smallest_depth("weight_depth", weights["used_words"]) < HardwareConfig().weight_depth
+    assert manifest["estimate"] == json.loads(done.stdout)["estimate"]
     assert not (out / "mem" / "program.mem").exists()
     assert "set out_of_context 1" in (out / "vivado" / "settings.tcl").read_text()
     assert "PASS: 2 images" in run_bench(out)

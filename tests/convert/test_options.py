@@ -7,7 +7,8 @@ import pytest
 
 from accel.config import MEMORY_STYLES, HardwareConfig
 from accel.errors import FitError
-from accel.hdl.accelerator import check_target, convert_accelerator
+from accel.hdl.accelerator import convert_accelerator
+from accel.hdl.resources import check_target
 from accel.hdl.targets import TARGETS
 from sim.engines.verilator_build import lint
 
