@@ -1,99 +1,65 @@
-"""Output that is complete or absent: write beside the goal under a temporary name, rename at the end.
+"""Output that is complete or absent: made in a work folder beside the goal, renamed at the end.
 
 Whatever fails in between, nothing half-written is left and what was there before stays as it was.
 """
 
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 
 from accel.errors import OutputError
-
-
-def _reason(error):
-    return error.strerror or type(error).__name__
+from accel.outputs import File, check_output, reason, shown
+from accel.signals import ending_tidily, unbroken
+from accel.work_folder import NEW, OLD, work_folder
 
 
 @contextmanager
-def atomic_directory(path, marker=None):
-    """Yield a temporary directory that becomes `path` when the block ends without an exception.
+def atomic_directory(output):
+    """Yield a folder that takes the place of `output` (accel.outputs.Folder) when the block ends without an exception.
 
-    An existing empty directory is replaced. A non-empty one is replaced only where it holds the file
-    `marker`, which shows that it is an earlier output; else OutputError. Raises OutputError where the
-    directory cannot be written.
+    Raises OutputError where it cannot be written, or where the place holds anything that its kind did not write: then
+    all stays as it was.
     """
-    path = Path(path).absolute()
-    _check_replaceable(path, marker)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({_reason(error)}); choose another output "
-                          "folder") from None
-    try:
-        temporary.chmod(0o777 & ~_umask())
-        try:
-            yield temporary
-            _exchange(temporary, path)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({_reason(error)}); check space and "
-                              "permissions") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _made_at(output) as (goal, new):
+        os.mkdir(new)
+        yield new
+        with unbroken():
+            _put_folder(output, new, goal, new.with_name(OLD))
 
 
-def _check_replaceable(path, marker):
-    try:
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise OutputError(f"{path}: exists and is not a folder; choose another output folder")
-        if path.is_dir() and any(path.iterdir()) and not (marker and (path / marker).is_file()):
-            raise OutputError(f"{path}: exists and holds no {marker or 'earlier output'}, so it is not "
-                              "replaced; "
-                              "remove it or choose another output folder")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be read ({_reason(error)}); choose another output "
-                          "folder") from None
+def write_file(path, data, mark=None):
+    """Write bytes or text (UTF-8) to `path` in one step. Raises OutputError where it cannot be written.
 
-
-def _exchange(temporary, path):
-    """Put `temporary` in the place of `path`; the old content goes only when the new one is in place."""
-    if not path.exists():
-        os.rename(temporary, path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-    os.rename(path, old / path.name)
-    try:
-        os.rename(temporary, path)
-    except OSError:
-        os.rename(old / path.name, path)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def write_file(path, data):
-    """Write bytes or text (UTF-8) to `path` in one step. Raises OutputError where it cannot be written."""
-    path = Path(path).absolute()
+    mark: of accel.outputs.File, which says which existing file may be replaced; None: any.
+    """
     data = data.encode() if isinstance(data, str) else data
-    temporary = None
+    with _made_at(File(path, mark, label="file")) as (goal, new):
+        new.write_bytes(data)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(new, goal)
+
+
+@contextmanager
+def _made_at(output):
+    """Yield (goal, a free path in a work folder beside it); every OSError becomes an OutputError."""
+    goal = check_output(output)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        with ending_tidily(), work_folder(goal) as folder:
+            yield goal, folder / NEW
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({_reason(error)}); choose another output "
-                          "file") from None
+        raise OutputError(f"{output.label} {shown(goal)}: cannot be written ({reason(error)}); check space and "
+                          f"permissions, or choose another output {output.what}") from error
 
 
-def _umask():
-    """The process's umask; it can only be read by setting it."""
-    value = os.umask(0)
-    os.umask(value)
-    return value
+def _put_folder(output, new, goal, old):
+    """Put `new` in the place of `goal`, whose content goes to `old` and back where that fails."""
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(goal):
+        os.rename(new, goal)
+        return
+    output.check_content(goal)  # again: the work may have taken hours
+    os.rename(goal, old)
+    try:
+        os.rename(new, goal)
+    except OSError:
+        os.rename(old, goal)
+        raise

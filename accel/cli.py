@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from accel.errors import BitloomError
+from accel.signals import ending_tidily
 
 EXIT_OK, EXIT_MISMATCH, EXIT_USAGE = 0, 1, 2
 EXIT_INTERRUPTED = 130
@@ -45,11 +46,12 @@ def note(text):
 def run_cli(command, program=None):
     """Run a click command as the main program, as in `run_cli(main, "python -m accel.convert")`.
 
-    Bad usage, BitloomError -> 2; interruption -> 130. The command's return value (an int) is the exit code,
-    None is 0.
+    Bad usage, BitloomError -> 2; interruption -> 130; SIGTERM -> 143 and SIGHUP -> 129, without leftovers. The
+    command's return value (an int) is the exit code, None is 0.
     """
     try:
-        code = command.main(prog_name=program, standalone_mode=False)
+        with ending_tidily():
+            code = command.main(prog_name=program, standalone_mode=False)
     except BitloomError as error:
         click.echo(f"error: {error}", err=True)
         code = EXIT_USAGE

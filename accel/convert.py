@@ -10,9 +10,11 @@ from accel.cli import json_option, print_json, print_table, progress, run_cli
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
 from accel.errors import FitError, UnsupportedError
+from accel.hdl import manifest
 from accel.hdl.output import STAGES, write_design
 from accel.hdl.resources import check_target, ultra_rows
 from accel.hdl.targets import DEFAULT_TARGET, TARGETS, find_target
+from accel.outputs import check_outputs
 
 DEFAULT_MODEL = "lenet5-int8"
 DEPTHS = ("weight_depth", "act_depth", "line_depth", "param_depth", "pool_depth", "max_layers")
@@ -82,6 +84,7 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions
             stage=lambda name: None):
     """Convert a model for a target and write the folder; returns accel.hdl.output.Written."""
     target = find_target(target_name)
+    check_outputs(manifest.output(out), model=model_dir.folder_of(model))
     stage("compile")
     graph = model_dir.load(model)
     config = hardware_config(graph, target, rows, lanes, options, precisions, fit=fit)

@@ -21,6 +21,7 @@ from accel.atomic import atomic_directory
 from accel.errors import BitloomError, ModelError
 from accel.fixedpoint import WEIGHT_BITS, pack, packed_bytes, unpack
 from accel.ir import INPUT_NAME, Graph
+from accel.outputs import Folder
 from accel.synthetic import NAMES, NAMES_TEXT, synthetic_graph
 
 MODEL_FILE = "model.json"
@@ -53,15 +54,33 @@ def resolve(name):
                      f"ship: {shipped}; these are generated: {NAMES_TEXT})")
 
 
+def folder_of(name):
+    """Folder of a model, or None where it is generated; ModelError where there is none."""
+    return None if _generated(name) else resolve(name)
+
+
 def save(graph, path):
     """Write `graph` to the directory `path`, complete or not at all; equal graphs give equal bytes.
 
-    An existing model directory is replaced. Raises OutputError where it cannot be written.
+    An existing model directory is replaced where nothing in it was added or changed since it was written. Raises
+    OutputError where it cannot be written.
     """
     contents = _contents(graph)
-    with atomic_directory(path, marker=MODEL_FILE) as folder:
+    with atomic_directory(output(path)) as folder:
         for file_name, data in contents.items():
             (folder / file_name).write_bytes(data)
+
+
+def output(path, label="--out"):
+    """The model directory `path` as something to write (accel.outputs), for a check before the work."""
+    return Folder(path, _owned, label)
+
+
+def _owned(folder):
+    """Names of the files of a model directory; ModelError where it is none, or one is not as it was written."""
+    reader = _WeightReader(folder)
+    _load(folder, reader)
+    return {MODEL_FILE, *reader.used}
 
 
 def digest(name):
@@ -103,13 +122,13 @@ def load(name):
         return synthetic_graph(str(name))
     folder = resolve(name)
     try:
-        return _load(folder)
+        return _load(folder, _WeightReader(folder))
     except BitloomError as error:
         raise type(error)(f"{folder}: {error}") from None
 
 
-def _load(folder):
-    data = _read(folder / MODEL_FILE, None, limits.MAX_JSON_BYTES)
+def _load(folder, reader):
+    data = read_file(folder / MODEL_FILE, None, limits.MAX_JSON_BYTES)
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -121,7 +140,6 @@ def _load(folder):
                                                                                          MODEL_FILE)
     if not isinstance(class_names, list) or not isinstance(notes, dict):
         raise ModelError(f"{MODEL_FILE}: class_names must be a list and notes an object")
-    reader = _WeightReader(folder)
     graph_input = tensor = model_json.tensor_from_dict(tensor, INPUT_NAME)
     built = []
     for index, layer in enumerate(model_json.layer_list(layers)):
@@ -170,7 +188,7 @@ class _WeightReader:
         weight_bytes = elements // shape[-1] * inner
         expected = weight_bytes + 4 * shape[0]
         checks.integer(entry["bytes"], f"{name}: bytes", expected, expected)
-        data = _read(self.folder / file_name, expected, expected)
+        data = read_file(self.folder / file_name, expected, expected)
         crc = f"{zlib.crc32(data):08x}"
         if crc != entry["crc32"]:
             raise ModelError(f"{file_name}: CRC-32 is {crc}, not {checks.shorten(entry['crc32'])} as "
@@ -194,7 +212,7 @@ class _WeightReader:
             raise ModelError(f"{checks.shorten(extra[0])}: is not named in {MODEL_FILE}; remove the file")
 
 
-def _read(path, size, limit):
+def read_file(path, size, limit):
     """Bytes of a regular file of exactly `size` (if given), at most `limit`, checked before reading."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

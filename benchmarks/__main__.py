@@ -8,6 +8,7 @@ import click
 
 from accel.atomic import write_file
 from accel.cli import EXIT_MISMATCH, EXIT_OK, handle_errors, print_json, progress, run_cli
+from accel.outputs import check_named, check_outputs
 from benchmarks import report
 from scripts.pages import fill
 
@@ -53,8 +54,8 @@ Examples:
 @click.option("--list", "show_list", is_flag=True, help="Name the benchmarks and stop.")
 @click.option("--quick", is_flag=True, help="Small counts: shows that it runs, gives no figure to quote.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data sets (mnist/ in it).")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build/out/benchmarks"),
-              show_default=True, help="Folder for results, netlists and logs.")
+@click.option("--out", type=click.Path(), default="build/out/benchmarks", show_default=True,
+              help="Folder for results, netlists and logs.")
 @click.option("--save", is_flag=True, help="Keep the results in benchmarks/results, fill the README's table.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @handle_errors
@@ -70,6 +71,9 @@ def main(names, show_list, quick, data_dir, out, save, as_json):
         return EXIT_OK
     if save and quick:
         raise click.UsageError("--save keeps figures to quote; --quick gives none: use one of them")
+    check_named(out)
+    for folder in (out, report.RESULTS) if save else (out,):
+        check_outputs(*(report.output(name, folder) for name in names or BENCHMARKS))
     results = []
     for name in names or BENCHMARKS:
         started = time.monotonic()

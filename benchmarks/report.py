@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from accel.atomic import write_file
+from accel.outputs import File
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
@@ -45,10 +46,15 @@ def markdown(results):
     return "\n".join(lines)
 
 
+def output(name, folder):
+    """The file of a result, as accel.outputs.File: it begins with the benchmark's name."""
+    return File(Path(folder) / f"{name}.json", f'{{\n "name": "{name}",\n "rows": ['.encode())
+
+
 def save(result, folder):
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / f"{result.name}.json", json.dumps(result.to_dict(), indent=1) + "\n")
+    """Write a Result; a file of the same benchmark is replaced. Raises OutputError where it cannot be written."""
+    file = output(result.name, folder)
+    write_file(file.path, json.dumps(result.to_dict(), indent=1) + "\n", file.mark)
 
 
 def load_all(names, folder=RESULTS):

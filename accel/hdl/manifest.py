@@ -1,4 +1,7 @@
-"""The manifest of an output folder: what it was made from, what is in it, how it is addressed."""
+"""The manifest of an output folder: what it was made from, what is in it, how it is addressed.
+
+Its list of files with their hashes, and its own hash at the end, also tell whether a folder is as it was written.
+"""
 
 import hashlib
 import json
@@ -7,11 +10,17 @@ from dataclasses import asdict
 import myhdl
 
 import accel
-from accel import descriptor
+from accel import descriptor, model_dir
+from accel.errors import OutputError
 from accel.hdl import resources
+from accel.outputs import Folder
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
+MAX_BYTES = 2**30  # of one file
+_HASH_KEY = '\n "sha256": "'
+# What the simulation scripts of the folder write, in seconds: it goes with the folder.
+_BY_SCRIPTS = ("sim/tb_{top}.vvp", "sim/tb_{top}.log", "sim/work/tb_{top}", "sim/work/work-obj08.cf")
 
 
 def manifest(*, graph, program, target, design, golden, model_digest, preset, files):
@@ -39,13 +48,50 @@ def manifest(*, graph, program, target, design, golden, model_digest, preset, fi
         "memory_map": memory_map(program),
         "golden": {"images": golden.images, "source": golden.source, "input_beats": golden.input_beats,
                    "output_beats": golden.output_beats},
-        "files": {name: {"sha256": hashlib.sha256(text.encode()).hexdigest(), "bytes": len(text.encode())}
+        "files": {name: {"sha256": _sha256(text.encode()), "bytes": len(text.encode())}
                   for name, text in sorted(files.items())},
     }
 
 
 def to_text(values):
-    return json.dumps(values, indent=1) + "\n"
+    """The manifest's text; its last entry is the SHA-256 of all text before that entry."""
+    body = json.dumps(values, indent=1).removesuffix("\n}") + ","
+    return f'{body}{_HASH_KEY}{_sha256(body.encode())}"\n}}\n'
+
+
+def output(path, label="--out"):
+    """The folder of a conversion as something to write (accel.outputs), for a check before the work."""
+    return Folder(path, _owned, label)
+
+
+def _owned(folder):
+    """Names of the files of a conversion and of its simulations; BitloomError where it is none or one was changed.
+
+    A file that is gone is no reason: nothing is lost with it.
+    """
+    data = model_dir.read_file(folder / MANIFEST, None, MAX_BYTES)
+    try:
+        text = data.decode()
+        values = json.loads(text)
+        made_by, top, files = values["made_by"]["bitloom"], values["top"], values["files"]
+        hashes = {name: entry["sha256"] for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        made_by = hashes = top = None
+    if not (made_by and hashes and top and all(name.isprintable() for name in hashes)):
+        raise OutputError(f"{MANIFEST} was not written by Bitloom")
+    body, key, tail = text.rpartition(_HASH_KEY)
+    # Version 0.1 wrote manifests without a hash of their own.
+    if key and tail != f'{_sha256(body.encode())}"\n}}\n':
+        raise OutputError(f"{MANIFEST} was changed since it was written")
+    for name, expected in hashes.items():
+        path = folder / name
+        if path.exists() and _sha256(model_dir.read_file(path, None, MAX_BYTES)) != expected:
+            raise OutputError(f"{name} was changed since it was written")
+    return {MANIFEST, *hashes, *(name.format(top=top) for name in _BY_SCRIPTS)}
+
+
+def _sha256(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 def weight_bytes(program):

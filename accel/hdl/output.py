@@ -33,7 +33,7 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
     """Convert and write the whole folder, complete or not at all; `stage` is told what begins."""
     stage("golden vectors")
     golden = golden_vectors(graph, program, golden_count)
-    with atomic_directory(out, marker=manifest.MANIFEST) as folder:
+    with atomic_directory(manifest.output(out)) as folder:
         stage("memory images")
         files = {f"mem/{name}": text for name, text in _images(program, target, golden, preset).items()}
         _write(folder, files)

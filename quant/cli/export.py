@@ -7,8 +7,9 @@ import click
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
+from accel.outputs import check_named
 from quant.data import datasets
-from quant.export.files import FORMATS, write
+from quant.export.files import FORMATS, check, write
 
 
 @click.command()
@@ -32,8 +33,12 @@ def export(model, with_model, out, as_json, **chosen):
     """
     formats = [name for name in FORMATS if chosen[name]]
     graph = _load(model)
-    folder = Path(out or f"{graph.name}-tables")
-    paths = write(graph, folder, formats or (() if with_model else FORMATS), with_model)
+    formats = formats or (() if with_model else FORMATS)
+    out = f"{graph.name}-tables" if out is None else out
+    check_named(out)
+    folder = Path(out)
+    check(graph, folder, formats, with_model, model_dir.folder_of(model))
+    paths = write(graph, folder, formats, with_model)
     files = [{"file": str(path.relative_to(folder)), "bytes": _size(path)} for path in paths]
     if as_json:
         weights = sum(layer.weights.size for layer in graph.layers if layer.op != "maxpool")

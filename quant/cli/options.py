@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import click
 
 from accel.cli import progress
 from accel.errors import OutputError
+from accel.outputs import File, shown
+from quant import marks
 from quant.data import datasets
 
 COUNT = click.IntRange(min=1)
@@ -80,14 +81,22 @@ def weight_range_option(default):
              "multipliers a layer with a weight of -8 in a top row runs in int8 mode, at half the speed.")
 
 
-def check_output(path):
-    """Raise OutputError before a long run whose result could not be written to the .npz file `path`."""
-    path = Path(path).absolute()
-    if path.suffix != ".npz":
-        raise OutputError(f"{path}: weights are written as .npz; end the name with .npz")
-    folder = next(parent for parent in path.parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OutputError(f"{path}: {folder} is not a folder that can be written; choose another output file")
+def code_file(model):
+    """The file of path/to/file.py:factory; None for a model that is named otherwise."""
+    path, separator, _ = str(model).rpartition(":")
+    return path if separator and path else None
+
+
+def weights_output(path, label="--out"):
+    """A file of float weights to write, as accel.outputs.File. OutputError where its name does not end in .npz."""
+    if path is not None and Path(path).suffix != ".npz":
+        raise OutputError(f"{label} {shown(path)}: weights are written as .npz; end the name with .npz")
+    return File(path, marks.WEIGHTS, label)
+
+
+def checkpoint_output(path, resume):
+    """The --checkpoint file, as accel.outputs.File: one to resume from is checked when it is read."""
+    return File(path, None if resume else marks.CHECKPOINT, "--checkpoint")
 
 
 def load_data(data, data_dir, split, count=None):

@@ -5,11 +5,13 @@ import click
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
+from accel.outputs import check_outputs
 from quant.cli.options import (
     COUNT,
     MODEL_HELP,
     NumberList,
     bar,
+    code_file,
     data_options,
     load_data,
     requantizer_option,
@@ -83,6 +85,7 @@ def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weig
 
     Example: python -m quant ptq --model lenet5 --data mnist --bits 8 --calibration minmax --out my-lenet5
     """
+    check_outputs(model_dir.output(out), model=code_file(model), weights=weights)
     from quant.models.sources import load_float_model
     from quant.ptq.pipeline import Normalization, quantize_module, work
     from quant.ptq.quantize import PtqOptions

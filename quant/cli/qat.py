@@ -9,6 +9,7 @@ import numpy as np
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, report
 from accel.errors import DataError, ModelError
+from accel.outputs import check_outputs
 from quant.cli import options as shared
 from quant.cli.options import COUNT, NumberList, bar
 from quant.cli.qat_options import method_options
@@ -86,8 +87,9 @@ def qat(preset, weights, start, data, data_dir, requantizer, seed, mean, std, co
 
     Example: python -m quant qat --preset lenet5-w4a4 --seed 1 --out build/out/my-w4a4
     """
-    if parameters is not None:
-        shared.check_output(parameters)
+    check_outputs(model_dir.output(out), shared.weights_output(parameters, "--parameters"),
+                  shared.checkpoint_output(checkpoint, resume), model=shared.code_file(given["model"]), weights=weights,
+                  start=start)
     recipe = _recipe(preset, given)
     train_split = _labelled(data, *shared.load_data(data, data_dir, "train", count))
     test_split = _labelled(data, *shared.load_data(data, data_dir, "test", test_count))

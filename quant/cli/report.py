@@ -12,7 +12,9 @@ from accel.atomic import write_file
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.config import PRECISIONS, HardwareConfig
 from accel.errors import DataError, ModelError, OutputError, UnsupportedError
-from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, load_data
+from accel.outputs import File, check_outputs, shown
+from quant import marks
+from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data
 from quant.data import datasets
 
 WIDTH_NAMES = "int8,int6,int4,int2,binary,mixed"
@@ -76,7 +78,7 @@ def report(model, weights, data, data_dir, widths, given, qat_epochs, train_coun
 
     Example: python -m quant report --model lenet5 --data mnist --out build/out/report.html
     """
-    page, figures_file = _outputs(out)
+    page, figures_file = _outputs(out, model, weights, given)
     chosen = _widths(widths)
     config = HardwareConfig(rows=rows, lanes=lanes, precisions=PRECISIONS)
     from quant.report import gather
@@ -95,21 +97,22 @@ def report(model, weights, data, data_dir, widths, given, qat_epochs, train_coun
         figures = gather.report(
             source, entries, test, config, data=data, same_images=same, search=search, refused=refused,
             command=_command(), notes=_notes(source, seed, qat_epochs), advance=advance)
-    write_file(page, pages.render(figures))
-    write_file(figures_file, json.dumps(figures, indent=1, allow_nan=False) + "\n")
+    write_file(page, pages.render(figures), marks.REPORT)
+    text = json.dumps({"made_by": marks.REPORT.decode(), **figures}, indent=1, allow_nan=False)
+    write_file(figures_file, text + "\n", marks.REPORT)
     _print(figures, model, data, page, figures_file, as_json)
     return EXIT_OK
 
 
-def _outputs(out):
+def _outputs(out, model, weights, given):
     """(page, JSON file), checked before anything takes time."""
     page = Path(out)
     if page.suffix not in (".html", ".htm"):
-        raise OutputError(f"{out}: the report is an HTML page; end the name with .html")
-    folder = next(parent for parent in page.absolute().parents if parent.exists())
-    if not folder.is_dir():
-        raise OutputError(f"{out}: {folder} is not a folder; choose another output file")
-    return page, page.with_suffix(".json")
+        raise OutputError(f"--out {shown(out)}: the report is an HTML page; end the name with .html")
+    figures_file = page.with_suffix(".json")
+    check_outputs(File(page, marks.REPORT), File(figures_file, marks.REPORT, "JSON beside --out"),
+                  model=code_file(model), weights=weights, network=[folder for _, folder in given])
+    return page, figures_file
 
 
 def _widths(text):

@@ -9,7 +9,9 @@ import click
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import DataError, ModelError, UnsupportedError
-from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, load_data
+from accel.outputs import File, check_outputs
+from quant import marks
+from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data
 from quant.cli.training import kept, open_checkpoint
 from quant.data import datasets
 from quant.data.loaders import check_labels
@@ -90,12 +92,11 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
 
     Example: python -m quant search --model lenet5 --cycles 72% --weight-bytes 60% --build 8x8 --out my-mixed
     """
+    check_outputs(model_dir.output(out), *map(_front_output, front_files), model=code_file(model), weights=weights)
     from quant.models.sources import load_float_model, outputs
     from quant.ptq.pipeline import Normalization
     from quant.search.networks import make_probe
     from quant.search.search import search as run
-    for path in front_files:
-        _check_ending(path)
     options, ptq = _search_options(given), _ptq_options(given)
     configs = [_config(size, given["options"], options) for size in given["builds"]]
     if len({config.requantizer for config in configs}) == 1:
@@ -162,9 +163,10 @@ def _config(size, texts, options):
                  values)
 
 
-def _check_ending(path):
+def _front_output(path):
     if Path(path).suffix not in (".json", ".svg", ".png"):
         raise UnsupportedError(f"--front {path}: must end with .json, .svg or .png")
+    return File(path, marks.FRONT, "--front")
 
 
 def _network(module, result, train, labels, calibration_images, ptq, given, name, normalization, as_json, classes, out,
@@ -219,7 +221,8 @@ def _write_front(result, values, path):
     from accel.atomic import write_file
     from quant.search.plot import plot_front
     if Path(path).suffix == ".json":
-        write_file(path, json.dumps({key: value for key, value in values.items() if key != "out"}, indent=1) + "\n")
+        figures = {key: value for key, value in values.items() if key != "out"}
+        write_file(path, json.dumps({"made_by": marks.FRONT.decode(), **figures}, indent=1) + "\n", marks.FRONT)
     else:
         plot_front(result, path)
 

@@ -8,7 +8,17 @@ import numpy as np
 
 from accel.cli import EXIT_OK, json_option, report
 from accel.errors import DataError, ModelError
-from quant.cli.options import COUNT, MODEL_HELP, bar, check_output, data_options, load_data
+from accel.outputs import check_outputs
+from quant.cli.options import (
+    COUNT,
+    MODEL_HELP,
+    bar,
+    checkpoint_output,
+    code_file,
+    data_options,
+    load_data,
+    weights_output,
+)
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
 from quant.data.loaders import check_labels
 
@@ -37,7 +47,7 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     from quant.models import train as training
     from quant.models.call import in_float32
     from quant.models.weights import save_weights
-    check_output(out)
+    check_outputs(weights_output(out), checkpoint_output(checkpoint, resume), model=code_file(model))
     module = in_float32(sources.user_model(model)) if is_user_code(model) else networks.build(model)
     images, labels = load_data(data, data_dir, "train", count)
     test_images, test_labels = load_data(data, data_dir, "test")

@@ -138,7 +138,7 @@ def _bits(bits):
 
 
 def _source(graph, prefix, arrays):
-    lines = [f'#include "{prefix}.h"', ""]
+    lines = [f"/* {graph.name}: tables of a quantized network, written by Bitloom. */", f'#include "{prefix}.h"', ""]
     for own in arrays:
         for kind, name, values in own.values():
             lines += [f"const {kind} {name}[{values.size}] = {{", *_wrapped(_numbers(name, kind, values)), "};", ""]

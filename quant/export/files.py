@@ -4,9 +4,10 @@ from pathlib import Path
 
 from accel import model_dir
 from accel.atomic import write_file
-from accel.errors import OutputError
+from accel.outputs import File, check_outputs
 from accel.reference import check_network
-from quant.export.c_source import c_files
+from quant import marks
+from quant.export.c_source import RUN_HEADER, c_files, c_name
 from quant.export.notes import notes_text
 from quant.export.tables import npz_bytes, safetensors_bytes
 
@@ -32,17 +33,32 @@ def contents(graph, formats=FORMATS):
     return files
 
 
+def check(graph, folder, formats=FORMATS, with_model=False, source=None):
+    """Raise OutputError where a file of this export cannot or may not be written; source: the folder of the model."""
+    names = {"npz": [f"{graph.name}.npz"], "safetensors": [f"{graph.name}.safetensors"],
+             "c": [f"{c_name(graph.name)}.h", f"{c_name(graph.name)}.c", RUN_HEADER],
+             "notes": [f"{graph.name}-formats.md"]}
+    outputs = [File(Path(folder, name), _mark(name)) for key in formats for name in names[key]]
+    if with_model:
+        outputs.append(model_dir.output(Path(folder, graph.name)))
+    check_outputs(*outputs, model=source)
+
+
+def _mark(name):
+    return marks.RUN_HEADER if name == RUN_HEADER else marks.TABLES[Path(name).suffix]
+
+
 def write(graph, folder, formats=FORMATS, with_model=False):
     """Write the files, with_model also the model directory NAME, into a folder; returns their paths.
 
-    Other files in the folder stay. Raises OutputError where it cannot be written.
+    Other files in the folder stay. Raises OutputError, before the first is written, where one of them cannot be
+    written, or exists and was not written by an export.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: exists and is not a folder; choose another --out")
+    check(graph, folder, formats, with_model)
     files = contents(graph, formats)
     for name, data in files.items():
-        write_file(folder / name, data)
+        write_file(folder / name, data, _mark(name))
     paths = [folder / name for name in files]
     if with_model:
         model_dir.save(graph, folder / graph.name)

@@ -11,6 +11,7 @@ import torch
 from accel.atomic import write_file
 from accel.checks import plain
 from accel.errors import DataError, ModelError, OutputError
+from quant import marks
 from quant.files.door import guarded, shown
 from quant.files.torch_files import read_torch
 from quant.models.errors import DivergedError
@@ -108,7 +109,8 @@ class Checkpoint:
     def save(self, training):
         """Write the training's state, whole or not at all."""
         stream = io.BytesIO()
-        torch.save({"format": FORMAT, "identity": self.identity, **training.state()}, stream)
+        torch.save({"made_by": marks.CHECKPOINT.decode(), "format": FORMAT, "identity": self.identity,
+                    **training.state()}, stream)
         write_file(self.path, stream.getvalue())
         self.epochs = len(training.losses)
 

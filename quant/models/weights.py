@@ -12,6 +12,7 @@ from accel.atomic import write_file
 from accel.checks import listed, plain
 from accel.cli import note
 from accel.errors import DataError, ModelError, RangeError
+from quant import marks
 from quant.data.datasets import ZOO
 from quant.files.door import guarded, shown
 from quant.files.numpy_files import read_npz
@@ -38,7 +39,9 @@ def save_weights(module, path):
     arrays = {name: value.detach().cpu().numpy() for name, value in module.state_dict().items()}
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
-    write_file(path, stream.getvalue())
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.comment = marks.WEIGHTS
+    write_file(path, stream.getvalue(), marks.WEIGHTS)
 
 
 def load_weights(module, path):

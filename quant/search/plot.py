@@ -5,6 +5,7 @@ from pathlib import Path
 
 from accel.atomic import write_file
 from accel.errors import OutputError
+from quant import marks
 from quant.search.budget import METRICS
 
 FORMATS = (".svg", ".png")
@@ -35,9 +36,10 @@ def plot_front(result, path):
         axes = figure.add_subplot()
         _draw(axes, result, axis, harm)
         data = io.BytesIO()
-        extra = {"metadata": {"Date": None}} if path.suffix == ".svg" else {"metadata": {"Software": None}}
-        canvas.print_figure(data, format=path.suffix[1:], dpi=120, **extra)
-    write_file(path, data.getvalue())
+        own = marks.FRONT.decode()
+        metadata = {"Date": None, "Creator": own} if path.suffix == ".svg" else {"Software": own}
+        canvas.print_figure(data, format=path.suffix[1:], dpi=120, metadata=metadata)
+    write_file(path, data.getvalue(), marks.FRONT)
 
 
 def _draw(axes, result, axis, harm):

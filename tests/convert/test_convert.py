@@ -281,12 +281,10 @@ def test_an_earlier_output_is_replaced_and_other_folders_are_not(model, tmp_path
     out = tmp_path / "design"
     arguments = ("--model", model, *SMALL, "--golden", 1, "--out", out)
     assert convert(*arguments).returncode == 0
-    (out / "rtl" / "stale.v").write_text("module stale; endmodule\n")
     assert convert(*arguments).returncode == 0
-    assert not (out / "rtl" / "stale.v").exists()
-    (out / "manifest.json").unlink()
+    (out / "rtl" / "mine.v").write_text("module mine; endmodule\n")
     done = convert(*arguments)
-    assert done.returncode == 2 and "holds no manifest.json" in done.stderr and (out / "rtl").is_dir()
+    assert done.returncode == 2 and "it holds rtl/mine.v" in done.stderr and (out / "rtl" / "mine.v").exists()
 
 
 @pytest.mark.parametrize(("arguments", "message"), (

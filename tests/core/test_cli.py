@@ -1,7 +1,6 @@
-"""Shared command pieces: exit codes, one error line, JSON, and output that is complete or absent."""
+"""Shared command pieces: exit codes, one error line, JSON."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 
 from accel import cli
-from accel.atomic import atomic_directory, write_file
-from accel.errors import BitloomError, FitError, OutputError
+from accel.errors import BitloomError, FitError
 
 
 def run(body, *arguments):
@@ -99,66 +97,3 @@ def test_a_closed_pipe_prints_no_traceback():
     result = subprocess.run(f"{sys.executable} -c \"{script}\" | head -n 1", shell=True, capture_output=True,
                             text=True, check=False)
     assert result.stdout == "x" * 100 + "\n" and result.stderr == ""
-
-
-def test_atomic_directory_appears_when_done(tmp_path):
-    goal = tmp_path / "deep" / "out"
-    with atomic_directory(goal) as folder:
-        (folder / "a").write_text("x")
-        assert not goal.exists()
-    assert (goal / "a").read_text() == "x"
-    assert [path.name for path in goal.parent.iterdir()] == ["out"]
-    assert os.stat(goal).st_mode & 0o077 == 0o077 & ~_umask()
-
-
-def _umask():
-    value = os.umask(0)
-    os.umask(value)
-    return value
-
-
-def test_atomic_directory_leaves_nothing_behind_a_failure(tmp_path):
-    goal = tmp_path / "out"
-    with pytest.raises(FitError), atomic_directory(goal) as folder:
-        (folder / "a").write_text("x")
-        raise FitError("no")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_atomic_directory_replaces_only_its_own_kind(tmp_path):
-    goal = tmp_path / "out"
-    with atomic_directory(goal, marker="manifest") as folder:
-        (folder / "manifest").write_text("1")
-        (folder / "stale").write_text("1")
-    with atomic_directory(goal, marker="manifest") as folder:
-        (folder / "manifest").write_text("2")
-    assert [path.name for path in goal.iterdir()] == ["manifest"]
-    for marker in (None, "other"):
-        with pytest.raises(OutputError, match="is not replaced"), atomic_directory(goal, marker=marker):
-            pass
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="exists and is not a folder"), atomic_directory(tmp_path / "file"):
-        pass
-    (tmp_path / "link").symlink_to(goal)
-    with pytest.raises(OutputError, match="exists and is not a folder"), atomic_directory(tmp_path / "link"):
-        pass
-
-
-def test_unwritable_places_give_one_sentence(tmp_path):
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="choose another output folder") as caught:
-        with atomic_directory(tmp_path / "file" / "out"):
-            pass
-    assert "\n" not in str(caught.value)
-    with pytest.raises(OutputError, match="choose another output file"):
-        write_file(tmp_path / "file" / "out.txt", "x")
-    with pytest.raises(OutputError, match="choose another output file"):
-        write_file(tmp_path, "x")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_write_file_replaces_in_one_step(tmp_path):
-    write_file(tmp_path / "a" / "b.txt", "one\n")
-    write_file(tmp_path / "a" / "b.txt", b"two\n")
-    assert (tmp_path / "a" / "b.txt").read_text() == "two\n"
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]

@@ -360,13 +360,12 @@ def test_notes_must_be_plain(tmp_path):
 
 def test_saving_replaces_a_model_but_nothing_else(saved, tmp_path):
     before = content(saved)
-    (saved / "old_note.txt").write_text("x")
     model_dir.save(sample_graph(), saved)
     assert content(saved) == before
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("x")
-    with pytest.raises(OutputError, match="holds no model.json, so it is not replaced"):
+    with pytest.raises(OutputError, match="is not replaced, because model.json: is missing"):
         model_dir.save(sample_graph(), other)
     assert content(other) == {"thesis.txt": b"x"}
 
