@@ -9,6 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from accel.checks import plain
 from accel.errors import BitloomError, OutputError
 from accel.work_folder import existing_parent, work_folder
 
@@ -120,7 +121,7 @@ def place(output):
     text = os.fspath(output.path)
     check_named(text, label)
     if not text.isprintable():
-        raise OutputError(f"{label} {shown(ascii(text))}: holds characters that cannot be printed; choose another "
+        raise OutputError(f"{label} {shown(text)}: holds characters that cannot be printed; choose another "
                           f"output {what}")
     name = os.path.basename(text.rstrip("/"))
     try:
@@ -194,6 +195,6 @@ def reason(error):
 
 
 def shown(text, limit=100):
-    """A path or another text for a message: cut, and without characters that cannot be printed."""
-    text = "".join(char if char.isprintable() else "?" for char in str(text))
+    """A path or another text for a message: cut in its middle, what does not print escaped."""
+    text = plain(text, 8 * limit)
     return text if len(text) <= limit else f"{text[:limit // 2 - 3]}...{text[-(limit // 2):]}"

@@ -3,6 +3,7 @@ executed."""
 
 import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np

@@ -49,7 +49,7 @@ CHANGES = {
     "link": (lambda out: (out / "link").symlink_to("/"), "it holds link"),
     "dangling link": (lambda out: (out / "link").symlink_to("nowhere"), "it holds link"),
     "pipe": (lambda out: os.mkfifo(out / "pipe"), "it holds pipe"),
-    "odd name": (lambda out: (out / "a\nb\x1b").write_text("x"), "it holds a?b?"),
+    "odd name": (lambda out: (out / "a\nb\x1b").write_text("x"), "it holds a\\nb\\x1b"),
     "long name": (lambda out: (out / ("n" * 250)).write_text("x"), "it holds nnn"),
     "git": (lambda out: (out / ".git" / "objects").mkdir(parents=True), "it holds .git"),
 }
