@@ -89,7 +89,7 @@ def _tensor(path, name, array):
     """The tensor of an array of any byte order. Raises DataError for text, dates, records and long doubles."""
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8 and array.dtype.kind == "f":
         raise DataError(f"{shown(path)}: {plain(name, 60)} is of type {plain(array.dtype, 40)}; save float32 numbers")
-    return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
 
 
 def _misfit(path, module, fit):
