@@ -90,6 +90,8 @@ def test_a_missing_data_set_says_what_to_fetch_and_where_to_put_it(small_mnist, 
     (lambda data: gzip.compress(gzip.decompress(data)[:-1] + b"\x7b"), "content has MD5 .* expected"),
     (lambda data: gzip.compress(b"\1" + gzip.decompress(data)[1:]), "is not the expected IDX file"),
     (lambda data: b"not gzip", "cannot be read"),
+    (lambda data: b"", "the file is empty"),
+    (lambda data: gzip.compress(gzip.decompress(data) + bytes(1 << 26)), "is not the expected IDX file"),
 ])
 def test_a_damaged_data_set_is_named(small_mnist, damage, message):
     folder, _ = small_mnist
@@ -104,8 +106,9 @@ def test_unknown_names_are_refused(tmp_path):
         datasets.load("cifar")
     with pytest.raises(DataError, match="split 'validation' is unknown"):
         datasets.load("mnist", tmp_path, "validation")
-    with pytest.raises(DataError, match="neither a file nor a data set"):
-        datasets.load_images(tmp_path / "nothing.npy")
+    for name in ("nothing.npy", "x" * 5000, "nothing.npy/x.npy"):
+        with pytest.raises(DataError, match="neither a file nor a data set"):
+            datasets.load_images(tmp_path / name)
 
 
 def test_the_shipped_digits_need_no_data_set():
