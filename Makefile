@@ -13,7 +13,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: convert test test-long lint bench docs setup clean distclean
 
-convert: $(VENV)/.python-ready
+convert: $(VENV)/.convert-ready
 	$(RUN) -m accel.convert
 
 test: setup
@@ -28,12 +28,16 @@ lint: $(VENV)/.python-ready
 bench: setup $(VENV)/.bench-ready
 	$(RUN) -m benchmarks $(BENCH)
 
-docs: $(VENV)/.python-ready
+docs: $(VENV)/.convert-ready
 	$(RUN) -m scripts.pages
 
 setup: $(VENV)/.python-ready $(VENV)/.tools-ready
 
-$(VENV)/.python-ready: requirements.lock setup.cfg pyproject.toml scripts/setup.sh
+$(VENV)/.convert-ready: requirements.lock scripts/setup.sh
+	bash scripts/setup.sh convert $(PYTHON) $(VENV)
+	@touch $@
+
+$(VENV)/.python-ready: requirements.lock setup.cfg pyproject.toml scripts/setup.sh | $(VENV)/.convert-ready
 	bash scripts/setup.sh python $(PYTHON) $(VENV)
 	@touch $@
 

@@ -1,12 +1,16 @@
 """Command line: a network and a target in; Verilog or VHDL, memory images and a Vivado project out."""
 
+if __name__ == "__main__":  # before the imports below: run() says which package is missing
+    from accel.start import run
+    run("accel.convert", "python -m accel.convert")
+
 import dataclasses
 from pathlib import Path
 
 import click
 
-from accel import checks, model_dir
-from accel.cli import json_option, print_json, print_table, progress, run_cli
+from accel import model_dir
+from accel.cli import json_option, print_json, print_table, progress
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
 from accel.errors import FitError, UnsupportedError
@@ -57,15 +61,15 @@ def parse_option(text):
     others = {"rows", "lanes", "precisions"}  # have options of their own
     if not separator or name not in known or name in others:
         names = ", ".join(sorted(set(known) - others))
-        raise UnsupportedError(f"option {checks.shorten(text)}: must be NAME=VALUE with a NAME of {names}")
+        raise UnsupportedError(f"option {text!r}: must be NAME=VALUE with a NAME of {names}")
     if known[name] in (int, "int"):
         try:
             return name, int(value)
         except ValueError:
-            raise UnsupportedError(f"option {name}: {checks.shorten(value)} is not an integer; give a number") from None
+            raise UnsupportedError(f"option {name}: {value!r} is not an integer; give a number") from None
     if known[name] in (bool, "bool"):
         if value not in ("0", "1"):
-            raise UnsupportedError(f"option {name}: {checks.shorten(value)} must be 0 or 1")
+            raise UnsupportedError(f"option {name}: {value!r} must be 0 or 1")
         return name, value == "1"
     return name, value
 
@@ -77,8 +81,7 @@ def parse_precisions(text):
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UnsupportedError(f"--precisions {checks.shorten(text)}: must be widths with commas between, such as "
-                               "8,4,1") from None
+        raise UnsupportedError(f"--precisions {text!r}: must be widths with commas between, such as 8,4,1") from None
 
 
 def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions=None, golden=2, preset=None, fit=False,
@@ -148,7 +151,3 @@ def main(model, target, rows, lanes, precisions, options, fit, hdl, golden, pres
         del figures["dsps"]  # the same as the estimate of multipliers above
         print_table("Converted", ("figure", "value"),
                     [(name.replace("_", " "), value) for name, value in figures.items()])
-
-
-if __name__ == "__main__":
-    run_cli(main, "python -m accel.convert")

@@ -1,7 +1,6 @@
 """Entry point of `python -m quant`."""
 
-from accel.cli import run_cli
-from quant.cli.main import main
+from accel.start import run
 
 if __name__ == "__main__":
-    run_cli(main, "python -m quant")
+    run("quant.cli.main", "python -m quant")

@@ -1,7 +1,6 @@
 """Entry point of `python -m sim`."""
 
-from accel.cli import run_cli
-from sim.cli import main
+from accel.start import run
 
 if __name__ == "__main__":
-    run_cli(main, "python -m sim")
+    run("sim.cli", "python -m sim")

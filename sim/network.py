@@ -9,7 +9,7 @@ from accel import reference
 from accel.compile import fit_config
 from accel.config import DEPTH_LIMITS
 from sim.accelerator import open_accelerator
-from sim.bench import WAVES
+from sim.waves import WAVES
 
 IMAGE_LIMIT_FACTOR = 4  # an image that takes this many times the prediction counts as stuck
 IMAGE_LIMIT_EXTRA = 20_000

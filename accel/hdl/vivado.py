@@ -1,10 +1,8 @@
 """The Vivado project of a converted design: kept script and constraints, and the settings of this design."""
 
-from pathlib import Path
-
+from accel import folders
 from accel.errors import TargetError
 
-KEPT = Path(__file__).resolve().parents[2] / "build" / "vivado"
 SCRIPTS = ("create_project.tcl", "copy_memory.tcl")
 BOARD_TOP = "board_selftest"
 MANAGER_MHZ = 1000  # of the clock manager's own oscillator: 600 to 1200 MHz in every speed grade of the 7 series
@@ -12,12 +10,14 @@ MANAGER_MHZ = 1000  # of the clock manager's own oscillator: 600 to 1200 MHz in 
 
 def kept_file(name):
     """Text of a script or constraint file that the repository keeps."""
-    path = KEPT / name
+    path = folders.kept_file(f"vivado/{name}")
     try:
+        if path is None:
+            raise FileNotFoundError(2, "not installed")
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise TargetError(f"{path}: cannot be read ({error.strerror}); run from a complete checkout of the "
-                          "repository") from None
+        raise TargetError(f"build/vivado/{name}: cannot be read ({error.strerror}); install Bitloom again, or run "
+                          "from a complete checkout of the repository") from None
 
 
 def constraints(target):

