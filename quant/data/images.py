@@ -6,7 +6,7 @@ import numpy as np
 
 from accel.checks import listed, plain
 from accel.errors import DataError
-from quant.files.door import check_size, shown
+from quant.files.door import check_regular, check_size, shown
 from quant.files.numpy_files import read_npy, read_npz
 from quant.files.pictures import read_png
 
@@ -20,6 +20,7 @@ def read_images(path):
     are uint8 or finite float32, [N, H, W, C], [N, H, W] or [H, W]. Raises DataError for everything else.
     """
     path, labels = Path(path), None
+    check_regular(path)
     suffix = path.suffix.lower()
     if suffix == ".png":
         images = read_png(path)[None]

@@ -24,6 +24,12 @@ def shown(path, limit=160):
     return plain(text if len(text) <= limit else f"...{text[3 - limit:]}", 2 * limit)
 
 
+def check_regular(path):
+    """Raise DataError for a folder, a pipe or a device, whatever its name ends in."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DataError(f"{shown(path)}: is not a regular file; give a file")
+
+
 @contextmanager
 def guarded(path, what, remedy):
     """Any failure inside becomes DataError: `path` cannot be read as `what`, because of ...; `remedy`.
@@ -43,6 +49,7 @@ def guarded(path, what, remedy):
 @contextmanager
 def opened(path, what, remedy):
     """Yield (binary stream, its size in bytes) of a regular file, guarded. Raises DataError."""
+    check_regular(path)
     with guarded(path, what, remedy):
         handle = os.open(path, _FLAGS)
         with os.fdopen(handle, "rb") as stream:

@@ -8,7 +8,7 @@ stack machine: tensors become `Tensor`, objects of other classes `Foreign`, cont
 import pickletools
 from dataclasses import dataclass, field
 
-MAX_STEPS = 500_000  # about 30 a tensor
+MAX_STEPS = 250_000  # about 30 a tensor
 ORDERED = "collections OrderedDict"
 TENSOR, TYPED_TENSOR = "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3"
 _PARAMETER = "torch._utils _rebuild_parameter"

@@ -3,7 +3,7 @@
 from accel.errors import TargetError
 from quant.files.door import opened
 
-MAX_HEADER_BYTES = 1 << 23
+MAX_HEADER_BYTES = 1 << 22
 REMEDY = "save it again with safetensors.torch.save_file"
 
 

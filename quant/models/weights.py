@@ -15,7 +15,7 @@ from accel.cli import note
 from accel.errors import DataError, ModelError, RangeError
 from quant import marks
 from quant.data.datasets import ZOO
-from quant.files.door import guarded, shown
+from quant.files.door import check_regular, guarded, shown
 from quant.files.numpy_files import read_npz
 from quant.files.safetensors_files import read_safetensors
 from quant.files.torch_files import read_torch
@@ -75,6 +75,7 @@ def _content(path):
     if not os.path.exists(path):
         raise DataError(f"{shown(path)}: weights file not found; train with `python -m quant train` or give --weights "
                         "FILE")
+    check_regular(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return {name: _tensor(path, name, array) for name, array in read_npz(path).items()}
