@@ -115,3 +115,8 @@ def bar(description, total, as_json):
     with progress(enabled=not as_json) as shown:
         task = shown.add_task(description, total=total)
         yield lambda count=1: shown.advance(task, count)
+
+
+def warn(text):
+    """One line on stderr about something that the user may not want."""
+    click.echo(f"warning: {text}", err=True)

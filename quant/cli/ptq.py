@@ -15,6 +15,7 @@ from quant.cli.options import (
     data_options,
     load_data,
     requantizer_option,
+    warn,
     weight_range_option,
 )
 from quant.data import datasets
@@ -99,10 +100,13 @@ def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weig
     if shape is not None and images.shape[1:] != tuple(shape):
         raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has "
                          f"{images.shape[1:]}; choose other --data")
+    texts = []
     with bar("calibrating", work(options, len(images)), as_json) as advance:
         graph = quantize_module(module, images, name=name or f"{own_name}-{_widths(options)}", options=options,
                                 normalization=Normalization(mean, std),
-                                class_names=datasets.CLASS_NAMES.get(data, ()), advance=advance)
+                                class_names=datasets.CLASS_NAMES.get(data, ()), advance=advance, warn=texts.append)
+    for text in texts:
+        warn(text)
     model_dir.save(graph, out)
     layers = [{"name": layer.name, "op": layer.op, **layer.notes} for layer in graph.layers]
     if as_json:

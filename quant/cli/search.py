@@ -11,7 +11,7 @@ from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import DataError, ModelError, UnsupportedError
 from accel.outputs import File, check_outputs
 from quant import marks
-from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data
+from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data, warn
 from quant.cli.training import kept, open_checkpoint
 from quant.data import datasets
 from quant.data.loaders import check_labels
@@ -180,7 +180,7 @@ def _network(module, result, train, labels, calibration_images, ptq, given, name
         images = train[:calibration_images]
         with bar("quantizing", work(chosen, len(images)), as_json) as advance:
             return quantize_module(module, images, name=name, options=chosen, normalization=normalization,
-                                   class_names=classes, advance=advance)
+                                   class_names=classes, advance=advance, warn=warn)
     from quant.qat.train import QatOptions
     from quant.search.networks import export_chosen, train_chosen
     if labels is None:

@@ -3,6 +3,7 @@
 import torch
 
 from accel.errors import RangeError
+from quant.ptq.clipping import activation_warning
 from quant.ptq.grid import Grid
 from quant.ptq.histogram import HistogramCollector
 from quant.ptq.ranges import METHODS, PERCENTILE, check_method, choose_range
@@ -38,13 +39,15 @@ def passes(method):
     return 1 if method == "minmax" else 2
 
 
-def calibrate(network, batches, method="minmax", grids=None, *, percentile=PERCENTILE, per_channel=False):
+def calibrate(network, batches, method="minmax", grids=None, *, percentile=PERCENTILE, per_channel=False,
+              warn=lambda text: None):
     """Ranges {tensor name: (low, high)} of a FloatNetwork, the input under 'input'.
 
     batches: iterable of float64 [N, C, H, W], at least one; every method but 'minmax' goes through it twice, first for
     the extremes, then for a histogram. method: of ranges.METHODS. grids: {tensor name: Grid} for the tensors that will
     be quantized, the others keep their extremes; without it every tensor is taken for 8 bits, affine. per_channel: a
-    list of a pair per channel instead of one pair. Raises UnsupportedError for an unknown method and RangeError where
+    list of a pair per channel instead of one pair. warn(text) is called for a tensor that a method clips with a great
+    loss (`clipping`). Raises UnsupportedError for an unknown method and RangeError where
     the calibration images make a tensor infinite or NaN.
     """
     check_method(method)
@@ -66,8 +69,12 @@ def calibrate(network, batches, method="minmax", grids=None, *, percentile=PERCE
             if name in collectors:
                 collectors[name].add(as_rows(tensor, per_channel))
         for name, collector in collectors.items():
-            ranges[name] = [choose_range(histogram, method, grids[name], percentile, KL_CANDIDATES)
-                            for histogram in collector.histograms()]
+            ranges[name] = []
+            for histogram in collector.histograms():
+                ranges[name].append(choose_range(histogram, method, grids[name], percentile, KL_CANDIDATES))
+                text = activation_warning(name, histogram, grids[name], ranges[name][-1], method)
+                if text is not None:
+                    warn(text)
     return ranges if per_channel else {name: pairs[0] for name, pairs in ranges.items()}
 
 

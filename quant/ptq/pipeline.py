@@ -6,6 +6,7 @@ from quant.check.feasibility import FeasibilityCheck, annotate
 from quant.frontend.prepare import prepare, with_pixel_scale
 from quant.frontend.read import read_module
 from quant.ptq import awq, observe
+from quant.ptq.clipping import weight_warnings
 from quant.ptq.equalize import equalize
 from quant.ptq.quantize import PtqOptions, quantize
 
@@ -65,24 +66,27 @@ def prepare_network(module, images, name, normalization, options, input_shape=No
 
 
 def quantize_module(module, images, *, name="network", normalization=None, options=None, class_names=(),
-                    input_shape=None, advance=lambda count: None):
+                    input_shape=None, advance=lambda count: None, warn=lambda text: None):
     """Post-training quantization of an nn.Module: an ir.Graph whose notes carry SNR and range coverage.
 
     images: calibration images [N, H, W, C], uint8 (or float32, already normalized, for the float input
     encoding).
-    advance(count) is called per batch and layer; the counts' sum is `work(options, len(images))`. Raises the errors
-    of the front end, calibration and quantizer.
+    advance(count) is called per batch and layer; the counts' sum is `work(options, len(images))`. warn(text) is called
+    for every tensor that the calibration clips with a great loss (`clipping`). Raises the errors of the front end,
+    calibration and quantizer.
     """
     options, normalization = options or PtqOptions(), normalization or Normalization()
     prepared = prepare_network(module, images, name, normalization, options, input_shape)
     ranges = observe.calibrate(prepared.network, Inputs(prepared, images, advance), options.calibration,
-                               options.grids(prepared.network), percentile=options.percentile)
+                               options.grids(prepared.network), percentile=options.percentile, warn=warn)
 
     def advance_layer(share):
         if options.needs_images:
             advance(share * len(images))
 
     graph = quantize(prepared, ranges, options, class_names, images, advance_layer)
+    for text in weight_warnings(prepared.network, graph, options):
+        warn(text)
     check = FeasibilityCheck(prepared, graph)
     for batch in batches(images):
         check.add(batch)
