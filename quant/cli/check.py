@@ -3,9 +3,9 @@
 import click
 
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table
-from accel.errors import ModelError
 from quant.check.thresholds import DEFAULT_PRESET, PRESETS, choose
-from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, load_data
+from quant.cli.network import check_images, encoding_of, look_at
+from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, input_option, load_data
 
 COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max error", "passes", "proposal")
 
@@ -24,8 +24,7 @@ COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max erro
               help="best: the scale of least squared error that keeps the coverage; minmax: nothing is clipped.")
 @click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
               help="Number of images for the activations, taken from the training split.")
-@click.option("--input", "encoding", type=click.Choice(["uint8", "float"]), default="uint8",
-              show_default=True, help="Integer network's input: raw bytes, or floats to be quantized.")
+@input_option
 @click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
 @click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
 @json_option
@@ -47,14 +46,11 @@ def check(model, weights, data, data_dir, preset, snr, coverage, clip, calibrati
     thresholds = choose(preset, snr, coverage)
     from quant.check.network import PASSES, check_network
     from quant.frontend.prepare import prepare
-    from quant.frontend.read import read_module
     from quant.models.sources import load_float_model
     module, name, shape = load_float_model(model, weights)
     images, _ = load_data(data, data_dir, "train", calibration_images)
-    if shape is not None and images.shape[1:] != tuple(shape):
-        raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has {images.shape[1:]}; "
-                         "choose other --data")
-    prepared = prepare(read_module(module, images.shape[1:], name), mean, std, encoding)
+    check_images(model, shape, data, images)
+    prepared = prepare(look_at(module, images, name), mean, std, encoding_of(encoding, images))
     with bar("checking", PASSES * len(images), as_json) as advance:
         result = check_network(prepared, images, thresholds, clip, advance)
     if as_json:

@@ -72,6 +72,13 @@ def requantizer_option(function):
     return click.option("--requantizer", default="full", show_default=True, help=text)(function)
 
 
+def input_option(function):
+    """--input: None where the images decide."""
+    return click.option("--input", "encoding", type=click.Choice(["uint8", "float"]), default=None,
+                        help="Integer network's input: raw bytes, or floats to be quantized.  [default: as the images "
+                             "are]")(function)
+
+
 def weight_range_option(default):
     """--weight-range, with its cost."""
     shown = {"default": default, "show_default": True} if default else {"default": None}

@@ -1,11 +1,14 @@
 """`python -m quant ptq`: post-training quantization of a float network."""
 
+from dataclasses import replace
+
 import click
 
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
 from accel.outputs import check_outputs
+from quant.cli.network import check_images, encoding_of, look_at
 from quant.cli.options import (
     COUNT,
     MODEL_HELP,
@@ -13,6 +16,7 @@ from quant.cli.options import (
     bar,
     code_file,
     data_options,
+    input_option,
     load_data,
     requantizer_option,
     warn,
@@ -68,8 +72,7 @@ def _choice(name, values, text):
               help="Number of images, taken from the training split.")
 @click.option("--rounding", "rule", type=click.Choice(RULES), default="half_up", show_default=True,
               help="Rounding of the requantization, in the hardware.")
-@click.option("--input", "encoding", type=click.Choice(["uint8", "float"]), default="uint8",
-              show_default=True, help="Integer network's input: raw bytes, or floats to be quantized.")
+@input_option
 @click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
 @click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
 @click.option("--input-shape", type=NumberList(int), default=None, help="C,H,W; default: that of the images.")
@@ -77,7 +80,7 @@ def _choice(name, values, text):
 @click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
 @json_option
 def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weight_range, weight_rounding,
-        calibration_images, mean, std, input_shape, name, out, as_json, **choices):
+        calibration_images, encoding, mean, std, input_shape, name, out, as_json, **choices):
     """Quantize a trained float network to integers (post-training) and export a model directory.
 
     A factory is executed: it is your own code, a function or class that gives a torch.nn.Module.
@@ -97,9 +100,9 @@ def ptq(model, weights, data, data_dir, bits, weight_bits, activation_bits, weig
     images, _ = load_data(data, data_dir, "train", calibration_images)
     if input_shape is not None:
         shape = _height_width_channels(input_shape)
-    if shape is not None and images.shape[1:] != tuple(shape):
-        raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has "
-                         f"{images.shape[1:]}; choose other --data")
+    check_images(model, shape, data, images)
+    options = replace(options, encoding=encoding_of(encoding, images))
+    look_at(module, images, own_name)
     texts = []
     with bar("calibrating", work(options, len(images)), as_json) as advance:
         graph = quantize_module(module, images, name=name or f"{own_name}-{_widths(options)}", options=options,

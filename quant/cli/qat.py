@@ -8,9 +8,10 @@ import numpy as np
 
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, report
-from accel.errors import DataError, ModelError
+from accel.errors import DataError
 from accel.outputs import check_outputs
 from quant.cli import options as shared
+from quant.cli.network import check_images, look_at
 from quant.cli.options import COUNT, NumberList, bar
 from quant.cli.qat_options import method_options
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
@@ -140,7 +141,8 @@ def _labelled(data, images, labels):
         raise DataError(f"{data}: has no labels; training needs an .npz file with `images` and `labels`")
     if images.dtype != np.uint8 or labels.min() < 0:
         raise DataError(f"{data}: holds {images.dtype} images and labels from {labels.min()} on; training needs uint8 "
-                        "images and labels of at least 0")
+                        "images, such as 255 * x rounded for x in 0..1 (--mean, --std for other ranges), and labels "
+                        "of at least 0")
     return Data(images, labels)
 
 
@@ -150,7 +152,6 @@ def _train(run, as_json, name, class_names):
 
     from quant.frontend.floatnet import has_weights
     from quant.frontend.prepare import prepare
-    from quant.frontend.read import read_module
     from quant.models.sources import load_float_model, outputs
     from quant.models.weights import save_weights
     from quant.qat.export import export
@@ -159,10 +160,8 @@ def _train(run, as_json, name, class_names):
     from quant.qat.train import QatOptions, Teacher, real_input, train_qat
     recipe, images = run.recipe, run.split.images
     module, own_name, shape = load_float_model(recipe.model, run.weights)
-    if shape is not None and images.shape[1:] != tuple(shape):
-        raise ModelError(f"{recipe.model}: needs images of (H, W, C)={tuple(shape)}, not {images.shape[1:]}; choose "
-                         "other --data")
-    prepared = prepare(read_module(module, images.shape[1:], own_name), *run.normalization)
+    check_images(recipe.model, shape, "--data", images)
+    prepared = prepare(look_at(module, images, own_name), *run.normalization)
     layers = sum(map(has_weights, prepared.network.layers))
     widths = Widths.of(layers, recipe.weight_bits, recipe.activation_bits, recipe.full_range, run.requantizer)
     network = QatNetwork(prepared, widths, recipe.method)

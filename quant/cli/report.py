@@ -11,9 +11,10 @@ import numpy as np
 from accel.atomic import write_file
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.config import PRECISIONS, HardwareConfig
-from accel.errors import DataError, ModelError, OutputError, UnsupportedError
+from accel.errors import DataError, OutputError, UnsupportedError
 from accel.outputs import File, check_outputs, shown
 from quant import marks
+from quant.cli.network import check_images, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data
 from quant.data import datasets
 
@@ -148,9 +149,8 @@ def _source(model, weights, data, mean, std, images, calibration, weight_roundin
     from quant.ptq.pipeline import Normalization
     from quant.report.networks import source_of
     module, name, shape = load_float_model(model, weights)
-    if shape is not None and images.shape[1:] != tuple(shape):
-        raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has {images.shape[1:]}; "
-                         "choose other --data")
+    check_images(model, shape, data, images)
+    look_at(module, images, name)
     options = PtqOptions(calibration=calibration, weight_calibration=calibration, rounding=weight_rounding)
     names = datasets.CLASS_NAMES.get(data, ())
     return source_of(module, model, name, Normalization(mean, std), names, images, options)

@@ -8,9 +8,10 @@ import click
 
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
-from accel.errors import DataError, ModelError, UnsupportedError
+from accel.errors import DataError, UnsupportedError
 from accel.outputs import File, check_outputs
 from quant import marks
+from quant.cli.network import check_images, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data, warn
 from quant.cli.training import kept, open_checkpoint
 from quant.data import datasets
@@ -103,9 +104,8 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
         ptq = replace(ptq, requantizer=configs[0].requantizer)
     module, own_name, shape = load_float_model(model, weights)
     train, labels = load_data(data, data_dir, "train")
-    if shape is not None and train.shape[1:] != tuple(shape):
-        raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has {train.shape[1:]}; choose "
-                         "other --data")
+    check_images(model, shape, data, train)
+    look_at(module, train, own_name)
     if labels is None and options.measure != "kl":
         raise DataError(f"{data}: has no labels, which --sensitivity {options.measure} needs; use --sensitivity kl")
     if labels is not None:

@@ -24,9 +24,11 @@ def random_affine(images, generator, *, shift=2.0, degrees=10.0, scale=0.1, shea
 
     images: float [N, C, H, W]. shift in pixels, degrees of rotation, scale and shear as fractions: each is
     the largest absolute value of a uniform distribution. generator: torch.Generator. Returns float [N, C,
-    H, W].
+    H, W]; vectors, which are images of one pixel, come back as they are.
     """
     count, _, height, width = images.shape
+    if (height, width) == (1, 1):
+        return images
 
     def uniform(limit):
         return (torch.rand(count, generator=generator) * 2 - 1) * limit

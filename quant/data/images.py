@@ -17,7 +17,8 @@ def read_images(path):
     """(images [N, H, W, C], labels int64 [N] or None) of one file.
 
     .npy: an array of images. .npz: arrays `images` and, if there, `labels`. .png: one picture of 8 bits. Images
-    are uint8 or finite float32, [N, H, W, C], [N, H, W] or [H, W]. Raises DataError for everything else.
+    are uint8 or finite float32, [N, H, W, C], [N, H, W] or [H, W]; with N labels [N, F] are vectors. Raises DataError
+    for everything else.
     """
     path, labels = Path(path), None
     check_regular(path)
@@ -35,6 +36,8 @@ def read_images(path):
     else:
         raise DataError(f"{shown(path)}: file type '{plain(path.suffix)}' is not supported; give a .npy, .npz or .png "
                         "file")
+    if images.ndim == 2 and labels is not None and labels.shape == images.shape[:1]:
+        images = images[:, None, None]  # vectors, as images of one pixel
     images = _as_batch(shown(path), images)
     return images, None if labels is None else as_labels(shown(path), labels, len(images))
 

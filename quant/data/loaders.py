@@ -27,8 +27,8 @@ def load_user_data(source, split, count=None, advance=lambda count: None):
 
     The loader is called with split='train' or 'test' where it takes an argument; it may also be the data itself.
     count: at most so many images are read. advance(count) is called per batch. Torch tensors are [N, C, H, W],
-    NumPy arrays [N, H, W, C]; both may be [N, H, W]. Floats that are all grey levels k/255 become uint8. Raises
-    DataError for everything that cannot be a data set.
+    NumPy arrays [N, H, W, C]; both may be [N, H, W], or vectors [N, F], which become images of one pixel. Floats that
+    are all grey levels k/255 become uint8. Raises DataError for everything that cannot be a data set.
     """
     def use(found):
         is_data = isinstance(found, (tuple, list, np.ndarray)) or _is_torch(found, *TORCH_DATA)
@@ -130,18 +130,21 @@ def _part(image, label, place, is_sample):
     images = _array(image, place, "images")
     if is_sample:
         images = images[None]
+    is_vector = images.ndim == 2
+    if is_vector:
+        images = images[:, None, None]  # as images of one pixel
     if images.ndim not in (3, 4) or 0 in images.shape[1:]:
         raise DataError(f"{place}: images have shape {images.shape}; give [N, C, H, W] tensors, [N, H, W, C] arrays, "
-                        "or [N, H, W]")
+                        "[N, H, W], or [N, F] vectors")
     if not len(images):
         raise DataError(f"{place}: holds no image; leave empty batches out")
     images = as_pixels(place, images)
     if images.ndim == 3:
         images = images[..., None]
-    elif _is_torch(image, "Tensor"):
+    elif _is_torch(image, "Tensor") and not is_vector:
         _check_layout(place, images.shape, channels=1, other=3, remedy="tensors are [N, C, H, W]; permute(0, 3, 1, 2)")
         images = images.transpose(0, 2, 3, 1)
-    else:
+    elif not is_vector:
         _check_layout(place, images.shape, channels=3, other=1,
                       remedy="NumPy arrays are [N, H, W, C]; transpose(0, 2, 3, 1)")
     return images, None if label is None else _labels(label, place, len(images), is_sample)

@@ -84,6 +84,14 @@ class FloatNetwork:
     layers: tuple = field(default_factory=tuple)
     notes: tuple = ()
 
+    @property
+    def output_shape(self):
+        """(H, W, C) of the last layer."""
+        shape = self.input_shape
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+        return shape
+
     @torch.no_grad()
     def run(self, x):
         """Every layer's output by name, float64 [N, C, H, W], for x float64 [N, C, H, W]."""

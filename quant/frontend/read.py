@@ -4,12 +4,12 @@ Every operator has a handler in `quant.frontend.operators`. What has none, or is
 layer's name; all refusals of a network come in one error.
 """
 
-from torch import fx, nn
+from torch import fx
 
 from accel.errors import UnsupportedError
 from quant.frontend.capture import capture
 from quant.frontend.floatnet import FloatNetwork
-from quant.frontend.unwrap import own_copy
+from quant.frontend.unwrap import own_copy, takes_vectors
 from quant.frontend.walk import Walk
 
 
@@ -38,8 +38,7 @@ def _input_shapes(module, height, width, channels):
     image, vector = (channels, height, width), (channels,)
     if (height, width) != (1, 1):
         return [image]
-    has_maps = any(isinstance(part, nn.Conv2d) for part in module.modules())
-    return [image, vector] if has_maps else [vector, image]
+    return [vector, image] if takes_vectors(module) else [image, vector]
 
 
 def _output_reason(output):

@@ -33,16 +33,26 @@ def unwrap(module):
     return module
 
 
+def copied(module):
+    """A deep copy; tensors that training left behind, which torch does not copy, are copied by value."""
+    kept = {id(value): value.detach().clone() for part in module.modules() for value in vars(part).values()
+            if isinstance(value, torch.Tensor) and not value.is_leaf}
+    return copy.deepcopy(module, kept)
+
+
+def takes_vectors(module):
+    """Whether the module reads images of one pixel as [N, C]: it has no convolution that would want [N, C, 1, 1]."""
+    return not any(isinstance(part, nn.Conv2d) for part in module.modules())
+
+
 def own_copy(module, name):
     """A copy in eval mode on the CPU that may be changed, without wrappers. Raises UnsupportedError or ModelError for
     what cannot be read at all."""
     while type(module) in WRAPPERS:
         module = getattr(module, WRAPPERS[type(module)])
     _check_kinds(module, name)
-    kept = {id(value): value.detach().clone() for part in module.modules() for value in vars(part).values()
-            if isinstance(value, torch.Tensor) and not value.is_leaf}
     try:
-        module = unwrap(copy.deepcopy(module, kept)).eval()
+        module = unwrap(copied(module)).eval()
     except Exception as error:  # a user's attribute may refuse to be copied
         raise UnsupportedError(f"{name}: {type(module).__name__} cannot be copied ({type(error).__name__}: "
                                f"{str(error)[:100]}); keep only layers and numbers in it") from error

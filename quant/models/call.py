@@ -1,12 +1,12 @@
 """The one place where a user's module gets its numbers: float32 parameters, contiguous float32 images."""
 
-import copy
 import itertools
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from quant.frontend.tensors import FLOAT_TYPES
+from quant.frontend.unwrap import copied, takes_vectors
 
 CASTS = (torch.Tensor.half, torch.Tensor.bfloat16, torch.Tensor.double)
 
@@ -18,11 +18,11 @@ def in_float32(module):
     types = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
     if types <= {torch.float32} or not types <= set(FLOAT_TYPES):
         return module
-    return copy.deepcopy(module).float()
+    return copied(module).float()
 
 
 def run_module(module, images):
-    """What a module in float32 gives for images [N, C, H, W].
+    """What a module in float32 gives for images [N, C, H, W], or for vectors, which are images of one pixel.
 
     The images are laid out as torch makes them by default, also where a size of 1 hides another layout, so that `view`
     flattens them; casts to half, bfloat16 and double inside the module's forward give float32.
@@ -30,8 +30,16 @@ def run_module(module, images):
     images = images.to(torch.float32, memory_format=torch.contiguous_format)
     if not _is_plain(images):
         images = images.clone(memory_format=torch.contiguous_format)
+    if images.shape[2:] == (1, 1) and takes_vectors(module):
+        images = images.flatten(1)
     with _Float32Casts():
         return module(images)
+
+
+def classes_of(result):
+    """Classes int64 [N] of what a module gives: the largest of its values, or the class itself where it ends with an
+    argmax."""
+    return result.argmax(1) if result.is_floating_point() else result.reshape(len(result))
 
 
 def _is_plain(images):

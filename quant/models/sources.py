@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from accel.cli import note
 from accel.errors import DataError, ModelError
 from quant.data.loaders import check_labels
 from quant.data.user_code import is_user_code, resolve
+from quant.frontend.read import read_module
+from quant.frontend.unwrap import unwrap
 from quant.models.call import in_float32, run_module
 from quant.models.networks import INPUT_SHAPES, build
 from quant.models.train import accuracy, to_float
@@ -25,7 +28,8 @@ def load_float_model(source, weights=None):
     file of them; a zoo model without them takes the shipped ones. Raises ModelError or DataError.
     """
     if is_user_code(source):
-        module, name, shape = user_model(source), user_name(source), None
+        module = user_model(source, has_weights=weights is not None)
+        name, shape = user_name(source), None
     else:
         module, name, shape = build(source), source, INPUT_SHAPES.get(source)
         weights = weights or zoo_weights(source)
@@ -35,18 +39,19 @@ def load_float_model(source, weights=None):
 
 
 def float_accuracy(source, images, labels, weights=None, mean=(0.0,), std=(1.0,)):
-    """Share of uint8 images [N, H, W, C] that a float model classifies as labels int64 [N] say.
+    """Share of images [N, H, W, C] that a float model classifies as labels int64 [N] say.
 
-    The model reads (u / 255 - mean) / std; mean, std: one value, or one per channel.
+    The model reads (u / 255 - mean) / std of uint8 images, and floats as they are; mean, std: one value, or one per
+    channel.
     """
     module, _, shape = load_float_model(source, weights)
     if labels is None:
         raise DataError("the images have no labels; give an .npz file with arrays `images` and `labels`")
-    if images.dtype != np.uint8 or (shape is not None and images.shape[1:] != shape):
-        wanted = "" if shape is None else f" of (H, W, C)={shape}"
-        raise ModelError(f"{source}: needs uint8 images{wanted}, not {images.dtype} {images.shape[1:]}; give other "
-                         "--data")
+    if shape is not None and images.shape[1:] != shape:
+        raise ModelError(f"{source}: needs images of (H, W, C)={shape}, not {images.shape[1:]}; give other --data")
     check_labels(labels, outputs(module, source, images.shape[1:]), source)
+    if images.dtype != np.uint8:
+        return accuracy(module, torch.from_numpy(images).permute(0, 3, 1, 2), labels)
     mean, std = (torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (mean, std))
     return accuracy(module, (to_float(images) - mean) / std, labels)
 
@@ -57,21 +62,32 @@ def outputs(module, name, shape):
     try:
         with torch.no_grad():
             result = run_module(module.eval(), torch.zeros(1, channels, height, width))
-        return math.prod(result.shape)
     except Exception as error:  # the user's own forward may raise anything
         text = " ".join(str(error).split())[:200]
         raise ModelError(f"{name}: fails on an image of (H, W, C)={tuple(shape)} ({type(error).__name__}: {text}); "
                          "check the layers' sizes or give other --data") from error
+    if not isinstance(result, torch.Tensor):
+        raise ModelError(f"{name}: returns a {type(result).__name__}; return the last layer's tensor alone")
+    if not result.is_floating_point():  # an argmax ends it
+        return math.prod(read_module(module, shape, name).output_shape)
+    return math.prod(result.shape)
 
 
-def user_model(source):
-    """The nn.Module of `file.py:factory` or `package.module:factory`, as the factory gives it."""
+def user_model(source, has_weights=True):
+    """The nn.Module of `file.py:factory` or `package.module:factory`, as the factory gives it, without wrappers that
+    compute nothing.
+
+    A class without weights of its own file holds random ones, which is said on stderr; a function may load its own.
+    """
     def make(factory):
         module = factory if isinstance(factory, nn.Module) else factory()
         if not isinstance(module, nn.Module):
             raise ModelError(f"model '{source}': {source.rpartition(':')[2]} gives a {type(module).__name__}; return "
                              "a torch.nn.Module")
-        return module
+        if isinstance(factory, type) and not has_weights:
+            note(f"{source}: {factory.__name__} is a class, so its weights are random; give --weights FILE, or name a "
+                 "function that loads them")
+        return unwrap(module)
     return resolve(source, "model", ModelError, make)
 
 

@@ -9,7 +9,7 @@ from torch.optim import AdamW
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quant.data.augment import random_affine, random_flip, scaled_limits
-from quant.models.call import run_module
+from quant.models.call import classes_of, run_module
 from quant.models.loop import Training, run_epochs
 
 
@@ -45,8 +45,8 @@ def accuracy(model, images, labels, batch=1000):
     model.eval()
     correct, labels = 0, torch.from_numpy(labels)
     for start in range(0, len(images), batch):
-        logits = run_module(model, images[start:start + batch])
-        correct += int((logits.argmax(1) == labels[start:start + batch]).sum())
+        classes = classes_of(run_module(model, images[start:start + batch]))
+        correct += int((classes == labels[start:start + batch]).sum())
     return correct / len(images)
 
 

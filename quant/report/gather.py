@@ -8,7 +8,7 @@ from accel.errors import BitloomError, DataError
 from quant.check.network import check_network
 from quant.check.thresholds import PRESETS
 from quant.data.loaders import check_labels
-from quant.models.call import run_module
+from quant.models.call import classes_of, run_module
 from quant.models.train import to_float
 from quant.report import histograms, measure
 from quant.report.networks import PTQ
@@ -31,8 +31,8 @@ def float_classes(source, images, advance=lambda count: None):
     with torch.no_grad():
         for start in range(0, len(images), measure.BATCH):
             part = images[start:start + measure.BATCH]
-            logits = run_module(source.module, (to_float(part) - mean) / std)
-            parts.append(logits.reshape(len(part), -1).argmax(1).numpy())
+            result = run_module(source.module, (to_float(part) - mean) / std)
+            parts.append(classes_of(result.flatten(1) if result.dim() > 1 else result).numpy())
             advance(len(part))
     return np.concatenate(parts)
 

@@ -134,7 +134,7 @@ BAD = {
     "count of bits": (("--weight-bits", "8,8"), "name 2 layers where the network has 5; give one value, or 5"),
     "bits text": (("--weight-bits", "x"), "numbers"),
     "no labels": (("--data", "{tmp}/plain.npy"), "has no labels"),
-    "size": (("--data", "{tmp}/large.npz"), "needs images of (H, W, C)=(28, 28, 1), not (30, 28, 1)"),
+    "size": (("--data", "{tmp}/large.npz"), "needs images of (H, W, C)=(28, 28, 1) but --data has (30, 28, 1)"),
     "floats": (("--data", "{tmp}/floats.npz"), "holds float32 images"),
     "labels": (("--data", "{tmp}/labels.npz"), "labels lie in 1..10 but lenet5 has the classes 0..9"),
     "parameters": (("--parameters", "{tmp}/trained.pt"), "end the name with .npz"),

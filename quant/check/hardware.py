@@ -1,0 +1,52 @@
+"""Whether the hardware can run a float network at all, asked before calibration and training take their time."""
+
+import numpy as np
+
+from accel import ir
+from accel.errors import BitloomError
+from quant.frontend.floatnet import FloatConv, FloatPool
+
+NOT_ASKED = ("whether the hardware can run it was not checked: that needs the compiler's package; pip install "
+             "bitloom[hardware]")
+
+
+def refusal(network):
+    """Why no build of the accelerator can run a FloatNetwork, or None: the sentence that `accel.convert` would end
+    with. The answer hangs on shapes alone; widths are 8 bits."""
+    try:
+        from accel.compile import possible
+    except ModuleNotFoundError as error:
+        if error.name != "myhdl":
+            raise
+        return NOT_ASKED
+    try:
+        return possible.refusal(shapes_of(network))
+    except BitloomError as error:  # of the graph itself
+        return str(error)
+
+
+def shapes_of(network):
+    """An 8-bit ir.Graph of the FloatNetwork's shapes, without meaning: every weight is 0."""
+    tensor = graph_input = ir.TensorType(*network.input_shape, 8, 1.0, 0)
+    layers, name = [], ir.INPUT_NAME
+    for layer in network.layers:
+        output = ir.TensorType(*layer.output_shape(tensor.shape), 8, 1.0, 0)
+        if isinstance(layer, FloatPool):
+            built = ir.MaxPool(layer.name, name, tensor, output, layer.kernel, layer.stride, layer.pads)
+        else:
+            built = _weighted(layer, name, tensor, output)
+        layers.append(built)
+        tensor, name = output, layer.name
+    return ir.Graph(network.name, graph_input, ir.InputEncoding("uint8", (0.0,), (1.0,)), tuple(layers))
+
+
+def _weighted(layer, name, tensor, output):
+    channels = output.channels
+    nothing = np.zeros(channels, dtype=np.int64)
+    rule = ir.Requantize("half_up", nothing + 2**30, nothing + 30, *output.qrange)
+    common = {"name": layer.name, "input_name": name, "input": tensor, "output": output, "weight_bits": 8,
+              "weight_scale": np.ones(channels), "bias": nothing, "requantize": rule}
+    if isinstance(layer, FloatConv):
+        weights = np.zeros((channels, *layer.weight.shape[2:], tensor.channels), dtype=np.int64)
+        return ir.Conv2D(weights=weights, stride=layer.stride, pads=layer.pads, **common)
+    return ir.Dense(weights=np.zeros(tuple(layer.weight.shape), dtype=np.int64), **common)
