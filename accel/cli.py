@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from accel.errors import BitloomError
+from accel import checks
+from accel.errors import BitloomError, UnsupportedError
 from accel.signals import ending_tidily
 from accel.start import EXIT_USAGE, explain
 
 EXIT_OK, EXIT_MISMATCH = 0, 1
 EXIT_INTERRUPTED = 130
+LONGEST = 1000  # characters of an error that are shown
 
 
 def handle_errors(function):
@@ -35,7 +37,7 @@ def handle_errors(function):
 
 def fail(message):
     """Print one error line and leave with exit code 2."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {checks.plain(message, LONGEST)}", err=True)
     raise SystemExit(EXIT_USAGE)
 
 
@@ -44,17 +46,23 @@ def note(text):
     click.echo(f"note: {text}", err=True)
 
 
-def run_cli(command, program=None):
+def run_cli(command, program=None, arguments=None):
     """Run a click command as the main program, as in `run_cli(main, "python -m accel.convert")`.
 
-    Bad usage, BitloomError, a missing package -> 2; interruption -> 130; SIGTERM -> 143 and SIGHUP -> 129, without
-    leftovers. The command's return value (an int) is the exit code, None is 0.
+    arguments: in place of the command line's. Bad usage, BitloomError, what the system refuses (OSError), a missing
+    package -> 2; interruption -> 130; SIGTERM -> 143 and SIGHUP -> 129, without leftovers. The command's return value
+    (an int) is the exit code, None is 0.
     """
     try:
+        _check_arguments(sys.argv[1:] if arguments is None else arguments)
         with ending_tidily():
-            code = command.main(prog_name=program, standalone_mode=False)
+            code = command.main(arguments, prog_name=program, standalone_mode=False)
     except BitloomError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {checks.plain(error, LONGEST)}", err=True)
+        code = EXIT_USAGE
+    except OSError as error:
+        name = "" if error.filename is None else f"{checks.shorten(os.fspath(error.filename))}: "
+        click.echo(f"error: {name}{error.strerror or type(error).__name__}", err=True)
         code = EXIT_USAGE
     except click.exceptions.Exit as leave:
         code = leave.exit_code
@@ -68,9 +76,17 @@ def run_cli(command, program=None):
         click.echo("error: interrupted", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
+        error.message = checks.plain(error.message, LONGEST)
         error.show()
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else EXIT_OK)
+
+
+def _check_arguments(arguments):
+    """Raise UnsupportedError for text that no file name and no option holds."""
+    for text in arguments:
+        if "\0" in text:
+            raise UnsupportedError(f"argument {checks.shorten(text)}: holds a NUL character; leave it out")
 
 
 def json_option(function):

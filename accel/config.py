@@ -5,6 +5,7 @@ Every width of the hardware is derived here and nowhere else.
 
 from dataclasses import asdict, dataclass, fields
 
+from accel.checks import plain
 from accel.errors import FitError
 
 DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
@@ -30,7 +31,7 @@ def _address_bits(depth):
 def _checked_precisions(values):
     """The precisions as a tuple, widest first. Raises FitError for an unknown, a repeated or a missing one."""
     values = tuple(values) if isinstance(values, (tuple, list)) else (values,)
-    text, known = ",".join(map(str, values)), ", ".join(map(str, PRECISIONS))
+    text, known = plain(",".join(str(value)[:20] for value in values[:20])), ", ".join(map(str, PRECISIONS))
     if not all(type(value) is int and value in PRECISIONS for value in values) or len(set(values)) != len(values):
         raise FitError(f"configuration: precisions={text} must be different widths of {known}")
     if 8 not in values:

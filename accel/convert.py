@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from accel import model_dir
+from accel import checks, model_dir
 from accel.cli import json_option, print_json, print_table, progress
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
@@ -61,15 +61,15 @@ def parse_option(text):
     others = {"rows", "lanes", "precisions"}  # have options of their own
     if not separator or name not in known or name in others:
         names = ", ".join(sorted(set(known) - others))
-        raise UnsupportedError(f"option {text!r}: must be NAME=VALUE with a NAME of {names}")
+        raise UnsupportedError(f"option {checks.shorten(text)}: must be NAME=VALUE with a NAME of {names}")
     if known[name] in (int, "int"):
         try:
             return name, int(value)
         except ValueError:
-            raise UnsupportedError(f"option {name}: {value!r} is not an integer; give a number") from None
+            raise UnsupportedError(f"option {name}: {checks.shorten(value)} is not an integer; give a number") from None
     if known[name] in (bool, "bool"):
         if value not in ("0", "1"):
-            raise UnsupportedError(f"option {name}: {value!r} must be 0 or 1")
+            raise UnsupportedError(f"option {name}: {checks.shorten(value)} must be 0 or 1")
         return name, value == "1"
     return name, value
 
@@ -81,7 +81,8 @@ def parse_precisions(text):
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UnsupportedError(f"--precisions {text!r}: must be widths with commas between, such as 8,4,1") from None
+        raise UnsupportedError(f"--precisions {checks.shorten(text)}: must be widths with commas between, such as "
+                               "8,4,1") from None
 
 
 def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions=None, golden=2, preset=None, fit=False,

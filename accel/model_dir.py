@@ -39,18 +39,18 @@ def zoo_names():
 
 def _generated(name):
     """Whether a name means a generated network: no directory and no model of the zoo has it."""
-    return str(name) in NAMES and not Path(name).is_dir() and not (ZOO / str(name) / MODEL_FILE).is_file()
+    return str(name) in NAMES and not os.path.isdir(name) and not (ZOO / str(name) / MODEL_FILE).is_file()
 
 
 def resolve(name):
     """Folder of a model: an existing directory, else a model of the zoo; ModelError where neither exists."""
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # False for what is no path at all
         return path
     if checks.NAME.fullmatch(str(name)) and (ZOO / str(name) / MODEL_FILE).is_file():
         return ZOO / str(name)
     shipped = ", ".join(zoo_names()) or "none"
-    raise ModelError(f"model {str(name)!r}: is neither a model directory nor a model that ships (these "
+    raise ModelError(f"model {checks.shorten(str(name))}: is neither a model directory nor a model that ships (these "
                      f"ship: {shipped}; these are generated: {NAMES_TEXT})")
 
 
@@ -65,9 +65,9 @@ def save(graph, path):
     An existing model directory is replaced where nothing in it was added or changed since it was written. Raises
     OutputError where it cannot be written.
     """
-    contents = _contents(graph)
+    files = contents(graph)
     with atomic_directory(output(path)) as folder:
-        for file_name, data in contents.items():
+        for file_name, data in files.items():
             (folder / file_name).write_bytes(data)
 
 
@@ -85,7 +85,7 @@ def _owned(folder):
 
 def digest(name):
     """SHA-256 of a model's model.json, which holds the checksums of its other files."""
-    data = _contents(load(name))[MODEL_FILE] if _generated(name) else (resolve(name) / MODEL_FILE).read_bytes()
+    data = contents(load(name))[MODEL_FILE] if _generated(name) else (resolve(name) / MODEL_FILE).read_bytes()
     return hashlib.sha256(data).hexdigest()
 
 
@@ -94,7 +94,7 @@ def packed_weights(layer):
     return pack(layer.weights, layer.weight_bits)
 
 
-def _contents(graph):
+def contents(graph):
     """{file name: bytes} of a model directory, model.json last."""
     files, binaries = {}, {}
     for index, layer in enumerate(graph.layers):

@@ -43,27 +43,32 @@ BENCHMARKS = {
     "requantizer": "xc7 synthesis of one requantizer lane: full multiplier, sums of shifts",
     "xc7": "xc7 synthesis of the whole 8x8 accelerator, longest logic path",
     "ecp5": "place and route of the 8x8 accelerator on an ECP5 85k",
+    "hostile": "damaged models and files, bad option values: result or one sentence, in time, within memory",
 }
+COUNTED = ("hostile",)  # take --count and --seed
 
 EPILOG = """\b
 Examples:
   python -m benchmarks                     all of them (an hour)
   python -m benchmarks cycles utilization  two of them
   python -m benchmarks --quick             small counts, to see that they run
-  python -m benchmarks --save xc7          keep the figures and put them into README.md"""
+  python -m benchmarks --save xc7          keep the figures and put them into README.md
+  python -m benchmarks hostile --count 2000 --seed 7 --json"""
 
 
 @click.command(epilog=EPILOG)
 @click.argument("names", nargs=-1, type=click.Choice(tuple(BENCHMARKS)), metavar="[NAME]...")
 @click.option("--list", "show_list", is_flag=True, help="Name the benchmarks and stop.")
 @click.option("--quick", is_flag=True, help="Small counts: shows that it runs, gives no figure to quote.")
+@click.option("--count", type=click.IntRange(min=1), help=f"Cases, of {', '.join(COUNTED)}.")
+@click.option("--seed", type=click.IntRange(min=0), help=f"Other cases, of {', '.join(COUNTED)}.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data sets (mnist/ in it).")
 @click.option("--out", type=click.Path(), default="build/out/benchmarks", show_default=True,
               help="Folder for results, netlists and logs.")
 @click.option("--save", is_flag=True, help="Keep the results in benchmarks/results, fill the README's table.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @handle_errors
-def main(names, show_list, quick, data_dir, out, save, as_json):
+def main(names, show_list, quick, count, seed, data_dir, out, save, as_json):
     """Measure accuracy, equality, cycles, size and speed. NAME chooses benchmarks; none means all.
 
     Each writes OUT/NAME.json; the table goes to stdout, progress to stderr. With --json the object holds the
@@ -75,6 +80,9 @@ def main(names, show_list, quick, data_dir, out, save, as_json):
         return EXIT_OK
     if save and quick:
         raise click.UsageError("--save keeps figures to quote; --quick gives none: use one of them")
+    cases = {key: value for key, value in (("count", count), ("seed", seed)) if value is not None}
+    if cases and not set(names) & set(COUNTED):
+        raise click.UsageError(f"--count and --seed are of {', '.join(COUNTED)}: name it, or leave them out")
     check_named(out)
     for folder in (out, report.RESULTS) if save else (out,):
         check_outputs(*(report.output(name, folder) for name in names or BENCHMARKS))
@@ -83,7 +91,8 @@ def main(names, show_list, quick, data_dir, out, save, as_json):
         started = time.monotonic()
         click.echo(f"{name}: {BENCHMARKS[name]}", err=True)
         with progress() as bar:
-            result = importlib.import_module(f"benchmarks.{name}").measure(bar, Path(out), quick, data_dir)
+            measure = importlib.import_module(f"benchmarks.{name}").measure
+            result = measure(bar, Path(out), quick, data_dir, **(cases if name in COUNTED else {}))
         click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
         report.save(result, out)
         if save:

@@ -38,7 +38,7 @@ def _measure_size(graph, size, inputs):
         # Of the last image: its first layer does not wait for a source.
         counters = accelerator.counters(len(program.layers))
     cycles = max(singles.cycles_per_image)
-    macs = graph.macs
+    macs = program.mac_count
     return {
         "beat_bytes": program.config.lanes,
         "cycles": cycles,

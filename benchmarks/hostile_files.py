@@ -51,6 +51,13 @@ def damaged_file(rng, folder):
     return path, kind
 
 
+def warm_up(folder):
+    """Do in advance what would make the first file slow: import what trains, and train the network of checkpoints."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "net.py").write_text(NETWORK, encoding="utf-8")
+    _checkpoint(folder)
+
+
 def open_it(path, kind):
     """Read a file of `damaged_file` as the commands do. Raises BitloomError where it is refused."""
     network = f"{path.parent}/net.py:net"

@@ -1,6 +1,11 @@
 """Options and fixtures of the simulation tests."""
 
+import os
+
 import pytest
+
+# Before sim.engines reads it, and for the processes that tests start.
+os.environ.setdefault("BITLOOM_MODEL_OPTIMISE", "-O0")
 
 
 def pytest_addoption(parser):

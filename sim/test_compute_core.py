@@ -1,6 +1,7 @@
 """The compute core on layers described by hand and on garbage: every tile of accumulators against a direct sum."""
 
 import functools
+from dataclasses import asdict
 
 import pytest
 
@@ -171,11 +172,24 @@ def drive(dut, rng, stalls):
             )
 
 
+def covering(combinations):
+    """A few of the combinations that hold every value of each field: what MyHDL, which takes 13 ms a cycle, runs."""
+    chosen, seen = [], set()
+    for combination in combinations:
+        values = set(asdict(combination).items())
+        if values - seen:
+            chosen.append(combination)
+            seen |= values
+    return chosen
+
+
 def drive_mixed(dut, rng, stalls):
     """Every combination of widths, convolution and dense by turns, switched from layer to layer."""
     memory = Memory(dut, rng, MIXED)
     combinations = [*all_widths(MIXED), Widths(8, 6, 8), Widths(8, 6, 2)]
     rng.shuffle(combinations)
+    if dut.engine == "myhdl":
+        combinations = covering(combinations)
     for number, widths in enumerate(combinations):
         in_base = rng.randrange(MIXED.act_depth)
         shapes = MIXED_SHAPES[: 2 if widths.weight == 1 else 3]  # an unused slot of a strip needs a weight of 0
@@ -236,7 +250,9 @@ def run_garbage(dut, rng, stalls, memory, config):
 def drive_garbage(dut, rng, stalls, config=CONFIG, layers=16):
     """Every garbage layer ends, with its last tile or with `starved`; a good layer runs correctly behind it."""
     memory, ends = Memory(dut, rng, config), set()
-    for _ in range(layers):
+    for number in range(layers):
+        if dut.engine == "myhdl" and number >= 2 and len(ends) == 2:
+            break
         starved = run_garbage(dut, rng, stalls, memory, config)
         ends.add(starved)
         if starved:

@@ -7,6 +7,8 @@ we can do about it)", ISSCC 2014, figure 1.1.9: integer multiplication 0.2 pJ (8
 the square of the width (8 to 32 bits: 15.5 times), additions in proportion to it.
 """
 
+import math
+
 from accel.ir import Requantize
 
 MULTIPLY_8_PJ, MULTIPLY_32_PJ, ADD_32_PJ = 0.2, 3.1, 0.1
@@ -28,11 +30,12 @@ def stage_energy_pj(stage, walk, in_words, out_words, config):
 
     walk: its Walk. in_words, out_words: words of its input and output. The weight bank is read once per array word that
     it holds, the line buffer once per array word of a convolution, input and output once each; every output of the
-    convolution is multiplied once (a threshold is an addition, a multiplier of few one bits that many additions).
+    convolution that is needed is multiplied once (a threshold is an addition, a multiplier of few one bits that many
+    additions).
     """
     layer, precision = stage.layer, walk.precision
     words = walk.rows * walk.columns * walk.tiles * walk.tile_words
-    arithmetic = layer.macs * multiply_accumulate_pj(precision.compute_bits)
+    arithmetic = stage.macs * multiply_accumulate_pj(precision.compute_bits)
     weights = words / precision.array_words * config.rows * config.lanes * LARGE_SRAM_PJ
     line = words / precision.input_spread * config.lanes * SMALL_SRAM_PJ
     activations = (2 * in_words + out_words) * config.lanes * SMALL_SRAM_PJ  # read, written to the line buffer; written
@@ -40,5 +43,5 @@ def stage_energy_pj(stage, walk, in_words, out_words, config):
     if layer.requantize is not None:
         multiplied = isinstance(layer.requantize, Requantize) and not config.hot_positions
         each = MULTIPLY_32_PJ if multiplied else max(1, config.hot_positions) * ADD_32_PJ
-        scaling = layer.output.elements * each
+        scaling = math.prod(stage.computed_size) * layer.output.channels * each
     return arithmetic + weights + line + activations + scaling

@@ -40,6 +40,13 @@ class Stage:
         (kh, kw), (top, _, left, _) = self.pool.kernel, self.pool.pads
         return min(rows, self.output.height * kh - top), min(columns, self.output.width * kw - left)
 
+    @property
+    def macs(self):
+        """Multiply-accumulates of the outputs that are needed, those on padding included: the work that a utilization
+        counts. The graph's `layer.macs` has all outputs."""
+        rows, columns = self.computed_size
+        return rows * columns * self.layer.weights.size
+
 
 def fuse_pools(graph):
     """The stages of a prepared graph. Raises UnsupportedError for a pool that the hardware does not have."""

@@ -170,7 +170,7 @@ def _assemble(graph, lowered, config):
         descriptors.append(emit(stage, values, config))
         plans.append(LayerPlan(
             name=stage.name, output_name=stage.output_name, op=stage.layer.op, walk=walk.kind,
-            predicted_cycles=item.cycles, mac_count=stage.layer.macs,
+            predicted_cycles=item.cycles, mac_count=stage.macs,
             weight_base=where.weight_base, weight_words=walk.weight_words,
             param_base=where.param_base, param_groups=item.params.pixel_groups,
             in_base=where.in_base, in_words=in_words,

@@ -1,6 +1,6 @@
 """`python -m quant evaluate`: accuracy of a quantized or float network."""
 
-from pathlib import Path
+import os
 
 import click
 
@@ -31,7 +31,7 @@ def evaluate(model, data, data_dir, count, weights, mean, std, as_json):
 
     Example: python -m quant evaluate lenet5-int8 --data mnist --data-dir ~/datasets
     """
-    is_float = not Path(model).exists() and (is_user_code(model) or (datasets.ZOO / model / "weights.npz").is_file())
+    is_float = not os.path.exists(model) and (is_user_code(model) or (datasets.ZOO / model / "weights.npz").is_file())
     graph = None if is_float else model_dir.load(model)
     images, labels = load_data(data, data_dir, "test", count)
     if is_float:

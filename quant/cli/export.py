@@ -1,5 +1,6 @@
 """`python -m quant export`: a quantized network as tables for other programs."""
 
+import os
 from pathlib import Path
 
 import click
@@ -50,7 +51,7 @@ def export(model, with_model, out, as_json, **chosen):
 
 
 def _load(model):
-    if not Path(model).exists() and (datasets.ZOO / model / "weights.npz").is_file():
+    if not os.path.exists(model) and (datasets.ZOO / model / "weights.npz").is_file():
         raise ModelError(f"model '{model}' is a float network, which has no integers; quantize it first with "
                          f"python -m quant ptq --model {model} --out DIR and export DIR")
     return model_dir.load(model)

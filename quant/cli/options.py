@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from accel.checks import shorten
 from accel.cli import progress
 from accel.errors import OutputError
 from accel.outputs import File, shown
@@ -32,7 +33,7 @@ class NumberList(click.ParamType):
         except ValueError:
             numbers = ()
         if not numbers or not all(math.isfinite(number) for number in numbers):
-            self.fail(f"'{value}' is not a list of finite numbers separated by commas", param, ctx)
+            self.fail(f"{shorten(value)} is not a list of finite numbers separated by commas", param, ctx)
         return numbers
 
 

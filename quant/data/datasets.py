@@ -9,7 +9,6 @@ checked against the known MD5 sums after decompression.
 import gzip
 import hashlib
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,9 @@ from accel.errors import DataError
 from quant.data.images import read_images
 from quant.data.loaders import load_user_data
 from quant.data.user_code import is_user_code
+from quant.files.door import opened, shown
 
 ZOO = Path(__file__).resolve().parents[1] / "zoo"
-MAX_FILE_BYTES = 64 << 20
 
 _NAMES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
           "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
@@ -92,13 +91,13 @@ def load_images(source, data_dir=None, split="test", count=None, advance=lambda 
     source = os.fspath(source)
     if source in NAMES:
         return load(source, data_dir)
-    path = Path(source)
-    if not path.exists() and is_user_code(source):
+    is_there = os.path.exists(source)
+    if not is_there and is_user_code(source):
         return load_user_data(source, split, count, advance)
-    if not path.exists():
-        raise DataError(f"images '{source}': neither a file nor a data set ({', '.join(NAMES)}); give a .npy, .npz or "
-                        ".png file, or package.module:loader")
-    return read_images(path)
+    if not is_there:
+        raise DataError(f"images '{shown(source)}': neither a file nor a data set ({', '.join(NAMES)}); give a .npy, "
+                        ".npz or .png file, or package.module:loader")
+    return read_images(source)
 
 
 def _find(name, file_name, data_dir):
@@ -117,16 +116,12 @@ def _find(name, file_name, data_dir):
 
 def _read_idx(path, shape, md5):
     """The uint8 array of an IDX file after checking size, header and MD5 of its content."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); fetch the file again") from error
     header = b"\0\0\x08" + bytes([len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
     expected = len(header) + int(np.prod(shape))
+    with opened(path, "an IDX file", "fetch it again") as (stream, _):
+        content = (gzip.open(stream) if path.suffix == ".gz" else stream).read(expected + 1)
     if len(content) != expected or not content.startswith(header):
-        raise DataError(f"{path}: is not the expected IDX file of shape {shape} ({len(content)} bytes, "
-                        f"expected {expected}); fetch it again")
+        raise DataError(f"{path}: is not the expected IDX file of shape {shape}, {expected} bytes; fetch it again")
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if digest != md5:
         raise DataError(f"{path}: content has MD5 {digest}, expected {md5}; the file is damaged, fetch it "

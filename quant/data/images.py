@@ -63,7 +63,8 @@ def as_labels(place, labels, count):
         raise DataError(f"{place}: labels have shape {labels.shape} and type {plain(labels.dtype, 40)}; give {count} "
                         f"class numbers as integers{remedy}")
     if count and not 0 <= labels.min() <= labels.max() < MAX_CLASSES:
-        raise DataError(f"{place}: labels lie in {labels.min()}..{labels.max()}; classes count from 0")
+        raise DataError(f"{place}: labels lie in {labels.min()}..{labels.max()}; classes count from 0 "
+                        f"to {MAX_CLASSES - 1} at most")
     return labels.astype(np.int64)
 
 

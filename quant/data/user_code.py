@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ def resolve(source, what, error, use):
         raise error(f"{what} '{source}': give path/to/file.py:name or package.module:name, where name is a function "
                     "or class")
     is_file = place.endswith(".py") or "/" in place
-    if is_file and not Path(place).is_file():
+    if is_file and not os.path.isfile(place):
         raise DataError(f"{what} '{source}': file {place} not found")
     folder = Path(place).absolute().parent if is_file else Path.cwd()
     with _importable(folder):

@@ -57,15 +57,16 @@ class _Machine:
     storages: dict = field(default_factory=dict)
 
 
-def outline(stream):
-    """(object, {key: Storage}) of the next pickle of a binary stream, which is read up to the pickle's end.
+def outline(stream, most=MAX_STEPS):
+    """(object, {key: Storage}) of the next pickle of a binary stream, which is read up to the pickle's end and
+    has `most` steps at most.
 
     Raises ValueError, or any other exception, for what torch.load would not take or what no torch.save writes.
     """
     machine = _Machine()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        if count == MAX_STEPS:
-            raise ValueError(f"the pickle has more than {MAX_STEPS} steps")
+        if count == most:
+            raise ValueError(f"the pickle has more than {most} steps")
         if opcode.name == "STOP":
             return machine.stack.pop(), machine.storages
         _step(machine, opcode.name, argument)
@@ -159,7 +160,18 @@ def _made(name, what, argument):
         return _tensor(what.name, *argument)
     if name == "REDUCE" and what.name == _PARAMETER and isinstance(argument[0], Tensor):
         return argument[0]
+    if name == "REDUCE" and _is_harmless(what.name, argument):
+        return argument
     return Foreign(what.name)
+
+
+def _is_harmless(name, argument):
+    """True for a set, bytes or a complex number as pickles of protocol 2 make them; torch.load makes these too."""
+    if name == "__builtin__ set":
+        return len(argument) == 1 and type(argument[0]) is list and all(isinstance(key, _KEYS) for key in argument[0])
+    if name == "_codecs encode":  # other codings may take hours
+        return len(argument) == 2 and isinstance(argument[0], str) and argument[1] == "latin1"
+    return name == "__builtin__ complex" and all(type(part) is float for part in argument)
 
 
 def _tensor(name, storage, offset, shape, stride, requires_grad, hooks, dtype=None, metadata=None):

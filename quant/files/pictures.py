@@ -1,11 +1,15 @@
 """PNG pictures as arrays, decoded by pillow."""
 
+import os
+
 import numpy as np
 
 from accel.errors import DataError, TargetError
 from quant.files.door import opened, shown
 
-MAX_PIXELS = 1 << 26
+MAX_PIXELS = 1 << 24
+MAX_CHUNKS = 1 << 16
+_SIGNATURE_BYTES = 8
 _DEPTH_AT = 24  # place of the bit depth: behind signature, length, "IHDR", width and height
 REMEDY = "save it again as an 8-bit PNG"
 
@@ -20,6 +24,7 @@ def read_png(path):
     except ImportError:
         raise TargetError("the package pillow is not installed; pip install pillow, or give an .npy file") from None
     with opened(path, "a PNG file", REMEDY) as (stream, _):
+        _check_chunks(path, stream)
         picture = PngImageFile(stream)
         width, height = picture.size
         if width * height > MAX_PIXELS:
@@ -36,3 +41,15 @@ def read_png(path):
         is_grey = picture.mode in ("1", "L", "LA")
         pixels = np.asarray(picture.convert("L" if is_grey else "RGB"))
     return pixels.reshape(height, width, -1)
+
+
+def _check_chunks(path, stream):
+    """Raise DataError for a file of so many parts that walking over them takes long."""
+    stream.seek(_SIGNATURE_BYTES)
+    for _ in range(MAX_CHUNKS):
+        head = stream.read(8)
+        if len(head) < 8 or head.endswith(b"IEND"):
+            stream.seek(0)
+            return
+        stream.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    raise DataError(f"{shown(path)}: has more than {MAX_CHUNKS} chunks; {REMEDY}")

@@ -10,7 +10,7 @@ REMEDY = "save it again with safetensors.torch.save_file"
 def read_safetensors(path):
     """{name: tensor} of a .safetensors file. Raises DataError, TargetError where the package is missing."""
     try:
-        from safetensors.torch import load
+        from safetensors.torch import load_file
     except ImportError:
         raise TargetError("the package safetensors is not installed; pip install safetensors, or give an .npz "
                           "file") from None
@@ -18,5 +18,4 @@ def read_safetensors(path):
         header = int.from_bytes(stream.read(8), "little")
         if header > MAX_HEADER_BYTES:
             raise ValueError(f"its header takes {header} bytes, more than {MAX_HEADER_BYTES}")
-        stream.seek(0)
-        return load(stream.read())
+        return load_file(path)  # maps the file into memory, where reading it takes the memory twice

@@ -9,10 +9,11 @@ from accel.checks import plain
 from accel.errors import DataError
 from quant.files.archive import members
 from quant.files.door import opened, shown
-from quant.files.pickles import Foreign, foreign, outline
+from quant.files.pickles import MAX_STEPS, Foreign, foreign, outline
 
 MAX_PICKLE_BYTES = 1 << 23
 _ZIP, _LEGACY = b"PK\3\4", b"\x80\2"
+_LEGACY_STEPS = 10, 10, 100, MAX_STEPS, MAX_STEPS
 _MAGIC = 0x1950A86A20F9469CFC6C
 _KINDS = {"_rebuild_qtensor": "a quantized tensor", "_rebuild_sparse_tensor": "a sparse tensor",
           "_rebuild_meta_tensor_no_storage": "a meta tensor (without values)",
@@ -65,7 +66,7 @@ def _check_archive(path, stream, remedy):
 def _check_legacy(stream, size):
     """The outline of a file of torch before 1.6: magic number, version, system, object and names of storages, each a
     pickle of its own, then the storages. Raises ValueError."""
-    (magic, _), _, _, (found, storages), _ = (outline(stream) for _ in range(5))
+    (magic, _), _, _, (found, storages), _ = (outline(stream, most) for most in _LEGACY_STEPS)
     if magic != _MAGIC:
         raise ValueError("it does not begin as files of torch.save do")
     elements = sum(storage.elements for storage in storages.values())

@@ -32,7 +32,7 @@ def load_float_model(source, weights=None):
         name, shape = user_name(source), None
     else:
         module, name, shape = build(source), source, INPUT_SHAPES.get(source)
-        weights = weights or zoo_weights(source)
+        weights = zoo_weights(source) if weights is None else weights
     if weights is not None:
         load_weights(module, weights)
     return in_float32(module).eval(), name, shape

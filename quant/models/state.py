@@ -56,13 +56,12 @@ def find(content, wanted):
 def _candidates(content):
     """(place, {name: tensor}) of the dictionaries of named tensors, the outermost first and known wrappers before
     others."""
-    pending = [("", content)]
-    for _ in range(MAX_CANDIDATES):
-        if not pending:
-            return
+    pending, seen = [("", content)], set()
+    while pending and len(seen) < MAX_CANDIDATES:
         place, found = pending.pop(0)
-        if not isinstance(found, dict):
+        if not isinstance(found, dict) or id(found) in seen:
             continue
+        seen.add(id(found))
         tensors = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
         if tensors and all(isinstance(name, str) for name in tensors):
             yield place, tensors
@@ -76,8 +75,9 @@ def _fits(place, tensors, wanted):
     """Fits of one dictionary, with every prefix that all names of the file or of the network share."""
     theirs = {_INSIDE.sub(r"\1", name): name for name in tensors}
     own = {_INSIDE.sub(r"\1", name): name for name in wanted}
-    for prefix in _prefixes(theirs):
-        for own_prefix in _prefixes(own):
+    can_fit = len(theirs) <= 2 * len(own)
+    for prefix in _prefixes(theirs) if can_fit else [""]:
+        for own_prefix in _prefixes(own) if can_fit else [""]:
             left = {name[len(prefix):]: full for name, full in theirs.items()}
             names = {full: left.pop(name[len(own_prefix):], None) for name, full in own.items()}
             names = _tied(names, wanted)

@@ -90,7 +90,7 @@ def _tensor(path, name, array):
     """The tensor of an array of any byte order. Raises DataError for text, dates, records and long doubles."""
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8 and array.dtype.kind == "f":
         raise DataError(f"{shown(path)}: {plain(name, 60)} is of type {plain(array.dtype, 40)}; save float32 numbers")
-    return torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C"))
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
 
 
 def _misfit(path, module, fit):
@@ -103,11 +103,11 @@ def _misfit(path, module, fit):
 
 
 def _check_shapes(path, found, wanted):
-    wrong = [f"{plain(name, 40)} has shape {plain(tuple(tensor.shape), 40)}, the network needs "
-             f"{tuple(wanted[name].shape)}" for name, tensor in found.items() if tensor.shape != wanted[name].shape]
+    wrong = [f"{plain(name, 30)} {plain(tuple(tensor.shape), 30)} for {tuple(wanted[name].shape)}"
+             for name, tensor in found.items() if tensor.shape != wanted[name].shape]
     if wrong:
-        more = f", and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ModelError(f"{shown(path)}: {', '.join(wrong[:5])}{more}; give the weights of this network")
+        raise ModelError(f"{shown(path)}: holds other shapes than the network's: {listed(wrong, limit=100)}; give the "
+                         "weights of this network")
 
 
 def _check_values(path, name, tensor, is_float):

@@ -56,7 +56,13 @@ def best_factors(layer, inputs, bits, activation_bits=None, *, full_range=False,
     layer: FloatConv or FloatDense. inputs: float64 [N, C, H, W]. The largest factor times the smallest is 1 (the
     authors' normalization). All ones where no factors are better.
     """
-    magnitude = inputs.abs().mean((0, 2, 3)).clamp(min=SMALLEST * max(float(inputs.abs().mean()), 1e-30))
+    magnitude = inputs.abs().mean((0, 2, 3))
+    alive = magnitude > SMALLEST * magnitude.max()
+    if not alive.any():
+        return torch.ones_like(magnitude)
+    # What is nearly never on says nothing of its weights: it gets the middle factor.
+    middle = (magnitude[alive].max() * magnitude[alive].min()).sqrt()
+    magnitude = torch.where(alive, magnitude, middle)
     positions = len(unfold(layer, inputs[:1]))
     rows = unfold(layer, inputs[::max(len(inputs) * positions // (16 * ROWS), 1)])  # of every so many images
     if len(rows) > ROWS:

@@ -2,6 +2,10 @@
 
 Nagel et al. 2019, Data-free quantization through weight equalization and bias correction, section 4.1. The network
 stays the same real function: ReLU (or no clamp) and max pooling commute with a positive factor per channel.
+
+The paper's factor of a channel whose weights have decayed is huge, and what its bias puts out grows along until it is
+all that the tensor's scale holds. So weights count as at least FAINT times the layer's largest, and `pair_error`
+measures what two layers lose: factors that lose more than none are lowered, or left out.
 """
 
 from dataclasses import replace
@@ -10,36 +14,56 @@ import torch
 
 from quant.frontend.floatnet import FloatConv
 from quant.frontend.fold import cannot_move_scale, move_scale, next_weighted
+from quant.ptq.pair_error import PairError
 
 ROUNDS = 50
 TOLERANCE = 1e-4
+FAINT = 2.0 ** -20
+BOUNDS = 10  # tried for the outputs of the channels
+IMAGES = 32  # of the samples, on which pairs are measured
 
 
-def equalize(network, rounds=ROUNDS, tolerance=TOLERANCE):
+def equalize(network, samples, widths, *, full_range=False, per_tensor=False, rounds=ROUNDS, tolerance=TOLERANCE):
     """The FloatNetwork with equalized weights; layers whose scale cannot be moved stay as they are.
 
-    Every pair is equalized in turn until no factor is further from 1 than `tolerance`, at most `rounds` times.
+    Every pair is equalized in turn until no factor is further from 1 than `tolerance`, at most `rounds` times. samples:
+    float64 [N, C, H, W], inputs of the network, on which every pair is then measured at the LayerWidths `widths`, one
+    per layer with weights; full_range, per_tensor: of the weights.
     """
     layers = network.layers
-    pairs = [index for index in range(len(layers)) if cannot_move_scale(layers, index) is None]
+    pairs = {index: next_weighted(layers, index) for index in range(len(layers))
+             if cannot_move_scale(layers, index) is None}
+    found = {index: torch.ones(len(layers[index].weight), dtype=torch.float64) for index in pairs}
     for _ in range(rounds):
         largest = 0.0
-        for index in pairs:
-            factors = pair_factors(layers[index], layers[next_weighted(layers, index)])
+        for index, later in pairs.items():
+            factors = pair_factors(layers[index], layers[later])
             layers = move_scale(layers, index, factors)
+            found[index] = found[index] * factors
             largest = max(largest, float((factors - 1).abs().max()))
         if largest <= tolerance:
             break
+    layers, x = network.layers, samples[:IMAGES]
+    by_index = dict(zip((index for index, layer in enumerate(layers) if hasattr(layer, "weight")), widths, strict=True))
+    for index in range(len(layers)):
+        if index in pairs:
+            error = PairError(layers[index:pairs[index] + 1], x, by_index[index], by_index[pairs[index]], full_range,
+                              per_tensor)
+            layers = move_scale(layers, index, best_factors(found[index], error))
+        x = layers[index].forward(x)
     return replace(network, layers=tuple(layers))
 
 
 def pair_factors(first, second):
     """float64 [C] by which `first`'s output channels are multiplied: sqrt(r2 / r1), r1 and r2 the largest |w| of the
-    channel in both layers (equation 11 gives its inverse); 1 where one of them is 0."""
+    channel in both layers (equation 11 gives its inverse), at least FAINT times the layer's; 1 where a layer has no
+    weights."""
     before = first.weight.flatten(1).abs().amax(1)
     after = input_channels(second, len(before)).abs().amax(1)
-    used = (before > 0) & (after > 0)
-    return torch.where(used, torch.sqrt(torch.where(used, after, 1.0) / torch.where(used, before, 1.0)), 1.0)
+    if not before.any() or not after.any():
+        return torch.ones_like(before)
+    before, after = (ranges.clamp(min=FAINT * float(ranges.max())) for ranges in (before, after))
+    return torch.sqrt(after / before)
 
 
 def input_channels(layer, channels):
@@ -47,3 +71,18 @@ def input_channels(layer, channels):
     if isinstance(layer, FloatConv):
         return layer.weight.transpose(0, 1).flatten(1)
     return layer.weight.reshape(len(layer.weight), -1, channels).permute(2, 0, 1).flatten(1)
+
+
+def best_factors(factors, error):
+    """The factors [C] where they lose no more than none, else those of least error among them with the largest outputs
+    lowered to one of BOUNDS bounds, and none. error: PairError."""
+    none = torch.ones_like(factors)
+    if error(factors) <= error(none):
+        return factors
+    scaled = error.outputs * factors
+    inside = scaled[scaled > 0]
+    if not len(inside):
+        return none
+    bounds = torch.logspace(float(inside.max().log2()), float(inside.min().log2()), BOUNDS + 1, 2.0)[1:].double()
+    lowered = [torch.where(scaled > bound, bound / error.outputs.clamp(min=1e-300), factors) for bound in bounds]
+    return min([none, *lowered], key=error)

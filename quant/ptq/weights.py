@@ -42,7 +42,10 @@ def weight_scales(layer, input_scale, bits, options, per_tensor):
     rows = layer.weight.flatten(1)
     if per_tensor:
         rows = rows.reshape(1, -1)
-    by_weight = _by_weight(rows, bits, options).expand(len(layer.weight))
+    by_weight = _by_weight(rows, bits, options)
+    if bits > 1:
+        by_weight = scales.of_live_channels(by_weight, rows.abs().amax(1))
+    by_weight = by_weight.expand(len(layer.weight))
     by_bias = layer.bias.abs() / (input_scale * scales.BIAS_LIMIT)
     if per_tensor:
         by_bias = by_bias.max().expand(len(layer.weight))
@@ -75,7 +78,7 @@ def _by_weight(rows, bits, options):
 def _sign_scales(rows, pow2):
     """The scale of signs with the smallest squared error: the mean of |w| (Rastegari et al. 2016, XNOR-Net)."""
     means = rows.abs().mean(1).float().double()
-    means = torch.where(means > 0, means.clamp(min=scales.SMALLEST_SCALE), 1.0)
+    means = means.clamp(min=scales.SMALLEST_SCALE)  # signs cannot be 0, so a channel of zeros needs this scale
     if not pow2:
         return means
     above = scales.power_of_two(means)

@@ -18,6 +18,8 @@ from accel.errors import BitloomError, FitError, ModelError, RangeError, Unsuppo
 from accel.fixedpoint import RULES
 from accel.ir import Graph, InputEncoding, Requantize, TensorType
 from accel.rtl.mac_array import word_offset
+from sim.breakdown import by_layer, utilization
+from sim.cli import compile_for
 from tests.core import networks
 
 CONFIG = HardwareConfig(rows=4, lanes=4)
@@ -91,6 +93,25 @@ def test_a_pool_that_rounds_down_saves_rows():
     stage, = fuse_pools(chain(first, pool))
     assert first.output.shape[:2] == (5, 5) and stage.computed_size == (4, 3)
     assert stage.output == pool.output and stage.name == "conv" and stage.output_name == "pool"
+    assert stage.macs == 4 * 3 * first.weights.size < first.macs
+
+
+@pytest.mark.parametrize("size", [7, 9, 14, 15])
+@pytest.mark.parametrize("pool", [None, 2, 3, 4])
+def test_no_prediction_uses_more_than_the_whole_array(size, pool):
+    """Where a pool drops rows and columns, only the outputs that are left are work."""
+    for kernel, stride, channels in ((7, 4, 8), (3, 1, 4), (1, 1, 16), (3, 2, 4)):
+        source = TensorType(size, size, 4, 8, 0.1, -9)
+        first = conv(source=source, channels=channels, kernel=(kernel, kernel), stride=(stride, stride),
+                     pads=(kernel // 2,) * 4)
+        layers = [first]
+        if pool is not None and min(first.output.shape[:2]) >= pool:
+            layers.append(networks.maxpool("pool", "conv", first.output, (pool, pool)))
+        layers.append(networks.dense(np.random.default_rng(2), "fc", layers[-1].name, layers[-1].output, 5))
+        program = compile_for(chain(*layers), 4, 4)
+        assert 0 < utilization(program, program.predicted_cycles) <= 1
+        rows = by_layer(program, program.predicted_cycles, [(plan.predicted_cycles, 0) for plan in program.layers])
+        assert all(0 < row["utilization"] <= 1 for row in rows)
 
 
 def overlapping_pool():

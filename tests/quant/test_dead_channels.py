@@ -6,9 +6,16 @@ import torch
 from torch import nn
 
 from accel import reference
+from quant.data import datasets
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
+from quant.models.sources import load_float_model
 from quant.models.train import to_float
+from quant.ptq import awq
+from quant.ptq.equalize import best_factors, equalize, pair_factors
+from quant.ptq.options import LayerWidth, PtqOptions
+from quant.ptq.pair_error import PairError
+from quant.ptq.pipeline import quantize_module
 from quant.qat.export import export
 from quant.qat.method import Method
 from quant.qat.network import QatNetwork, Widths
@@ -66,3 +73,94 @@ def test_their_scale_is_that_of_the_other_channels(bits):
         assert torch.equal(scale[1:], alive) and scale[0] == alive.max()
     nothing = torch.zeros(4, 6)
     assert (WeightQuantizer(nothing, bits, per_tensor=False).scale(nothing) > 0).all()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits")[0]
+
+
+def lenet(layer, gamma, bias):
+    """The trained LeNet-5 with two channels of a layer that have lost their weights."""
+    module = load_float_model("lenet5")[0]
+    with torch.no_grad():
+        getattr(module, layer).weight[[0, 3]] *= gamma
+        getattr(module, layer).bias[[0, 3]] = bias
+    return module
+
+
+def agreement(module, images, **options):
+    """Share of images that the integer network classifies as the float one, and the logits' SNR in dB."""
+    graph = quantize_module(module, images, options=PtqOptions(layer_images=20, **options))
+    with torch.no_grad():
+        wanted = module(to_float(images)).argmax(1).numpy()
+    same = reference.classify(graph, reference.encode_input(graph, images)) == wanted
+    return same.mean(), graph.layers[-1].notes["snr_db"]
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"weight_bits": 4, "activation_bits": 4}, {"granularity": "tensor", "bias_correction": True},
+    {"weight_bits": 4, "rounding": "gptq"}], ids=str)
+def test_equalization_does_no_harm(digits, options):
+    for layer, gamma, bias in (("conv1", 1e-12, 0.5), ("conv2", 1e-2, 1.0)):
+        module = lenet(layer, gamma, bias)
+        plain, equal = (agreement(module, digits[:40], equalize=on, **options) for on in (False, True))
+        assert equal[0] >= plain[0] - 0.06 and equal[1] >= plain[1] - 3, (layer, gamma, bias, plain, equal)
+
+
+def test_factors_are_bounded_and_lowered_where_they_would_lose():
+    images = nets.random_images(20, SHAPE)
+    prepared = prepare(read_module(network(1e-12, 0.5), SHAPE))
+    x, widths = prepared.input_values(images), [LayerWidth(8, 8), LayerWidth(8, 8), LayerWidth(8, None)]
+    first, second = prepared.network.layers[:2]
+    factors = pair_factors(first, second)
+    assert factors.max() / factors.min() < 2 ** 12
+    error = PairError((first, second), x, *widths[:2], full_range=False, per_tensor=False)
+    chosen = best_factors(factors, error)
+    assert error(chosen) <= error(torch.ones(5).double()) < error(factors) / 4
+    equal = equalize(prepared.network, x, widths)
+    before, after = (list(net.run(x).values()) for net in (prepared.network, equal))
+    torch.testing.assert_close(after[-1], before[-1])
+    assert after[0].max() < 100 * before[0].max()
+
+
+OPTIONS = ({}, {"weight_bits": 1}, {"weight_levels": "khot2"},
+           {"weight_bits": 4, "weight_levels": "pow2", "scales": "pow2"}, {"requantizer": "pow2"}, {"rule": "gemmlowp"},
+           {"weight_bits": 4, "weight_calibration": "mse", "calibration": "mse"}, {"weight_bits": 4, "rounding": "awq"},
+           {"weight_bits": 4, "rounding": "gptq", "bias_correction": True},
+           {"weight_calibration": "kl", "calibration": "percentile", "percentile": 95.0})
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_their_outputs_are_their_biases_at_every_option(options):
+    images = nets.random_images(24, SHAPE)
+    for gamma in (0.0, 1e-40, 1e-12):
+        for beta in (0.0, 0.7, -20.0):
+            graph = quantize_module(network(gamma, beta), images, options=PtqOptions(layer_images=8, **options))
+            layer = graph.layers[0]
+            found = reference.run(graph, reference.encode_input(graph, images))[layer.name][..., [0, 2]]
+            real = (found - layer.output.zero_point) * layer.output.scale
+            top = (layer.requantize.qmax - layer.output.zero_point) * layer.output.scale
+            assert np.abs(real - min(max(beta, 0.0), top)).max() <= 0.51 * layer.output.scale, (gamma, beta)
+
+
+def test_a_channel_of_zeros_beside_tiny_weights_has_a_multiplier():
+    net = network(0.0, 0.0)
+    with torch.no_grad():
+        net[1].weight *= 1e-12
+    graph = quantize_module(net, nets.random_images(8, SHAPE))
+    assert graph.layers[0].weight_scale[0] == graph.layers[0].weight_scale.max() < 1e-10
+
+
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_awq_leaves_channels_that_are_never_on(per_tensor):
+    images = nets.random_images(24, SHAPE)
+    prepared = prepare(read_module(network(1.0, -50.0), SHAPE))
+    x = prepared.input_values(images)
+    inputs = prepared.network.layers[0].forward(x)
+    assert not inputs[:, [0, 2]].any()
+    factors = awq.best_factors(prepared.network.layers[1], inputs, 4, per_tensor=per_tensor)
+    others = factors[[1, 3, 4]]
+    assert others.min() <= factors[0] == factors[2] <= others.max()
+    nothing = awq.best_factors(prepared.network.layers[1], torch.zeros_like(inputs), 4)
+    assert torch.equal(nothing, torch.ones(5).double())

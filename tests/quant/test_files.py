@@ -207,6 +207,7 @@ BAD_PICKLES = {
     "key of tuples": b"})" + b"\x85" * 100_000 + b"K\1s",
     "list as a key": b"}]K\1s",
     "many steps": b"})" + b"q\0" * 600_000,
+    "set of a tensor": b"c__builtin__\nset\n" + tensor(shape=b"J\xff\xff\xff\x7f\x85", stride=b"K\0\x85") + b"\x85R",
     "slow coding": b"c_codecs\nencode\nX\2\0\0\0\xc3\xa9X\x08\0\0\0punycode\x86R",
     "items of a tensor": b"ccollections\nCounter\n" + tensor(shape=b"J\xff\xff\xff\x7f\x85", stride=b"K\0\x85")
                          + b"\x85R",
@@ -239,7 +240,8 @@ def test_whatever_a_checkpoint_may_hold_is_read(tmp_path, legacy):
     given = {"model": net.state_dict(), "optimizer": optimizer, "epoch": 3, "big": 2 ** 70, "none": None,
              "parts": [1.5, "text", True, (2, "a")], "parameter": net[0].weight, "type": torch.float16,
              "part": torch.arange(12.0).reshape(3, 4)[1:, ::2], "empty": torch.zeros(0, 3),
-             "half": torch.ones(2).half(), "wide": torch.zeros(1).expand(5), "new": torch.ones(2, dtype=wide)}
+             "half": torch.ones(2).half(), "wide": torch.zeros(1).expand(5), "set": {1, "a"}, "bytes": b"\x80a",
+             "complex": 1 + 2j, "new": torch.ones(2, dtype=wide)}
     path = tmp_path / "x.pt"
     torch.save(given, path, _use_new_zipfile_serialization=not legacy)
     found = READERS[".pt"](path)

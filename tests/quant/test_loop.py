@@ -114,6 +114,62 @@ def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
         read(path)
 
 
+DAMAGE = {
+    "identity": 5, "losses": "0.5", "limit": "1", "model": [], "averaged": 3, "optimizer": None, "generator": [1],
+    "random": None,
+}
+
+
+@pytest.mark.parametrize("key", DAMAGE)
+def test_a_checkpoint_with_a_part_missing_or_of_another_type_is_refused(tmp_path, key):
+    path = tmp_path / "state.pt"
+    run_epochs(line([1.0] * 12), replace(OPTIONS, batch=2), checkpoint=Checkpoint(path, IDENTITY))
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, key: DAMAGE[key]}, path)
+    with pytest.raises(DataError, match=f"state.pt: is a checkpoint with a damaged {key}; give a file that"):
+        read(path)
+    torch.save({name: value for name, value in state.items() if name != key}, path)
+    if key not in ("limit", "averaged"):  # these may be None
+        with pytest.raises(DataError, match=f"damaged {key}"):
+            read(path)
+
+
+def with_other_settings(state):
+    state["optimizer"]["param_groups"][0]["momentum"] = "much"
+
+
+def of_other_sizes(state):
+    state["model"]["weight"] = torch.ones(7)
+
+
+def with_other_moments(state):
+    state["optimizer"]["state"] = {0: {"momentum_buffer": torch.ones(7)}}
+
+
+def with_a_short_generator(state):
+    state["generator"] = torch.zeros(3, dtype=torch.uint8)
+
+
+def with_tensors_in_its_identity(state):
+    state["identity"]["epochs"] = torch.ones(2)
+
+
+def with_a_word_as_loss(state):
+    state["losses"][0] = "low"
+
+
+@pytest.mark.parametrize("damage", [with_other_settings, of_other_sizes, with_other_moments, with_a_short_generator,
+                                    with_tensors_in_its_identity, with_a_word_as_loss])
+def test_a_checkpoint_that_does_not_fit_its_training_is_refused(tmp_path, damage):
+    path = tmp_path / "state.pt"
+    run_epochs(line([1.0] * 12), replace(OPTIONS, batch=2), checkpoint=Checkpoint(path, IDENTITY))
+    state = torch.load(path, weights_only=True)
+    damage(state)
+    torch.save(state, path)
+    with pytest.raises(DataError, match="state.pt: .*; give a file that --checkpoint wrote"):
+        run_epochs(line([1.0] * 12), replace(OPTIONS, batch=2), checkpoint=Checkpoint(path, IDENTITY, resume=True))
+
+
 def test_the_train_command_resumes(quant, tmp_path):
     def command(name, *more):
         return ("train", "--data", tmp_path / "few.npz", "--epochs", 2,

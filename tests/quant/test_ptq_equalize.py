@@ -13,6 +13,7 @@ from accel import reference
 from quant.frontend.floatnet import FloatConv, FloatDense
 from quant.frontend.read import read_module
 from quant.ptq.equalize import equalize, input_channels, pair_factors
+from quant.ptq.options import LayerWidth
 from quant.ptq.pipeline import Normalization, prepare_network, quantize_module
 from quant.ptq.quantize import PtqOptions
 from quant.reference.compare import Comparer
@@ -38,8 +39,8 @@ def uneven():
 
 def test_equalization_keeps_the_function_and_makes_ranges_equal():
     network = read_module(uneven(), SHAPE)
-    equal = equalize(network)
     x = torch.randn(4, 2, 10, 9, dtype=torch.float64)
+    equal = equalize(network, x, [LayerWidth(8, 8)] * 3 + [LayerWidth(8, None)], per_tensor=True)
     before, after = network.run(x), equal.run(x)
     last = network.layers[-1].name
     torch.testing.assert_close(after[last], before[last], rtol=1e-9, atol=1e-9)
@@ -75,7 +76,8 @@ def test_dead_channels_and_other_clamps_stay():
     module = nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU6(), nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 2, 1))
     module[2].weight.data[1] = 0
     network = read_module(module, (4, 4, 1))
-    equal = equalize(network)
+    widths = [LayerWidth(8, 8), LayerWidth(8, 8), LayerWidth(8, None)]
+    equal = equalize(network, torch.rand(8, 1, 4, 4, dtype=torch.float64), widths, per_tensor=True)
     assert torch.equal(equal.layers[0].weight, network.layers[0].weight)
     assert torch.equal(equal.layers[1].weight[1], network.layers[1].weight[1])
     assert not torch.equal(equal.layers[1].weight[0], network.layers[1].weight[0])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from accel import model_dir, reference
-from accel.errors import DataError, ModelError, UnsupportedError
+from accel.errors import BitloomError, DataError, ModelError, UnsupportedError
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.models.loop import Checkpoint
@@ -117,6 +117,13 @@ def test_starts_that_do_not_fit_are_refused(tmp_path):
         start_from(network(((8,), (8,))), tmp_path / "powers")
     _, path = trained(tmp_path, ((8,), (8,)), epochs=1)
     state = torch.load(path, weights_only=True)
+    for damage in ({"weight_bits": "many"}, {"weight_bits": [1000] * 4}, {"scales": torch.ones(3)}, {"estimator": 5}):
+        torch.save({**state, "identity": {**state["identity"], **damage}}, path)
+        with pytest.raises(BitloomError):
+            start_from(network(((8,), (8,))), path)
+    torch.save({**state, "model": {"a.weight": 5}}, path)
+    with pytest.raises(DataError, match="cannot be read as a checkpoint"):
+        start_from(network(((8,), (8,))), path)
     del state["identity"]["estimator"]
     torch.save(state, path)
     with pytest.raises(DataError, match="does not say 'estimator'"):
