@@ -21,7 +21,7 @@ from accel.start import EXIT_USAGE, explain
 
 EXIT_OK, EXIT_MISMATCH = 0, 1
 EXIT_INTERRUPTED = 130
-LONGEST = 1000  # characters of an error that are shown
+LONGEST = 300  # characters of a message of click's, which quotes what was given
 
 
 def handle_errors(function):
@@ -37,7 +37,7 @@ def handle_errors(function):
 
 def fail(message):
     """Print one error line and leave with exit code 2."""
-    click.echo(f"error: {checks.plain(message, LONGEST)}", err=True)
+    click.echo(f"error: {message}", err=True)
     raise SystemExit(EXIT_USAGE)
 
 
@@ -58,7 +58,7 @@ def run_cli(command, program=None, arguments=None):
         with ending_tidily():
             code = command.main(arguments, prog_name=program, standalone_mode=False)
     except BitloomError as error:
-        click.echo(f"error: {checks.plain(error, LONGEST)}", err=True)
+        click.echo(f"error: {error}", err=True)
         code = EXIT_USAGE
     except OSError as error:
         name = "" if error.filename is None else f"{checks.shorten(os.fspath(error.filename))}: "
@@ -85,8 +85,12 @@ def run_cli(command, program=None, arguments=None):
 def _check_arguments(arguments):
     """Raise UnsupportedError for text that no file name and no option holds."""
     for text in arguments:
-        if "\0" in text:
-            raise UnsupportedError(f"argument {checks.shorten(text)}: holds a NUL character; leave it out")
+        try:
+            bad = b"\0" in os.fsencode(text)
+        except UnicodeEncodeError:
+            bad = True
+        if bad:
+            raise UnsupportedError(f"argument {checks.shorten(text)}: holds a NUL or half a character; leave it out")
 
 
 def json_option(function):
