@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from accel.errors import BitloomError
 
-SECONDS, WAIT = 10, 60
+SECONDS, WAIT = 10, 120
 MEMORY = 2**31
 LONGEST_MESSAGE = 600  # paths of folders are in it
 BAD = ("traceback", "message", "hang", "memory", "died")
