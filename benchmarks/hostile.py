@@ -69,6 +69,8 @@ def run_kind(name, indices, seed, folder, advance=lambda: None):
     if name == "options":
         hostile_options.prepare(folder)
         warm_up = functools.partial(hostile_options.warm_up, folder)
+    elif name == "files":
+        warm_up = functools.partial(hostile_files.warm_up, folder)
     counts, failing = collections.Counter(), []
     case = functools.partial(KINDS[name][0], seed, folder)
     for outcome in outcomes(case, indices, warm_up=warm_up or (lambda: None)):
