@@ -6,7 +6,7 @@ import torch
 
 from accel.errors import UnsupportedError
 from quant.frontend import fold
-from quant.frontend.floatnet import NO_CLAMP, FloatConv, has_weights
+from quant.frontend.floatnet import FloatConv, has_weights
 from quant.frontend.names import safe
 from quant.frontend.tensors import check_finite
 from quant.frontend.values import Affine, Value
@@ -110,7 +110,8 @@ class Reader:
     def stand_in(self, dims):
         """A Value of this shape in place of a refused layer's, so that what follows is looked at too."""
         height, width = dims[2:] if len(dims) == 4 else (1, 1)
-        layer = FloatConv("", torch.zeros(dims[1], 0, 1, 1).double(), torch.zeros(dims[1]).double(), clamp=NO_CLAMP)
+        nothing = torch.zeros(dims[1], dtype=torch.float64)
+        layer = FloatConv(self.label, nothing.reshape(-1, 1, 1, 1)[:, :0], nothing)
         self.layers.append(layer)
         return Value(layer, (height, width, dims[1]), tuple(dims))
 

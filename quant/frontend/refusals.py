@@ -30,8 +30,20 @@ class Refusals:
         if len(texts) == 1:
             raise kinds[0](texts[0] + (f"; use {SUPPORTED}" if texts[0].endswith(PLAIN) else ""))
         kind = kinds[0] if len(set(kinds)) == 1 else UnsupportedError
-        shown = list(texts[:SHOWN])
+        shown = self._grouped()
         if len(texts) > SHOWN:
             shown.append(f"and {len(texts) - SHOWN} more")
         remedy = f"; use {SUPPORTED}" if any(text.endswith(PLAIN) for text in texts) else ""
         raise kind(f"{name}: cannot be read for {len(texts)} reasons: {'; '.join(shown)}{remedy}")
+
+    def _grouped(self):
+        """The first SHOWN refusals, layers with the same reason in one sentence."""
+        groups = {}
+        for label, (text, _) in list(self._found.items())[:SHOWN]:
+            start = label if text.startswith(label) else ""
+            groups.setdefault(text.removeprefix(start), []).append(start)
+        return [f"{', '.join(labels)}{' are not supported' if reason == PLAIN and len(labels) > 1 else reason}"
+                for reason, labels in groups.items()]
+
+    def __bool__(self):
+        return bool(self._found)

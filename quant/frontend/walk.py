@@ -51,7 +51,7 @@ class Walk:
             if not isinstance(result, (Value, Unknown)) or not self.reader.layers:
                 raise UnsupportedError(f"{name}: holds no layer that computes; give a network with Conv2d or Linear")
             self.reader.label = "the output"
-            if isinstance(result, Value):
+            if isinstance(result, Value) and not self.refusals:
                 self.reader.finish(result)
         except BitloomError as error:
             self.refusals.add(name, str(error), type(error))

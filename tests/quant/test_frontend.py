@@ -66,6 +66,30 @@ def test_weights_of_every_float_type_are_cast_exactly(dtype):
     assert torch.equal(layer.bias, module[1].bias.double())
 
 
+class MixedPrecision(nn.Module):
+    """A bfloat16 convolution in a float32 network, with casts around it."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(2, 3, 3).to(dtype), nn.BatchNorm2d(3), nn.Linear(36, 4)
+
+    def forward(self, x):
+        x = self.norm(self.conv(x.to(self.conv.weight.dtype)).float())
+        return self.fc(torch.relu(x).flatten(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_probe_of_the_modules_own_type_reads_mixed_networks(dtype):
+    module = nets.randomize(MixedPrecision(dtype))
+    network = read_module(module, (6, 5, 2))
+    assert [layer.name for layer in network.layers] == ["conv", "fc"]
+    x = torch.randn(8, 2, 6, 5)
+    with torch.no_grad():
+        expected = module(x).double()
+    actual = list(network.run(x.double()).values())[-1].flatten(1)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0.05 * expected.abs().max().item())
+
+
 def test_dense_weights_follow_nhwc_order():
     module = nn.Sequential(nn.Flatten(), nn.Linear(2 * 3 * 4, 1, bias=False))
     module[1].weight.data = torch.arange(24.0)[None]

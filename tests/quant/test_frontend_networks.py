@@ -258,6 +258,8 @@ LAYERS = {
                                                        nn.Conv2d(2, 3, 3, padding=2))), named("layer_0_2")),
     "global max pool": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
                                               nn.Linear(3, 2)), ["layer_0", "layer_1", "layer_3"]),
+    "average of its own size": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveAvgPool2d((8, 6)), nn.Flatten(),
+                                                      nn.Linear(144, 2)), ["layer_0", "layer_3"]),
     "halves": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveMaxPool2d((4, 3))), named("layer_0", "layer_1")),
     "batch norm behind ReLU": (lambda: nets.randomize(nn.Sequential(
         nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))), named("layer_0", "layer_3")),

@@ -66,6 +66,7 @@ REFUSED = {
                     ["enc (TransformerEncoder) is not supported"]),
     "embedding": (image(lambda net, x: net.emb(x.long()), emb=nn.Embedding(9, 3)),
                   ["casts to torch.int64", "emb (Embedding) is not supported"]),
+    "chunks": (image(lambda net, x: net.conv(x).chunk(3, 1)[0]), ["chunk (function chunk) is not supported; use"]),
     "LSTM on a picture": (lambda: nn.Sequential(nn.LSTM(8, 3)), ["0 (LSTM) is not supported"]),
     "Conv1d": (lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(2, 3, 3)), ["1 (Conv1d) is not supported"]),
     "Conv3d": (image(lambda net, x: net.c3(x[:, None]), c3=nn.Conv3d(1, 2, 1)), ["c3 (Conv3d) is not supported"]),
@@ -138,7 +139,7 @@ def test_all_reasons_come_at_once():
     text = str(caught.value)
     for part in ("1 (GELU)", "2 (Conv2d): groups=2", "3 (SiLU)", "5 (AvgPool2d)", "6 (Conv2d): dilation"):
         assert part in text
-    with pytest.raises(BitloomError, match="for 30 reasons: .*9 .GELU. is not supported; and 20 more; use Conv2d"):
+    with pytest.raises(BitloomError, match="for 30 reasons: .*9 .GELU. are not supported; and 20 more; use"):
         read_module(nn.Sequential(*(nn.GELU() for _ in range(30))), IMAGE, "net")
 
 
@@ -155,6 +156,21 @@ def test_a_block_is_refused_once_with_its_branches():
     with pytest.raises(BitloomError, match="for 3 reasons: ") as caught:
         read_module(net, IMAGE, "net")
     assert all(part in str(caught.value) for part in ("0.add", "1.add", "2 (AdaptiveAvgPool2d) is not supported"))
+
+
+def test_a_mixer_is_refused_by_its_layers():
+    class Mixer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch, self.norm, self.head = nn.Conv2d(2, 8, 2, 2), nn.LayerNorm(8), nn.Linear(8, 4)
+            self.mlp = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+
+        def forward(self, x):
+            x = self.patch(x).flatten(2).transpose(1, 2)
+            return self.head((x + self.mlp(self.norm(x))).mean(1))
+
+    with pytest.raises(BitloomError, match=r"norm \(LayerNorm\), mlp.1 \(GELU\), mean \(function mean\) are not"):
+        read_module(Mixer(), IMAGE, "net")
 
 
 ENDS = {

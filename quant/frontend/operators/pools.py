@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+from accel.errors import UnsupportedError
 from quant.frontend.floatnet import FloatPool, has_weights
 from quant.frontend.operators.layers import pair
 from quant.frontend.values import Padding
@@ -70,6 +71,14 @@ def adaptive_max_pool2d(reader, x, output_size):
     return max_pool2d(reader, x, [x.shape[axis] // size[axis] for axis in (0, 1)]), None
 
 
+def average(reader, x, output_size):
+    """adaptive_avg_pool2d that has nothing to average, as VGG and AlexNet have it at their own image sizes."""
+    reader.need_map(x)
+    if any(given not in (None, size) for given, size in zip(pair(output_size), x.shape, strict=False)):
+        raise UnsupportedError(f"{reader.label} is not supported")
+    return x
+
+
 def amax(reader, x, dim=(), keepdim=False):
     """The largest value of every channel."""
     reader.need_map(x)
@@ -102,4 +111,5 @@ def pad(reader, x, pad, mode="constant", value=None):
 
 
 OPERATORS = {"max_pool2d": max_pool2d, "max_pool2d_with_indices": with_indices, "amax": amax,
-             "adaptive_max_pool2d": adaptive_max_pool2d, "pad": pad, "constant_pad_nd": pad}
+             "adaptive_max_pool2d": adaptive_max_pool2d, "pad": pad, "adaptive_avg_pool2d": average,
+             "constant_pad_nd": pad}
