@@ -72,6 +72,8 @@ class HardwareConfig:
     khot2, khot3 (multipliers with at most 1, 2, 3 one bits).
     float_input: the input stream is float32, lanes / 4 a beat, quantized in the accelerator.
     float_output: the output stream is float32, lanes / 4 a beat.
+    input_tlast: tlast of the input stream is compared with the length of an image; without it the host keeps the stream
+    and the images together.
     Raises FitError for a size that cannot be built.
     """
 
@@ -95,6 +97,7 @@ class HardwareConfig:
     requantizer: str = "full"
     float_input: bool = False
     float_output: bool = False
+    input_tlast: bool = True
     ultra_rows: int = 0
 
     def __post_init__(self):
@@ -133,7 +136,7 @@ class HardwareConfig:
         if not 0 <= self.ultra_rows <= (self.rows if self.weight_style == "ultra" else 0):
             raise FitError(f"configuration: ultra_rows={self.ultra_rows} must be 0 to rows={self.rows}, and 0 without "
                            "weight_style=ultra")
-        for name in ("float_input", "float_output"):
+        for name in ("float_input", "float_output", "input_tlast"):
             if not isinstance(getattr(self, name), bool):
                 raise FitError(f"configuration: {name}={getattr(self, name)!r} must be true or false")
         if self.requantizer not in REQUANTIZERS:

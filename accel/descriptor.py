@@ -54,11 +54,12 @@ DESCRIPTOR_STRIDE = 32  # host words from one descriptor to the next
 REGION_REGISTERS, REGION_DESCRIPTORS, REGION_PARAMETERS, REGION_COUNTERS, REGION_WEIGHTS, REGION_WEIGHTS6 = range(6)
 REGION_SHIFT = 20
 # Registers (region 0).
-REG_CONTROL = 0  # write: bit 0 enable, bit 1 abort (soft reset that keeps the registers, clears an error)
+REG_CONTROL = 0  # write: the CONTROL bits
 REG_STATUS = 1  # read: bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:16 layer of the error
 REG_LAYERS = 2  # write: number of layers less one
 REG_IMAGES = 3  # read: images finished since reset
 REG_IDENTITY = 4  # read: rows in bits 7:0, lanes in bits 15:8, req_lanes in bits 23:16, acc_bits in bits 31:24
+REG_CYCLE_LIMIT = 5  # cycles that a layer may work, 0 for any number
 # Registers of the float streams (options float_input, float_output); floats are float32 bits.
 REG_INPUT_SCALE = 8  # inverse scale of the float input: 1 / scale in float32
 REG_INPUT_FORMAT = 9  # zero point in bits 7:0, width code of the integers in bits 9:8
@@ -70,7 +71,40 @@ REG_MINIMUM, REG_MAXIMUM, REG_ABS_MAX = 14, 15, 16  # read: range of the floats 
 REG_SCALE, REG_INV_SCALE = 17, 18  # read: scale and inverse scale that OBSERVER_START made of that range
 OBSERVER_CLEAR, OBSERVER_START, OBSERVER_SYMMETRIC = 1, 2, 4
 OBSERVED_NAN, OBSERVED_BUSY, OBSERVED_INVALID = 1, 2, 4
-CONTROL_ENABLE, CONTROL_ABORT = 1, 2
+# Enable runs the program. Abort is a soft reset that keeps the registers and clears an error; with it, close ends an
+# output that it cuts with a last beat, renew says that the source of s_axis starts anew with an image's first beat.
+CONTROL_ENABLE, CONTROL_ABORT, CONTROL_CLOSE, CONTROL_RENEW = 1, 2, 4, 8
+DEFAULT_CYCLE_LIMIT = 2**24  # of REG_CYCLE_LIMIT from reset on
+# (name, offset, access, value from reset on, meaning). An abort leaves the registers that can be written as they are.
+REGISTERS = (
+    ("control", REG_CONTROL, "write", "0, of a preset program 1",
+     "bit 0 enable: run the program; bit 1 abort: soft reset, clears an error, keeps registers and memories; with an "
+     "abort also bit 2 close: an output that it cuts gets a last beat, bit 3 renew: the source of s_axis starts anew "
+     "with the first beat of an image"),
+    ("status", REG_STATUS, "read", "0", "bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:16 layer of the error"),
+    ("layers", REG_LAYERS, "write", "0, or the preset program's", "number of layers less one"),
+    ("images", REG_IMAGES, "read", "0", "images finished since the last reset or abort"),
+    ("identity", REG_IDENTITY, "read", "constant", "rows, lanes, req_lanes, acc_bits, a byte each from bit 0 up"),
+    ("cycle_limit", REG_CYCLE_LIMIT, "read, write", str(DEFAULT_CYCLE_LIMIT),
+     "cycles that a layer may work, those in which it only waits for a stream not counted; 0 for any number. Counts "
+     "from the next layer on"),
+    ("input_scale", REG_INPUT_SCALE, "read, write", "0", "with float_input: bits of the float32 1 / scale"),
+    ("input_format", REG_INPUT_FORMAT, "read, write", "0",
+     "zero point in bits 7:0, width code (0, 1, 2, 3 for 8, 4, 2, 1 bits) in bits 9:8"),
+    ("input_beats", REG_INPUT_BEATS, "read, write", "0", "beats of an image less one"),
+    ("output_scale", REG_OUTPUT_SCALE, "read, write", "0", "with float_output: bits of the float32 scale"),
+    ("output_format", REG_OUTPUT_FORMAT, "read, write", "0", "as input_format; bit 10: int32 accumulators"),
+    ("observer", REG_OBSERVER, "write", "0",
+     "with float_input: bit 0 forget range and NaN flag, bit 1 make the scale of the range, bit 2 symmetric (else "
+     "affine), width code in bits 9:8; bits 0 and 1 take hold within 4 cycles"),
+    ("observer", REG_OBSERVER, "read", "0",
+     "bit 0 a NaN was seen, bit 1 busy, bit 2 the range has no scale, zero point in bits 15:8"),
+    ("minimum", REG_MINIMUM, "read", "+inf", "smallest float taken since the range was forgotten"),
+    ("maximum", REG_MAXIMUM, "read", "-inf", "largest one"),
+    ("abs_max", REG_ABS_MAX, "read", "0", "largest absolute value"),
+    ("scale", REG_SCALE, "read", "0", "scale made of the range"),
+    ("inv_scale", REG_INV_SCALE, "read", "0", "its inverse"),
+)
 
 # Error codes (REG_STATUS bits 15:8). FIELD_ERROR + n: word n of the descriptor holds a value over its limit.
 ERROR_NONE = 0
@@ -78,6 +112,9 @@ ERROR_STARVED = 1  # the window needs rows that the feeder will never deliver
 ERROR_OUTPUT_RANGE = 2  # the output would leave the activation memory
 ERROR_POOL = 3  # the layer ended without its last pooled word
 ERROR_PRECISION = 4  # the build lacks a width that the descriptor names
+ERROR_SHORT_INPUT = 5  # tlast came before the image's last beat
+ERROR_LONG_INPUT = 6  # the image's last beat came without tlast
+ERROR_CYCLE_LIMIT = 7  # the layer worked for more than REG_CYCLE_LIMIT cycles
 ERROR_FIELD = 32
 ERROR_TEXT = {
     ERROR_NONE: "no error",
@@ -87,6 +124,10 @@ ERROR_TEXT = {
     ERROR_POOL: "the layer ended before the last pooled word (pool_* fields against oh, ow)",
     ERROR_PRECISION: "the build lacks a width that the layer needs (option precisions), or weights or input are wider "
                      "than the computation (compute_code, weight_code, input_code, output_code)",
+    ERROR_SHORT_INPUT: "a transfer on s_axis was shorter than an image: tlast came before the image's last beat",
+    ERROR_LONG_INPUT: "a transfer on s_axis was longer than an image: no tlast with the image's last beat",
+    ERROR_CYCLE_LIMIT: "the layer worked for more cycles than the register cycle_limit allows, waiting for streams not "
+                       "counted",
 }
 
 
@@ -129,6 +170,10 @@ def _array_words(config):
     return min(config.weight_depth << config.unpack_bits, 2**16)
 
 
+def _kernel_rows(config):
+    return min(_array_words(config), config.line_depth)
+
+
 def _narrowest(config):
     """Code of the narrowest width of the build."""
     return bits_code(config.modes[-1])
@@ -159,21 +204,22 @@ _TABLE = (
     ("bottom_rows", 8, "padding rows below the data", _full(8)),
     ("need_rows", 8, "rows that one window covers", _full(8)),
     # word 4
-    ("row_elements_minus1", 16, "elements of a row - 1", _full(16)),
-    ("element_bytes_minus1", 16, "contiguous bytes of an element - 1", _full(16)),
+    ("row_elements_minus1", 16, "elements of a row - 1", _line_bytes),
+    ("element_bytes_minus1", 16, "contiguous bytes of an element - 1", _line_bytes),
     # word 5
     ("element_gap", 16, "line buffer bytes skipped behind each element", _line_bytes),
     ("slot_step", 16, "line buffer bytes from one row slot to the next", _full(16)),
     # word 6
     ("data_offset", 16, "line buffer bytes from the start of a slot to its data", _line_bytes),
     ("row_step", 8, "ring slots released after each output row (the vertical stride)", _full(8)),
-    ("kh_minus1", 8, "kernel rows fetched one by one - 1", _full(8)),
+    ("kh_minus1", 8, "kernel rows fetched one by one - 1", lambda config: _kernel_rows(config) - 1),
     # word 7
     ("oh_minus1", 16, "output rows before pooling - 1", _full(16)),
-    ("ow_minus1", 16, "output columns before pooling - 1", _full(16)),
+    ("ow_minus1", 16, "output columns before pooling - 1", _line_bytes),
     # word 8
-    ("tiles_minus1", 16, "output channel tiles of `rows` channels - 1", _full(16)),
-    ("kwords_minus1", 16, "words of one kernel row - 1", _full(16)),
+    ("tiles_minus1", 16, "output channel tiles of `rows` channels - 1",
+     lambda config: min(_array_words(config), config.param_group_depth) - 1),
+    ("kwords_minus1", 16, "words of one kernel row - 1", lambda config: _array_words(config) - 1),
     # word 9
     ("pixel_step", 16, "line buffer bytes from one window to the next", _line_bytes),
     ("line_kh_step", 16, "line buffer words from one kernel row to the next", lambda config: config.line_depth),
@@ -201,7 +247,7 @@ _TABLE = (
     ("pool_pad_left", 4, "pooling padding columns on the left", _full(4)),
     # word 15
     ("pool_oh_minus1", 16, "rows after pooling - 1", _full(16)),
-    ("pool_ow_minus1", 16, "columns after pooling - 1", _full(16)),
+    ("pool_ow_minus1", 16, "columns after pooling - 1", lambda config: config.pool_depth - 1),
     # word 16
     ("out_base", 16, "activation memory word where the output starts", lambda config: config.act_depth - 1),
     ("compute_code", 2, "width that the array computes in: 0, 1, 2, 3 for 8, 4, 2, 1 bits", _narrowest),

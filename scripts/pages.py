@@ -1,9 +1,12 @@
 """Tables of the documentation that come from the code: `make docs` writes them, a test compares them."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 from accel import descriptor
 from accel.atomic import write_file
+from accel.config import HardwareConfig
 
 ARCHITECTURE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 
@@ -35,9 +38,36 @@ def error_table():
     return _table(("code", "meaning"), rows)
 
 
+def register_table():
+    rows = [(offset, f"`{name}`", access, reset, text) for name, offset, access, reset, text in descriptor.REGISTERS]
+    return _table(("offset", "register", "access", "from reset on", "meaning"), rows)
+
+
+def option_table():
+    """The fields of HardwareConfig: their defaults, and what its docstring says about them."""
+    defaults = {field.name: field.default for field in fields(HardwareConfig)}
+    name = "|".join(defaults)
+    entries = re.split(rf"\n    (?=(?:(?:{name})(?:, )?)+: )", HardwareConfig.__doc__.split("    Raises ")[0])[1:]
+    rows = []
+    for names, text in (entry.split(": ", 1) for entry in entries):
+        given = ", ".join(dict.fromkeys(_shown(defaults[name]) for name in names.split(", ")))
+        rows.append((", ".join(f"`{name}`" for name in names.split(", ")), given, " ".join(text.split())))
+    return _table(("option", "default", "meaning"), rows)
+
+
+def _shown(default):
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return str(int(default)) if isinstance(default, bool) else str(default) or "none"
+
+
 def architecture(page):
     """The page with its tables up to date."""
-    return fill(fill(page, "descriptor", descriptor_table()), "error codes", error_table())
+    tables = {"descriptor": descriptor_table(), "error codes": error_table(), "registers": register_table(),
+              "build options": option_table()}
+    for name, table in tables.items():
+        page = fill(page, name, table)
+    return page
 
 
 if __name__ == "__main__":

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from accel.descriptor import (
     CONTROL_ABORT,
     CONTROL_ENABLE,
+    CONTROL_RENEW,
+    DEFAULT_CYCLE_LIMIT,
     ERROR_FIELD,
     ERROR_TEXT,
     REG_CONTROL,
+    REG_CYCLE_LIMIT,
     REG_LAYERS,
     REG_STATUS,
     REGION_COUNTERS,
@@ -81,6 +84,7 @@ class Accelerator:
         self.dut = dut
         self.config = config
         self.output_beats = 0  # of an image of the loaded program
+        self.source_cut = False  # the last run ended within an image
 
     @property
     def ready_cycles(self):
@@ -132,14 +136,19 @@ class Accelerator:
         """
         self.stop()
         self.output_beats = getattr(program, "output_beats", 0)
-        self.write_many([*program.host_writes(), *patches])
+        limit = getattr(program, "cycle_limit", DEFAULT_CYCLE_LIMIT)
+        self.write_many([*program.host_writes(), (host_address(REGION_REGISTERS, REG_CYCLE_LIMIT), limit), *patches])
         self.write(host_address(REGION_REGISTERS, REG_LAYERS), len(program.layers) - 1)
         self.start()
 
     def stop(self):
-        """Soft reset: drops what is in flight and clears an error."""
-        self.write(host_address(REGION_REGISTERS, REG_CONTROL), CONTROL_ABORT)
+        """Soft reset: drops what is in flight, an output beat that waits included, and clears an error."""
+        renew = CONTROL_RENEW if self.source_cut else 0  # the next run begins with an image, not with the rest of one
+        self.write(host_address(REGION_REGISTERS, REG_CONTROL), CONTROL_ABORT | renew)
+        self.source_cut = False
+        self.dut.poke("m_axis_tready", 1)
         self.dut.step(4)
+        self.dut.poke("m_axis_tready", 0)
 
     def start(self):
         """Run the loaded (or preset) program."""
@@ -203,6 +212,7 @@ class Accelerator:
         watch = _StatusWatch(dut)
         seen = taken = 0
         starts = False
+        self.source_cut = True
         free_at = dut.cycle + self.ready_cycles
         while len(outputs) < len(images):
             alone = len(waiting) + len(outputs) == len(images) and dut.cycle >= free_at
@@ -235,6 +245,7 @@ class Accelerator:
             if watch.error or dut.cycle >= end:
                 self._stuck(len(outputs), len(images), limit)
         self._end_streams()
+        self.source_cut = bool(source.queue)
         return Run(outputs, first_beat, last_beat)
 
     def _end_streams(self):

@@ -4,7 +4,7 @@ import ctypes
 
 import numpy as np
 
-from accel.descriptor import REG_STATUS, REGION_REGISTERS, host_address
+from accel.descriptor import REG_IMAGES, REG_STATUS, REGION_REGISTERS, host_address
 from sim.accelerator import (
     STATUS_ERROR,
     STATUS_INTERVAL,
@@ -13,8 +13,9 @@ from sim.accelerator import (
     Run,
     kept_bytes,
 )
+from sim.bus import STALLS
 
-DONE, TIMEOUT, ERROR, UNSTABLE, OVERFLOW = range(5)
+DONE, TIMEOUT, ERROR, UNSTABLE, OVERFLOW, END = range(6)
 OUTPUT_BEATS = 1 << 16  # room for outputs that are longer than the loaded program's, or whose program is preset
 
 
@@ -45,6 +46,8 @@ class _Batch(ctypes.Structure):
         ("status_address", ctypes.c_uint32),
         ("status_mask", ctypes.c_uint32),
         ("status_interval", ctypes.c_uint32),
+        ("end_address", ctypes.c_uint32),
+        ("end_mask", ctypes.c_uint32),
     ]
 
 
@@ -79,56 +82,74 @@ class BatchAccelerator(Accelerator):
         self.dut.cycle += 2 * len(words)
         return words.tolist()
 
+    def run_to_end(self, images, limit, interval=64):
+        """Stream images in, back to back, until the program has run once or stopped with an error.
+
+        limit: cycles. interval: cycles between looks at the registers. Returns whether it ended; what comes out is
+        dropped. Raises AcceleratorError for a broken handshake.
+        """
+        images = [self._beats(data) for data in images]
+        batch, _ = self._batch(images, STALLS["none"], 1, False, limit, capacity=limit)
+        batch.images = 2**63  # outputs, which never are that many
+        batch.status_interval = interval
+        batch.end_address, batch.end_mask = host_address(REGION_REGISTERS, REG_IMAGES), 2**32 - 1
+        return self._start(batch) in (ERROR, END)
+
     def _run(self, images, stalls, seed, isolated, limit):
-        lanes = self.config.lanes
-        data = np.frombuffer(b"".join(images), dtype=np.uint8)
-        ends = np.cumsum([len(image) // lanes for image in images])
-        in_last = np.zeros(len(data) // lanes, dtype=np.uint8)
-        in_last[ends - 1] = 1
         capacity = OUTPUT_BEATS + max(1024, self.output_beats) * len(images)
-        out_data = np.zeros((capacity, lanes), dtype=np.uint8)
-        out_keep = np.zeros(capacity, dtype=np.uint64)
-        out_last = np.zeros(capacity, dtype=np.uint8)
-        first = np.zeros(len(images), dtype=np.uint64)
-        last = np.zeros(len(images), dtype=np.uint64)
-        batch = _Batch(
-            data.ctypes.data,
-            in_last.ctypes.data,
-            len(in_last),
-            out_data.ctypes.data,
-            out_keep.ctypes.data,
-            out_last.ctypes.data,
-            capacity,
-            0,
-            len(images),
-            0,
-            first.ctypes.data,
-            last.ctypes.data,
-            self.dut.cycle,
-            limit,
-            seed,
-            stalls.source,
-            stalls.sink,
-            stalls.burst,
-            lanes,
-            self.ready_cycles if isolated else 0,
-            host_address(REGION_REGISTERS, REG_STATUS),
-            STATUS_ERROR,
-            STATUS_INTERVAL,
-        )
-        outcome = self.dut.library.batch_run(self.dut.model, batch)
-        self.dut.cycle = batch.cycle
-        if outcome == UNSTABLE:
-            raise AcceleratorError(f"m_axis: cycle {batch.cycle}: a stalled beat changed or its valid fell")
+        batch, arrays = self._batch(images, stalls, seed, isolated, limit, capacity)
+        outcome = self._start(batch)
         if outcome == OVERFLOW:
             raise AcceleratorError(f"m_axis: more than {capacity} beats came out of {len(images)} images")
         if outcome != DONE:
             self._stuck(batch.images_done, len(images), limit)
         outputs, start = [], 0
-        for end in np.flatnonzero(out_last[: batch.out_beats]) + 1:
-            outputs.append(_image_bytes(out_data[start:end], out_keep[start:end]))
+        for end in np.flatnonzero(arrays["out_last"][: batch.out_beats]) + 1:
+            outputs.append(_image_bytes(arrays["out_data"][start:end], arrays["out_keep"][start:end]))
             start = end
-        return Run(outputs, first.astype(int).tolist(), last.astype(int).tolist())
+        cycles = (arrays[name][:len(images)].astype(int).tolist() for name in ("first_cycle", "last_cycle"))
+        return Run(outputs, *cycles)
+
+    def _start(self, batch):
+        outcome = self.dut.library.batch_run(self.dut.model, batch)
+        self.source_cut = outcome != DONE
+        self.dut.cycle = batch.cycle
+        if outcome == UNSTABLE:
+            raise AcceleratorError(f"m_axis: cycle {batch.cycle}: a stalled beat changed or its valid fell")
+        return outcome
+
+    def _batch(self, images, stalls, seed, isolated, limit, capacity):
+        """(the _Batch, the arrays that it points to)."""
+        lanes = self.config.lanes
+        ends = np.cumsum([len(image) // lanes for image in images])
+        arrays = {
+            "in_data": np.frombuffer(b"".join(images), dtype=np.uint8),
+            "in_last": np.zeros(ends[-1], dtype=np.uint8),
+            "out_data": np.zeros((capacity, lanes), dtype=np.uint8),
+            "out_keep": np.zeros(capacity, dtype=np.uint64),
+            "out_last": np.zeros(capacity, dtype=np.uint8),
+            "first_cycle": np.zeros(len(images), dtype=np.uint64),
+            "last_cycle": np.zeros(capacity, dtype=np.uint64),  # outputs may be more than images
+        }
+        arrays["in_last"][ends - 1] = 1
+        batch = _Batch(
+            **{name: array.ctypes.data for name, array in arrays.items()},
+            in_beats=len(arrays["in_last"]),
+            out_capacity=capacity,
+            images=len(images),
+            cycle=self.dut.cycle,
+            max_cycles=limit,
+            seed=seed,
+            source_pause=stalls.source,
+            sink_pause=stalls.sink,
+            burst=stalls.burst,
+            lanes=lanes,
+            gap=self.ready_cycles if isolated else 0,
+            status_address=host_address(REGION_REGISTERS, REG_STATUS),
+            status_mask=STATUS_ERROR,
+            status_interval=STATUS_INTERVAL,
+        )
+        return batch, arrays
 
 
 def _image_bytes(beats, keep):

@@ -1,4 +1,7 @@
-"""The code packer: tensors of any number of beats, at every width, become words; gaps between beats change nothing."""
+"""The code packer: tensors of any number of beats, at every width, become words; gaps between beats change nothing.
+
+With marks a transfer may end before the tensor, which ends the word, or not end with it.
+"""
 
 import functools
 
@@ -10,36 +13,43 @@ from sim.bench import BlockCase, across, run_case
 from sim.test_quantizer import words_of
 
 
-def packer_ports(lanes):
+def packer_ports(lanes, marked=False):
     return {
         "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
         "codes": Signal(intbv(0)[8 * lanes:]), "valid": Signal(bool(0)), "code": Signal(intbv(0)[2:]),
         "beats_minus1": Signal(intbv(0)[16:]), "word": Signal(intbv(0)[32 * lanes:]), "word_valid": Signal(bool(0)),
+        **{name: Signal(bool(0)) if marked else None for name in ("s_last", "word_last", "word_short")},
     }
 
 
 def drive(dut, rng, stalls):
-    lanes = dut.ports["codes"].bits // 8
+    lanes, marked = dut.ports["codes"].bits // 8, "s_last" in dut.ports
     words, wanted = [], []
     for batch in range(10):
         bits = (8, 4, 2, 1)[batch % 4]
         beats = rng.choice((1, rng.randint(1, 40), 32 // bits, 64 // bits))
         dut.poke("code", bits_code(bits))
         dut.poke("beats_minus1", beats - 1)
-        for _ in range(3):
+        for _ in range(4):
             stream = 0
-            for beat in range(beats):
+            ends = rng.random() < 0.7
+            count = rng.randint(1, beats) if marked and ends and rng.getrandbits(1) else beats
+            for beat in range(count):
                 codes = [rng.getrandbits(8) for _ in range(lanes)]
                 for lane, code in enumerate(codes):
                     stream |= (code & 2**bits - 1) << bits * (beat * lanes + lane)
                 dut.poke("codes", sum(code << 8 * lane for lane, code in enumerate(codes)))
                 dut.poke("valid", 1)
+                if marked:
+                    dut.poke("s_last", int(ends and beat == count - 1))
                 _step(dut, words)
                 while rng.random() < 0.3:
                     dut.poke("valid", 0)
                     dut.poke("codes", rng.getrandbits(8 * lanes))
                     _step(dut, words)
-            wanted += words_of(stream.to_bytes((bits * lanes * beats + 7) // 8, "little"), lanes)
+            tensor = words_of(stream.to_bytes((bits * lanes * count + 7) // 8, "little"), lanes)
+            wanted += [(word, 0, 0) for word in tensor[:-1]]
+            wanted.append((tensor[-1], int(marked and ends), int(marked and count < beats)))
         dut.poke("valid", 0)
         for _ in range(CODE_PACKER_LATENCY):
             _step(dut, words)
@@ -48,13 +58,17 @@ def drive(dut, rng, stalls):
 
 def _step(dut, words):
     if dut.peek("word_valid"):
-        words.append(dut.peek("word"))
+        marks = ("word_last", "word_short") if "s_last" in dut.ports else ()
+        words.append((dut.peek("word"), *(dut.peek(name) for name in marks), *([] if marks else (0, 0))))
     dut.step()
 
 
 CASES = [
     BlockCase("code_packer_l2", code_packer, functools.partial(packer_ports, 2), drive, params={"lanes": 2},
               stalls=("none",), vhdl_compare={"word": "word_valid"}),
+    BlockCase("code_packer_l2_tlast", code_packer, functools.partial(packer_ports, 2, marked=True), drive,
+              params={"lanes": 2}, stalls=("none",),
+              vhdl_compare=dict.fromkeys(("word", "word_last", "word_short"), "word_valid")),
 ]
 
 

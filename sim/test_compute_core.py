@@ -66,6 +66,8 @@ def ports(config):
         "issuing": flag(),
         "starved": flag(),
         "busy": flag(),
+        "last_word": flag(),
+        "waiting": flag(),
         "weight6_we": flag() if 6 in config.precisions else None,
     }
 
@@ -73,7 +75,7 @@ def ports(config):
 class Memory:
     """The activation memory: registered data, held while act_enable is low."""
 
-    name = "memory"
+    name, done = "memory", True
 
     def __init__(self, dut, rng, config):
         self.dut, self.cycles, self.data = dut, [], 0
@@ -92,12 +94,15 @@ class Memory:
 
 
 class Observer:
-    """Counts the words that enter the array and notes `starved` and the layer's last tile."""
+    """Counts the words that enter the array and notes `starved` and the layer's last tile.
+
+    words: of s_*, that the layer takes: no more, the last one marked.
+    """
 
     name = "observer"
 
-    def __init__(self, dut):
-        self.dut, self.cycles, self.starved, self.last_tile = dut, [], 0, False
+    def __init__(self, dut, words):
+        self.dut, self.cycles, self.starved, self.last_tile, self.words = dut, [], 0, False, words
 
     def drive(self):
         pass
@@ -107,6 +112,12 @@ class Observer:
         if dut.peek("issuing"):
             self.cycles.append(dut.cycle)
         self.starved += dut.peek("starved")
+        ready, valid = dut.peek("s_ready"), dut.peek("s_valid")
+        assert not ready or self.words, "a word too many is taken from the stream"
+        assert dut.peek("waiting") if ready and not valid else not (valid and dut.peek("waiting"))
+        if ready:
+            assert dut.peek("last_word") == (self.words == 1)
+            self.words -= valid
         self.last_tile |= bool(dut.peek("result_valid") and dut.peek("result_ready") and dut.peek("result_tag") & 2)
 
 
@@ -143,15 +154,19 @@ def run_layer(dut, rng, stalls, memory, layer, weight_bits=8):
     load_weights(dut, config, layer.fields["weight_base"], layer.weights, weight_bits)
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
     sink = Sink(dut, "result", fields=("data", "tag"), pauses=stalls.sink_pauses(rng))
-    if layer.fields.get("from_stream"):
+    from_stream = bool(layer.fields.get("from_stream"))
+    if from_stream:
         source.send(*layer.words)
     else:
         memory.store(layer.fields["in_base"], layer.words)
+        poke(dut, s_valid=1)  # the word behind the image: nobody may take it
+        source = memory
     sink.expect(*layer.results)
-    observer = Observer(dut)
-    models = [memory, source, sink, observer]
+    observer = Observer(dut, len(layer.words) * from_stream)
+    models = [memory, *([source] if from_stream else []), sink, observer]
     start_layer(dut, layer.descriptor)
     run_until(dut, models, lambda: source.done and sink.done and not dut.peek("busy"))
+    poke(dut, s_valid=0)
     run_cycles(dut, models, 3)
     sink.finish()
     blocks = (layer.fields.get("kh_minus1", 0) + 1) * (layer.fields["kwords_minus1"] + 1)
@@ -232,7 +247,7 @@ def run_garbage(dut, rng, stalls, memory, config):
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
     source.send(*[rng.getrandbits(config.word_bits) for _ in range(fields["in_words"])])
     sink = Sink(dut, "result", fields=("data", "tag"), pauses=stalls.sink_pauses(rng))
-    observer = Observer(dut)
+    observer = Observer(dut, fields["in_words"])
     start_layer(dut, describe(config, **fields))
     try:
         run_until(

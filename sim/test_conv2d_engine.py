@@ -50,6 +50,8 @@ def ports(config):
         "m_tag": word(2),
         "starved": flag(),
         "busy": flag(),
+        "last_word": flag(),
+        "hungry": flag(),
         "direct_offset": word(config.lane_bits) if mixed else None,
         "w_part": word(config.unpack_bits) if mixed else None,
         "m_tail": flag() if mixed else None,

@@ -27,7 +27,8 @@ def ports(lanes):
                 f"{prefix}_ready": Signal(bool(0))}
 
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "scale": Signal(intbv(0)[32:]),
+        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
+        "flush": ResetSignal(0, active=1, isasync=False), "closing": Signal(bool(0)), "scale": Signal(intbv(0)[32:]),
         "zero_point": Signal(intbv(0)[8:]), "raw": Signal(bool(0)), "code": Signal(intbv(0)[2:]),
         **stream("s"), **stream("m"),
     }
@@ -65,8 +66,36 @@ class MaskedSink(Sink):
         return data, keep, last
 
 
+def flush(dut):
+    """What is under way is dropped, all but the beat that is offered; a tensor that is cut ends where that is asked."""
+    dut.poke("flush", 1)
+    dut.step()
+    dut.poke("flush", 0)
+    for closing in (0, 1):
+        for name, value in (("scale", bits_of(np.float32(1))), ("code", 0), ("s_data", 1), ("s_keep", 1), ("s_last", 0),
+                            ("s_valid", 1), ("m_ready", 0)):
+            dut.poke(name, value)
+        dut.step(DEQUANTIZER_LATENCY + 20)
+        assert dut.peek("m_valid") and not dut.peek("m_last")
+        dut.poke("s_valid", 0)
+        dut.poke("flush", 1)
+        dut.poke("closing", closing)
+        dut.step()
+        dut.poke("flush", 0)
+        dut.step(DEQUANTIZER_LATENCY)
+        assert dut.peek("m_valid") and not dut.peek("m_last") and dut.peek("m_keep") == 0xF
+        dut.poke("m_ready", 1)
+        dut.step()
+        assert dut.peek("m_valid") == dut.peek("m_last") == closing
+        dut.step()
+        for _ in range(DEQUANTIZER_LATENCY):
+            assert not dut.peek("m_valid")
+            dut.step()
+
+
 def drive(dut, rng, stalls, change=lambda beats: beats):
     lanes = dut.ports["s_data"].bits // 32
+    flush(dut)
     for batch in range(8):
         raw, bits = batch % 5 == 4, (8, 4, 2, 1)[batch % 4]
         zero_point = 0 if raw or bits == 1 else rng.randint(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

@@ -51,6 +51,8 @@ def ports():
         "row_filled": flag(),
         "stuck": flag(),
         "busy": flag(),
+        "last_word": flag(),
+        "hungry": flag(),
         "abandon": flag(),
         **fields,
     }
@@ -63,7 +65,7 @@ class Ring:
 
     def __init__(self, dut, layer, pauses, hold=False):
         self.dut, self.layer, self.pauses, self.hold = dut, layer, pauses, hold
-        self.writes, self.cycles, self.filled, self.released = [], [], 0, 0
+        self.writes, self.cycles, self.filled, self.released, self.words, self.stands = [], [], 0, 0, 0, 0
 
     def drive(self):
         release = not next(self.pauses) and not self.hold and self.filled > self.released * self.layer["row_step"]
@@ -72,6 +74,12 @@ class Ring:
 
     def sample(self):
         dut = self.dut
+        assert self.stands == 0 or dut.peek("w_enable") == 0, "it says that it stands still, but writes"
+        self.stands = dut.peek("hungry") and not dut.peek("s_valid")
+        if dut.peek("s_ready"):
+            assert dut.peek("hungry")
+            assert dut.peek("last_word") == (self.words == self.layer["in_words"] - 1)
+            self.words += dut.peek("s_valid")
         if dut.peek("w_enable"):
             address, rotate, count = dut.peek("w_address"), dut.peek("w_rotate"), dut.peek("w_count")
             assert 1 <= count <= LANES
@@ -150,7 +158,7 @@ def run_layer(dut, rng, stalls, layer, data, releases=None):
     assert ring.filled == layer["top_rows"] + len(cycles)
     for index, (got, expected) in enumerate(zip(ring.writes, writes, strict=True)):
         assert got == expected, f"byte {index} of {layer}: expected {expected}, got {got}"
-    assert len(source.cycles) == layer["in_words"]
+    assert len(source.cycles) == layer["in_words"] == ring.words
     assert dut.peek("stuck") and not dut.peek("s_ready")
     if stalls.name == "none" and layer["ring_slots_minus1"] >= ring.filled:
         first = started + 4 + layer["prefill_words"] + layer["top_rows"]

@@ -23,7 +23,7 @@ def stream_ports(width):
 
 
 def fifo_ports(width, depth):
-    return {**stream_ports(width), "level": Signal(intbv(0)[depth.bit_length():])}
+    return {**stream_ports(width), "level": Signal(intbv(0)[depth.bit_length():]), "flush": None, "hold": None}
 
 
 class LevelCheck:

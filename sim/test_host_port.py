@@ -5,8 +5,11 @@ import functools
 from accel.config import HardwareConfig
 from accel.descriptor import (
     CONTROL_ABORT,
+    CONTROL_CLOSE,
+    CONTROL_RENEW,
     DESCRIPTOR_STRIDE,
     REG_CONTROL,
+    REG_CYCLE_LIMIT,
     REG_IDENTITY,
     REG_IMAGES,
     REG_STATUS,
@@ -52,9 +55,12 @@ def ports(config):
         "weight_wrow": word((config.rows - 1).bit_length()),
         "weight_wpart": word(part_bits) if part_bits else None,
         "soft_reset": flag(),
+        "soft_close": flag(),
+        "soft_renew": flag(),
         "counter_address": word(config.layer_bits),
         "status": word(32),
         "images": word(32),
+        "cycle_limit": word(32),
         "cycles": word(32),
         "stalls": word(32),
         "weight6_we": flag() if 6 in config.precisions else None,
@@ -83,14 +89,14 @@ def exists(config, region, offset):
     return offset < words.get(region, 0)
 
 
-def expected_read(address, config, counters, status, images):
+def expected_read(address, config, counters, registers):
     """counters[layer] = (cycles, stalls)."""
     region, offset = address >> 20, address & 0xFFFFF
     if region == REGION_COUNTERS:
         return (*counters[offset // 4], 0, 0)[offset % 4] if offset // 4 < len(counters) else 0
     if region == REGION_REGISTERS:
         identity = config.acc_bits << 24 | config.req_lanes << 16 | config.lanes << 8 | config.rows
-        return {REG_STATUS: status, REG_IMAGES: images, REG_IDENTITY: identity}.get(offset, 0)
+        return (registers | {REG_IDENTITY: identity}).get(offset, 0)
     return 0
 
 
@@ -110,12 +116,16 @@ def check_write(dut, config, address, data):
     assert dut.peek("soft_reset") == (
         address == host_address(REGION_REGISTERS, REG_CONTROL) and data & CONTROL_ABORT != 0
     )
+    if dut.peek("soft_reset"):
+        flags = (data & CONTROL_CLOSE != 0, data & CONTROL_RENEW != 0)
+        assert (dut.peek("soft_close"), dut.peek("soft_renew")) == flags
 
 
 def drive(dut, rng, stalls, config):
     counters = [(rng.getrandbits(32), rng.getrandbits(32)) for _ in range(2**config.layer_bits)]
-    status, images = rng.getrandbits(32), rng.getrandbits(32)
-    poke(dut, status=status, images=images)
+    registers = {name: rng.getrandbits(32) for name in ("status", "images", "cycle_limit")}
+    poke(dut, **registers)
+    registers = dict(zip((REG_STATUS, REG_IMAGES, REG_CYCLE_LIMIT), registers.values(), strict=True))
     paused, reads, wrote = stalls.source_pauses(rng), [None] * HOST_READ_LATENCY, None
     counter_address, held = None, None
     for _ in range(500):
@@ -135,7 +145,7 @@ def drive(dut, rng, stalls, config):
         counter_address = dut.peek("counter_address")
         dut.step()
         wrote = (address, data) if write else None
-        reads = [*reads[1:], expected_read(address, config, counters, status, images) if read else None]
+        reads = [*reads[1:], expected_read(address, config, counters, registers) if read else None]
 
 
 CASES = [

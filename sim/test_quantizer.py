@@ -17,13 +17,14 @@ from sim.floats import around_ties, float_of, floats, is_nan, random_pattern
 from sim.test_quantize_lane import settings
 
 
-def quantizer_ports(lanes):
+def quantizer_ports(lanes, marked=False):
     return {
         "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
         "inv_scale": Signal(intbv(0)[32:]), "zero_point": Signal(intbv(0)[8:]), "code": Signal(intbv(0)[2:]),
         "beats_minus1": Signal(intbv(0)[16:]), "clear_nan": Signal(bool(0)), "nan_seen": Signal(bool(0)),
         "s_data": Signal(intbv(0)[32 * lanes:]), "s_valid": Signal(bool(0)), "s_ready": Signal(bool(0)),
         "m_data": Signal(intbv(0)[32 * lanes:]), "m_valid": Signal(bool(0)), "m_ready": Signal(bool(0)),
+        **{name: Signal(bool(0)) if marked else None for name in ("s_last", "m_last", "m_short")},
     }
 
 
@@ -58,7 +59,7 @@ def tensor_patterns(rng, inv_scale, count, nans):
 
 
 def drive(dut, rng, stalls, change=lambda words: words):
-    lanes = dut.ports["s_data"].bits // 32
+    lanes, marked = dut.ports["s_data"].bits // 32, "s_last" in dut.ports
     for batch in range(6):
         inv_scale, zero_point, bits = settings(rng)
         bits = (8, 4, 2, 1)[batch % 4]
@@ -70,19 +71,26 @@ def drive(dut, rng, stalls, change=lambda words: words):
         dut.step()
         dut.poke("clear_nan", 0)
         assert not dut.peek("nan_seen")
-        source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
-        sink = Sink(dut, "m", pauses=stalls.sink_pauses(rng))
+        fields = ("data", "last") if marked else ("data",), ("data", "last", "short") if marked else ("data",)
+        source = Source(dut, "s", fields=fields[0], rng=rng, pauses=stalls.source_pauses(rng))
+        sink = Sink(dut, "m", fields=fields[1], pauses=stalls.sink_pauses(rng))
         wanted = []
         some_nan = False
         for _ in range(max(2, 80 // beats)):
-            patterns = tensor_patterns(rng, inv_scale, beats * lanes, nans=batch % 2)
+            count = rng.randint(1, beats) if marked and rng.getrandbits(1) else beats
+            patterns = tensor_patterns(rng, inv_scale, count * lanes, nans=batch % 2)
             some_nan |= any(map(is_nan, patterns))
-            source.send(*beats_of(patterns, lanes))
-            wanted += tensor_words(patterns, inv_scale, zero_point, bits, lanes)
+            sent, words = beats_of(patterns, lanes), tensor_words(patterns, inv_scale, zero_point, bits, lanes)
+            if marked:
+                sent = [(beat, number == count - 1) for number, beat in enumerate(sent)]
+                words = [(word, number == len(words) - 1, number == len(words) - 1 and count < beats)
+                         for number, word in enumerate(words)]
+            source.send(*sent)
+            wanted += words
         sink.expect(*change(wanted))
         transfer(dut, source, sink)
         assert bool(dut.peek("nan_seen")) == some_nan
-        if stalls.name == "none":
+        if stalls.name == "none" and not marked:
             per_word = min(beats, 32 // bits)
             assert sink.cycles[0] - source.cycles[per_word - 1] == QUANTIZER_LATENCY
             assert source.cycles[-1] - source.cycles[0] == len(source.cycles) - 1
@@ -110,6 +118,9 @@ CASES = [
     *(BlockCase(f"quantizer_l{lanes}", quantizer, functools.partial(quantizer_ports, lanes), drive,
                 params={"lanes": lanes}, stalls=("none", "both", "bursts"), vhdl_compare={"m_data": "m_valid"})
       for lanes in (1, 2)),
+    BlockCase("quantizer_l2_tlast", quantizer, functools.partial(quantizer_ports, 2, marked=True), drive,
+              params={"lanes": 2}, stalls=("both",),
+              vhdl_compare=dict.fromkeys(("m_data", "m_last", "m_short"), "m_valid")),
 ]
 
 

@@ -11,10 +11,13 @@ from accel.descriptor import (
     DESCRIPTOR_BITS,
     DESCRIPTOR_STRIDE,
     DESCRIPTOR_WORDS,
+    ERROR_CYCLE_LIMIT,
     ERROR_FIELD,
+    ERROR_LONG_INPUT,
     ERROR_OUTPUT_RANGE,
     ERROR_POOL,
     ERROR_PRECISION,
+    ERROR_SHORT_INPUT,
     ERROR_STARVED,
     FIELDS,
     NOT_ZERO,
@@ -44,8 +47,12 @@ QUIET = {
     "starved": 0,
     "range_error": 0,
     "pool_error": 0,
+    "short_input": 0,
+    "long_input": 0,
+    "expired": 0,
 }
-ERRORS = {"starved": ERROR_STARVED, "range_error": ERROR_OUTPUT_RANGE, "pool_error": ERROR_POOL}
+ERRORS = {"starved": ERROR_STARVED, "range_error": ERROR_OUTPUT_RANGE, "pool_error": ERROR_POOL,
+          "short_input": ERROR_SHORT_INPUT, "long_input": ERROR_LONG_INPUT, "expired": ERROR_CYCLE_LIMIT}
 
 
 def ports():
@@ -68,6 +75,12 @@ def ports():
         "starved": flag(),
         "range_error": flag(),
         "pool_error": flag(),
+        "short_input": flag(),
+        "long_input": flag(),
+        "expired": flag(),
+        "running": flag(),
+        "failed": flag(),
+        "enabled": flag(),
         "status": word(32),
         "images": word(32),
         "cycles": word(32),
@@ -118,6 +131,7 @@ def run_layer(dut, rng, number, descriptor, length):
     """Play the engine from start to the end of a layer; returns (cycles, stalls) that the counters must hold."""
     assert dut.peek("layer") == descriptor
     assert status(dut) == {"busy": 1, "error": 0, "code": 0, "layer": number}
+    assert dut.peek("running") and not dut.peek("failed")
     source_end, output_end = rng.randint(0, length), rng.randint(1, length)
     source_end = length if output_end < length else source_end
     words = 0
@@ -149,7 +163,9 @@ def begin(dut, rng, layers):
     write_register(dut, REG_STATUS, 1)  # not a register that can be written
     dut.step(FETCH_CYCLES)
     assert not dut.peek("start") and not status(dut)["busy"]
+    assert not dut.peek("enabled")
     write_register(dut, REG_CONTROL, 1)
+    assert dut.peek("enabled")
     return program
 
 
@@ -275,10 +291,12 @@ def check_stopped(dut, rng, code, layer):
     for _ in range(FETCH_CYCLES + 10):
         assert not dut.peek("start")
         assert status(dut) == {"busy": 1, "error": 1, "code": code, "layer": layer}
+        assert dut.peek("failed") and not dut.peek("running")
         poke(dut, layer_end=rng.getrandbits(1), starved=rng.getrandbits(1))
         dut.step()
     poke(dut, **QUIET)
     dut.reset()
+    assert not dut.peek("failed")
     assert status(dut) == {"busy": 0, "error": 0, "code": 0, "layer": 0}
 
 

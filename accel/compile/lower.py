@@ -47,13 +47,13 @@ def fit_config(graph, config, *, fastest=False):
     """
     candidates = _candidates(graph, config)
     if fastest:
-        roomy = replace(config, line_depth=LARGEST["line_depth"])
+        roomy = roomiest(config)
         chosen = [next((item for item in options if fits(item, roomy)), options[0]) for options in candidates]
         with _network_named(graph):
             return fitted([item.needs for item in chosen], config)
     least = sum(min(item.needs.weights for item in options) for options in candidates)
     weight_depth = min(smallest_depth("weight_depth", least), LARGEST["weight_depth"])
-    roomy = replace(config, weight_depth=weight_depth, line_depth=LARGEST["line_depth"])
+    roomy = replace(roomiest(config), weight_depth=weight_depth)
     with _network_named(graph):
         return fitted([item.needs for item in _choose(candidates, roomy)], config)
 
@@ -86,7 +86,7 @@ def stage_options(stage, config, *, first, last):
     is too small for the stage on every build of this size.
     """
     in_words = words(stage.layer.input, config)
-    _check_fields(stage, {"in_words": in_words} | pool_values(stage.pool), config)
+    _check_fields(stage, {"in_words": in_words} | pool_values(stage.pool), roomiest(config))
     possible = _possible(stage, walks(stage, config, from_stream=first), config)
     params = parameters(stage, possible[0], config)
     options = [_lower(stage, walk, params, config, first, last) for walk in possible]

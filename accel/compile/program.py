@@ -123,6 +123,15 @@ class Program:
             return floats.float_beats(self.output, self.config)
         return self.layers[-1].out_words
 
+    @property
+    def cycle_limit(self):
+        """Cycles after which the watchdog ends a layer.
+
+        Feeder, array and requantizer each work for no more than the predicted cycles, in which they overlap; pauses of
+        the streams can make them work one after the other. The host writes it to REG_CYCLE_LIMIT.
+        """
+        return min(4 * max(layer.predicted_cycles for layer in self.layers) + 1024, 2**32 - 1)
+
     def host_writes(self):
         """[(address, data)] that load the program through the host port: descriptors, parameters, weights, formats.
 

@@ -39,7 +39,8 @@ def presets(program, folder):
     return Presets(
         layers=len(program.layers), program=str(folder / "program.mem"),
         params=tuple(str(folder / name) for name in images.param_images(program)),
-        weights=tuple(str(folder / name) for name in images.weight_images(program)), floats=register_values(program))
+        weights=tuple(str(folder / name) for name in images.weight_images(program)), floats=register_values(program),
+        cycle_limit=program.cycle_limit)
 
 
 def convert_accelerator(config, out_dir, *, hdl="verilog", name=TOP, presets=None):

@@ -1,6 +1,6 @@
 """The self-checking Verilog test bench of a converted accelerator."""
 
-from accel.descriptor import CONTROL_ABORT, CONTROL_ENABLE, REG_CONTROL
+from accel.descriptor import CONTROL_ABORT, CONTROL_ENABLE, REG_CONTROL, REG_CYCLE_LIMIT
 
 RUN_ICARUS = """\
 #!/bin/sh
@@ -28,7 +28,8 @@ def testbench(top, program, golden, *, preset):
         host_writes=len(program.host_writes()), predicted=program.predicted_cycles, load=0 if preset else 1,
         limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000 + len(program.host_writes()),
         control=f"24'h{REG_CONTROL:06x}", abort=f"32'd{CONTROL_ABORT}", enable=f"32'd{CONTROL_ENABLE}",
-        layers=len(program.layers) - 1, graph=program.graph_name)
+        layers=len(program.layers) - 1, cycle_limit=f"24'h{REG_CYCLE_LIMIT:06x}, 32'd{program.cycle_limit}",
+        graph=program.graph_name)
 
 
 TEMPLATE = """\
@@ -141,6 +142,7 @@ initial begin
         for (entry = 0; entry < HOST_WRITES; entry = entry + 1)
             write_host(host_writes[entry][55:32], host_writes[entry][31:0]);
         write_host(24'h000002, 32'd{layers});
+        write_host({cycle_limit});
         write_host({control}, {enable});
         repeat (64) @(posedge clk);
         $display("loaded %0d words through the host port", HOST_WRITES);

@@ -34,7 +34,8 @@ def testbench(top, program, golden, *, preset):
         load=0 if preset else 1, abort=literal_bits(CONTROL_ABORT, 32),
         enable=literal_bits(CONTROL_ENABLE, 32), padded_word=4 * -(-(9 * lanes + 1) // 4) - 1,
         limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000 + 4 * len(program.host_writes()),
-        graph=program.graph_name, layers=literal_bits(len(program.layers) - 1, 32))
+        graph=program.graph_name, layers=literal_bits(len(program.layers) - 1, 32),
+        cycle_limit=literal_bits(program.cycle_limit, 32))
 
 
 TEMPLATE = """\
@@ -149,6 +150,7 @@ begin
             write_host(entry(55 downto 32), entry(31 downto 0));
         end loop;
         write_host(x"000002", "{layers}");
+        write_host(x"000005", "{cycle_limit}");
         write_host(x"000000", "{enable}");
         for i in 1 to 64 loop
             wait until rising_edge(clk);

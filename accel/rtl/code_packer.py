@@ -16,12 +16,15 @@ def _narrow(codes, bits, lanes):
 
 
 @module
-def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, *, lanes):
+def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, s_last=None, word_last=None,
+                word_short=None, *, lanes):
     """Packs beats of `lanes` codes into words of 32 * lanes bits, little-endian, the first value lowest.
 
     codes: lanes x 8 bits, of which the low 8, 4, 2, 1 count (code 0, 1, 2, 3). valid: the beat counts.
     beats_minus1: beats of a tensor less one; every tensor starts with a new word, its last word is filled up with 0.
     word: a whole word in the cycles in which word_valid is high.
+    s_last: the beat is the last one of its transfer, which ends the word; word_last: the word holds such a beat,
+    word_short: it came before the tensor's last one. None where transfers have no end.
     Latency CODE_PACKER_LATENCY (2) from the beat that ends a word, a beat a cycle, no stall.
     """
     spread = Signal(intbv(0)[8 * lanes:])
@@ -29,7 +32,7 @@ def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, *,
     position = Signal(modbv(0)[5:])  # the unit that the beat starts with
     beat = Signal(modbv(0)[len(beats_minus1):])
     chosen = Signal(intbv(0)[UNITS:])
-    first, last, ends, valid_1, done = [Signal(bool(0)) for _ in range(5)]
+    first, last, complete, ends, valid_1, done, last_1 = [Signal(bool(0)) for _ in range(7)]
     codes_4, codes_2, codes_1 = [_narrow(codes, bits, lanes) for bits in (4, 2, 1)]
 
     @always(clk.posedge)
@@ -46,7 +49,7 @@ def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, *,
     @always_comb
     def locate():
         first.next = position == 0
-        last.next = beat == beats_minus1
+        complete.next = beat == beats_minus1
         if code == 0:
             ends.next = position[5:3] == 3
         elif code == 1:
@@ -86,6 +89,25 @@ def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, *,
                 beat.next = 0
                 position.next = 0
 
+    if s_last is None:
+
+        @always_comb
+        def conclude():
+            last.next = complete
+
+        mark = ()
+    else:
+
+        @always_comb
+        def conclude():
+            last.next = complete or last_1
+
+        @always(clk.posedge)
+        def mark():
+            last_1.next = s_last
+            word_last.next = last_1
+            word_short.next = last_1 and not complete
+
     @always(clk.posedge)
     def fill():
         if valid_1:
@@ -100,4 +122,4 @@ def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, *,
         word.next = filling
         word_valid.next = done
 
-    return repeat, locate, choose, count, fill, present
+    return repeat, locate, choose, count, conclude, mark, fill, present

@@ -70,7 +70,7 @@ def _unpack(clk, rst, enable, dense, conv_part, dense_part, conv_tail, dense_tai
 @module
 def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_address, act_data, weight_we, weight_waddr,
                  weight_wrow, weight_wpart, weight_wdata, layer, result_data, result_valid, result_ready, result_tag,
-                 issuing, starved, busy, weight6_we=None, *, config, presets=()):
+                 issuing, starved, busy, last_word, waiting, weight6_we=None, *, config, presets=()):
     """Runs one layer's multiply-accumulates: input words in, tiles of accumulators out.
 
     start: one cycle, begins the layer described by the descriptor vector `layer`. s_*: the input stream, used by a
@@ -78,12 +78,13 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
     host writes of the weight bank; weight6_we: the same of packed int6 weights, None in a build without them.
     result_data, result_valid, result_ready, result_tag: finished tiles; a tile that is
     not taken stops the whole core. issuing: a word enters the array. starved: the layer needs rows that do not come.
-    busy: words of the source are still to be taken. presets: weight images, one a row, or ().
+    busy: words of the source are still to be taken; last_word: the next one is the last. waiting: the layer
+    waits for s_*. presets: weight images, one a row, or ().
     Latency from the first address of a tile to its result_data: operand_latency(config) + mac_array_latency(config) - 1
     + the tile's words.
     """
     stall_free, dense, conv_start, dense_start, reader_start, act_fetch = [Signal(bool(0)) for _ in range(6)]
-    source_valid, source_ready, reader_valid, reader_ready = [Signal(bool(0)) for _ in range(4)]
+    source_valid, source_ready, reader_valid, reader_ready, hungry = [Signal(bool(0)) for _ in range(5)]
     source_data, operand = [Signal(intbv(0)[config.word_bits:]) for _ in range(2)]
     reader_address, dense_address = [Signal(intbv(0)[config.act_addr_bits:]) for _ in range(2)]
     conv_weight, dense_weight, weight_late, weight_raddr = [
@@ -133,6 +134,7 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
             source_valid.next = reader_valid
         s_ready.next = source_ready and from_stream
         reader_ready.next = source_ready and not from_stream
+        waiting.next = hungry and from_stream and not s_valid
 
     @always_comb
     def choose_address():
@@ -151,7 +153,7 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
                         act_fetch, reader_address, reader_valid, reader_ready, config=config)
     conv2d = conv2d_engine(clk, rst, conv_start, stall_free, source_data, source_valid, source_ready, dense, act_data,
                            layer, fetched, conv_weight, conv_valid, conv_first, conv_last, conv_tag, starved, busy,
-                           act_offset, conv_part, conv_tail, weight_shift, byte_step, config=config)
+                           last_word, hungry, act_offset, conv_part, conv_tail, weight_shift, byte_step, config=config)
     dense_layer = dense_engine(clk, rst, dense_start, stall_free, dense_address, dense_weight, dense_valid, dense_first,
                                dense_last, dense_tag, field(layer, "in_base", config.act_addr_bits),
                                field(layer, "weight_base", config.weight_addr_bits), field(layer, "tiles_minus1"),

@@ -11,15 +11,16 @@ from accel.rtl.window import window
 
 @module
 def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, direct_data, layer, operand, w_address,
-                  m_valid, m_first, m_last, m_tag, starved, busy, direct_offset=None, w_part=None, m_tail=None,
-                  weight_shift=None, byte_step=None, *, config):
+                  m_valid, m_first, m_last, m_tag, starved, busy, last_word, hungry, direct_offset=None,
+                  w_part=None, m_tail=None, weight_shift=None, byte_step=None, *, config):
     """Turns a layer's input stream into the words of its sliding windows.
 
     start: one cycle, begins a convolution described by the descriptor vector `layer`. s_*: source words in NHWC order.
     enable: the compute pipeline advances. direct, direct_data: the dense path through the line buffer's output stage.
     w_address, m_valid, m_first, m_last, m_tag: weight word and position in the tile (accel/rtl/window.py); operand: the
     activations of the same word, LINE_READ_LATENCY enabled cycles later.
-    starved: one cycle, the layer needs rows that do not come. busy: source words are still to be taken.
+    starved: one cycle, the layer needs rows that do not come. busy: source words are still to be taken; last_word: the
+    next one is the last; hungry: the feeder stands still without s_valid.
     direct_offset, w_part, m_tail, weight_shift, byte_step: only in a mixed-precision build, as in line_buffer and
     window.
     """
@@ -34,7 +35,7 @@ def conv2d_engine(clk, rst, start, enable, s_data, s_valid, s_ready, direct, dir
 
     row_feeder = feeder(
         clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, write_address, w_rotate, w_data, w_count,
-        row_filled, stuck, busy, finished, field(layer, "pad_value"), field(layer, "in_words"),
+        row_filled, stuck, busy, last_word, hungry, finished, field(layer, "pad_value"), field(layer, "in_words"),
         field(layer, "prefill_words"), field(layer, "ring_slots_minus1"), field(layer, "top_rows"),
         field(layer, "data_rows_minus1"), field(layer, "bottom_rows"), field(layer, "row_elements_minus1"),
         field(layer, "element_bytes_minus1"), field(layer, "element_gap", byte_bits),

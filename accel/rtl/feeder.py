@@ -9,16 +9,17 @@ feeder_state = enum("IDLE", "PREFILL", "TOP", "ROW", "FILL", "DROP")
 
 @module
 def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_address, w_rotate, w_data, w_count,
-           row_filled, stuck, busy, abandon, pad_value, in_words, prefill_words, ring_slots_minus1, top_rows,
-           data_rows_minus1, bottom_rows, row_elements_minus1, element_bytes_minus1, element_gap, slot_step,
-           data_offset, row_step, *, config):
+           row_filled, stuck, busy, last_word, hungry, abandon, pad_value, in_words, prefill_words,
+           ring_slots_minus1, top_rows, data_rows_minus1, bottom_rows, row_elements_minus1, element_bytes_minus1,
+           element_gap, slot_step, data_offset, row_step, *, config):
     """Writes the rows of one layer into the ring, as fast as slots are released (loop nest: accel/descriptor.py).
 
     start: one cycle, begins a layer; the fields (accel/descriptor.py) hold from then on. row_released: the window has
     left row_step slots. s_*: source words, lanes bytes each. w_*: the line buffer's write port.
     row_filled: one more row (padding included) is in the ring; a window address formed two cycles later may name it.
     stuck: no row will follow unless slots are released: all are written, the source is used up, or the ring is full.
-    busy: the layer's source words are not all taken yet. abandon: the window needs no further row.
+    busy: the layer's source words are not all taken yet; last_word: the next one is the last. hungry: without
+    s_valid the feeder stands still. abandon: the window needs no further row.
     Latency: a source word is on the write port one cycle after it is taken; up to lanes bytes a cycle, one cycle
     between rows. Waits for the source and for slots, for nothing else, so it ends for any field values.
     """
@@ -68,6 +69,9 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
     def report():
         s_ready.next = source_ready
         busy.next = state != feeder_state.IDLE
+        last_word.next = words_left == 1
+        hungry.next = not words_used and (
+            (state == feeder_state.FILL and not padding) or state == feeder_state.DROP)
         stuck.next = finished or (state == feeder_state.ROW and slots_free <= 0)
 
     @always_seq(clk.posedge, reset=rst)

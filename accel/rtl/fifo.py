@@ -9,13 +9,14 @@ FIFO_LATENCY = 2
 
 
 @module
-def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, *, depth):
+def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, flush=None, hold=None, *, depth):
     """First-in, first-out buffer of `depth` words; the first word falls through to m_data.
 
     s_data, s_valid, s_ready: input stream. s_ready is low in reset and where level = depth.
     m_data, m_valid, m_ready: output stream; m_data holds while m_valid is high and m_ready is low.
     level: words held, m_data included, 0 .. depth, in as many bits as `depth` takes. A sender that counts credits may
     ignore s_ready while level + its words under way <= depth.
+    flush: empties the FIFO; what m_data holds stays, and is offered from then on where hold is high. None where absent.
     depth: a power of two, 2 or more.
     Latency FIFO_LATENCY (2) cycles from s to m, a word a cycle at any level, stalls only at level = depth.
     """
@@ -47,17 +48,40 @@ def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, *,
         else:
             held_next.next = held
 
-    @always_seq(clk.posedge, reset=rst)
-    def advance():
-        held.next = held_next
-        ready.next = held_next != depth
-        if push:
-            write_at.next = write_at + 1
-        if load:
-            read_at.next = read_at + 1
-            valid.next = True
-        elif m_ready:
-            valid.next = False
+    if flush is None:
+
+        @always_seq(clk.posedge, reset=rst)
+        def advance():
+            held.next = held_next
+            ready.next = held_next != depth
+            if push:
+                write_at.next = write_at + 1
+            if load:
+                read_at.next = read_at + 1
+                valid.next = True
+            elif m_ready:
+                valid.next = False
+
+    else:
+
+        @always_seq(clk.posedge, reset=rst)
+        def advance():
+            held.next = held_next
+            ready.next = held_next != depth
+            if push:
+                write_at.next = write_at + 1
+            if load:
+                read_at.next = read_at + 1
+                valid.next = True
+            elif m_ready:
+                valid.next = False
+            if flush:
+                held.next = 0
+                held.next[0] = hold
+                ready.next = True
+                write_at.next = 0
+                read_at.next = 0
+                valid.next = hold
 
     @always_comb
     def present():

@@ -4,7 +4,10 @@ from myhdl import Signal, always, always_comb, always_seq, intbv
 
 from accel.descriptor import (
     CONTROL_ABORT,
+    CONTROL_CLOSE,
+    CONTROL_RENEW,
     REG_CONTROL,
+    REG_CYCLE_LIMIT,
     REG_IDENTITY,
     REG_IMAGES,
     REG_STATUS,
@@ -23,8 +26,8 @@ HOST_READ_LATENCY = 2
 
 @module
 def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we,
-              weight_we, offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status,
-              images, cycles, stalls, weight6_we=None, *, config):
+              weight_we, offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, soft_close, soft_renew,
+              counter_address, status, images, cycle_limit, cycles, stalls, weight6_we=None, *, config):
     """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
 
     host_*: address of a 32-bit word, write with data, read; a new access in every cycle. host_rdata: the word read
@@ -32,9 +35,9 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
     later, offset within the region; weight_waddr, weight_wrow, weight_wpart: the same offset as word, row and part of
     the weight bank (weight_wpart is None where a row is one part); weight6_we: the same of packed int6 weights, None in
     a build without them. soft_reset: one cycle, the host asks for a soft
-    reset.
-    counter_address: layer whose counters come back on cycles and stalls one cycle later. status, images: registers of
-    the scheduler.
+    reset; soft_close, soft_renew: of the same write of the control register.
+    counter_address: layer whose counters come back on cycles and stalls one cycle later. status, images, cycle_limit:
+    registers of the scheduler and of the watchdog.
     Writes to addresses that do not exist change nothing; reads of them give 0.
     """
     region = REGION_SHIFT
@@ -66,6 +69,8 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
 
     @always(clk.posedge)
     def carry():
+        soft_close.next = (host_wdata & CONTROL_CLOSE) != 0
+        soft_renew.next = (host_wdata & CONTROL_RENEW) != 0
         offset_late.next = host_addr[region:]
         wdata.next = host_wdata
         read_address.next = host_addr
@@ -111,5 +116,7 @@ def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata
                 host_rdata.next = images
             elif read_address == REG_IDENTITY:
                 host_rdata.next = identity
+            elif read_address == REG_CYCLE_LIMIT:
+                host_rdata.next = cycle_limit
 
     return decode, decode_packed, carry, present, select_part, address_counters, read

@@ -3,6 +3,7 @@
 from myhdl import ConcatSignal, Signal, always_comb, always_seq, concat, intbv
 
 from accel.rtl.code_packer import CODE_PACKER_LATENCY, code_packer
+from accel.rtl.delay import delay
 from accel.rtl.fifo import FIFO_LATENCY, fifo
 from accel.rtl.hierarchy import module
 from accel.rtl.quantize_lane import NAN_LATENCY, QUANTIZE_LANE_LATENCY, quantize_lane
@@ -15,7 +16,7 @@ BEATS_IN_FLIGHT = QUANTIZE_LANE_LATENCY + CODE_PACKER_LATENCY + 2
 
 @module
 def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, nan_seen, s_data, s_valid, s_ready,
-              m_data, m_valid, m_ready, *, lanes):
+              m_data, m_valid, m_ready, s_last=None, m_last=None, m_short=None, *, lanes):
     """float32 stream -> packed INT8, INT4, INT2 or 1-bit stream, exact for every float32 (see quantize_lane).
 
     inv_scale, zero_point, code: as at quantize_lane. beats_minus1: beats of a tensor less one. All constant while a
@@ -23,6 +24,7 @@ def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, na
     s_data, s_valid, s_ready: `lanes` floats a beat, the first lowest; every tensor starts on a beat.
     m_data, m_valid, m_ready: words of the same width, little-endian, the first value lowest; every tensor starts with
     a new word; its last word is filled up with 0 behind the last beat.
+    s_last, m_last, m_short: ends of transfers, as at code_packer, or None.
     Latency QUANTIZER_LATENCY (14) from the beat that ends a word, a beat a cycle; stalls only where FIFO_DEPTH words
     wait for m_ready. s_ready and m_valid are registers.
     """
@@ -54,7 +56,29 @@ def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, na
         s_ready.next = ready
         nan_seen.next = seen
 
-    packing = code_packer(clk, rst, codes, codes_valid, code, beats_minus1, word, word_valid, lanes=lanes)
-    words = fifo(clk, rst, word, word_valid, word_ready, m_data, m_valid, m_ready, level, depth=FIFO_DEPTH)
+    if s_last is None:
+        packing = code_packer(clk, rst, codes, codes_valid, code, beats_minus1, word, word_valid, lanes=lanes)
+        words = fifo(clk, rst, word, word_valid, word_ready, m_data, m_valid, m_ready, level, depth=FIFO_DEPTH)
+        return converters, follow, present, packing, words
 
-    return converters, follow, present, packing, words
+    beat_last, late_last = [Signal(intbv(0)[1:]) for _ in range(2)]
+    codes_last, word_last, word_short = [Signal(bool(0)) for _ in range(3)]
+    marked, m_word = [Signal(intbv(0)[32 * lanes + 2:]) for _ in range(2)]
+    wait_last = delay(clk, beat_last, late_last, cycles=QUANTIZE_LANE_LATENCY)
+    packing = code_packer(clk, rst, codes, codes_valid, code, beats_minus1, word, word_valid, codes_last, word_last,
+                          word_short, lanes=lanes)
+    words = fifo(clk, rst, marked, word_valid, word_ready, m_word, m_valid, m_ready, level, depth=FIFO_DEPTH)
+
+    @always_comb
+    def join():
+        beat_last.next = s_last
+        codes_last.next = late_last[0]
+        marked.next = concat(word_short, word_last, word)
+
+    @always_comb
+    def split():
+        m_data.next = m_word[32 * lanes:]
+        m_last.next = m_word[32 * lanes]
+        m_short.next = m_word[32 * lanes + 1]
+
+    return converters, follow, present, wait_last, packing, words, join, split

@@ -7,10 +7,13 @@ from accel.descriptor import (
     DESCRIPTOR_BITS,
     DESCRIPTOR_STRIDE,
     DESCRIPTOR_WORDS,
+    ERROR_CYCLE_LIMIT,
     ERROR_FIELD,
+    ERROR_LONG_INPUT,
     ERROR_OUTPUT_RANGE,
     ERROR_POOL,
     ERROR_PRECISION,
+    ERROR_SHORT_INPUT,
     ERROR_STARVED,
     REG_CONTROL,
     REG_LAYERS,
@@ -27,8 +30,9 @@ CHECK_CYCLES = 4  # the descriptor check sees the whole descriptor for this long
 
 @module
 def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_address, program_wdata, counter_address,
-              start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, status, images, cycles,
-              stalls, *, config, autostart=False, layers=1, preset=""):
+              start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, short_input,
+              long_input, expired, running, failed, enabled, status, images, cycles, stalls, *, config, autostart=False,
+              layers=1, preset=""):
     """Runs the layers of the program for image after image while it is enabled.
 
     reg_*: host writes of the registers. rst in the cycle behind a write of CONTROL_ABORT is the soft reset that it asks
@@ -36,15 +40,17 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     counter_address: layer whose counters are on cycles and stalls one cycle later: clock cycles of its last run and
     those of them in which no word entered the array. status, images: the registers that the host reads
     (accel/descriptor.py). start: one cycle, a layer begins; layer: its descriptor, which holds until the next start.
-    layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error:
-    ends the run with an error; so does a descriptor that a check refuses. issuing: a word enters the array.
+    layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error,
+    short_input, long_input, expired: ends the run with an error; so does a descriptor that a check refuses. issuing: a
+    word enters the array. running: a layer runs. failed: stopped by an error. enabled: the host wants the program to
+    run.
     autostart, layers, preset: the program is in the memory image and runs after reset.
     The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
     two cycles after the end of the one before.
     """
     unused(reg_wdata)  # bits that no register has
     state = Signal(scheduler_state.IDLE)
-    enabled = Signal(bool(autostart))
+    enable = Signal(bool(autostart))
     layers_minus1 = Signal(intbv(layers - 1)[config.layer_bits:])
     current, fetched = [Signal(intbv(0)[config.layer_bits:]) for _ in range(2)]
     images_done = Signal(modbv(0)[32:])
@@ -80,6 +86,9 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         finishing.next = state == scheduler_state.RUN and (output_done or layer_end) and not source_busy
         layer.next = active
         images.next = images_done
+        running.next = state == scheduler_state.RUN
+        failed.next = state == scheduler_state.ERROR
+        enabled.next = enable
 
     @always_seq(clk.posedge, reset=rst)
     def fetch():
@@ -88,7 +97,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         if fetch_again or program_we:
             progress.next = 0
         elif progress != fetch_checked:
-            if enabled:
+            if enable:
                 progress.next = progress + 1
             else:
                 progress.next = 0
@@ -102,11 +111,11 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     def write_registers():
         aborting.next = reg_we and reg_address == REG_CONTROL and (reg_wdata & CONTROL_ABORT) != 0
         if rst and not aborting:
-            enabled.next = autostart
+            enable.next = autostart
             layers_minus1.next = layers - 1
         else:
             if reg_we and reg_address == REG_CONTROL:
-                enabled.next = reg_wdata[0]
+                enable.next = reg_wdata[0]
             if reg_we and reg_address == REG_LAYERS:
                 layers_minus1.next = reg_wdata[config.layer_bits:]
 
@@ -115,7 +124,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         start.next = False
         fetch_again.next = False
         if state == scheduler_state.IDLE:
-            if enabled and shadow_ready and not fetch_again:
+            if enable and shadow_ready and not fetch_again:
                 state.next = scheduler_state.READY
         elif state == scheduler_state.READY:
             if bad:
@@ -147,8 +156,17 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
             elif pool_error:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_POOL
+            elif short_input:
+                state.next = scheduler_state.ERROR
+                error_code.next = ERROR_SHORT_INPUT
+            elif long_input:
+                state.next = scheduler_state.ERROR
+                error_code.next = ERROR_LONG_INPUT
+            elif expired:
+                state.next = scheduler_state.ERROR
+                error_code.next = ERROR_CYCLE_LIMIT
             elif finishing:
-                if shadow_ready and enabled and not fetch_again:
+                if shadow_ready and enable and not fetch_again:
                     state.next = scheduler_state.READY
                 else:
                     state.next = scheduler_state.IDLE

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
 
-from accel.descriptor import DESCRIPTOR_BITS
+from accel.descriptor import DEFAULT_CYCLE_LIMIT, DESCRIPTOR_BITS
 from accel.rtl.bit_packer import bit_packer, bit_packer_latency
 from accel.rtl.compute_core import compute_core
 from accel.rtl.dequantizer import dequantizer
@@ -12,8 +12,11 @@ from accel.rtl.fields import field
 from accel.rtl.fifo import fifo
 from accel.rtl.float_input import float_input
 from accel.rtl.float_registers import BEATS_BITS, FORMAT_BITS, NO_FLOATS, float_registers
+from accel.rtl.frame_check import frame_check
+from accel.rtl.frame_gate import frame_gate
 from accel.rtl.hierarchy import module, unused
 from accel.rtl.host_port import host_port
+from accel.rtl.output_fifo import output_fifo
 from accel.rtl.output_writer import OUTPUT_LATENCY, output_writer
 from accel.rtl.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from accel.rtl.param_table import param_table
@@ -22,7 +25,7 @@ from accel.rtl.precision_controller import output_precision
 from accel.rtl.ram import ram
 from accel.rtl.requantize import REQUANTIZE_LATENCY, requantize
 from accel.rtl.scheduler import scheduler
-from accel.rtl.stream import register_slice
+from accel.rtl.watchdog import watchdog
 
 STREAM_DEPTH = 64  # words of the output FIFO
 
@@ -49,7 +52,7 @@ class Presets:
     """Memory images that the accelerator starts with; the program runs after reset without a host.
 
     layers: number of layers. program, params, weights: names of $readmemh files (weights: one a row, params: one a
-    memory). floats: values of the float streams' registers, see float_registers.
+    memory). floats: values of the float streams' registers, see float_registers. cycle_limit: of the watchdog.
     """
 
     layers: int
@@ -57,6 +60,7 @@ class Presets:
     params: tuple
     weights: tuple
     floats: tuple = NO_FLOATS
+    cycle_limit: int = DEFAULT_CYCLE_LIMIT
 
 
 @module
@@ -66,19 +70,22 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     """Neural network accelerator: one program of layers, image after image.
 
     clk, rst: one clock, synchronous reset, active high. s_axis_*: input tensors, lanes bytes a beat, every tensor
-    starts on a beat; tlast is accepted and not needed. m_axis_*: output tensors, lanes bytes a beat, tkeep and tlast on
-    the last beat. With config.float_input, config.float_output they are float32, lanes / 4 a beat.
+    starts on a beat; tlast on the last one, in a build without config.input_tlast it does not matter. m_axis_*: output
+    tensors, lanes bytes a beat, tkeep and tlast on the last beat. With config.float_input, config.float_output they are
+    float32, lanes / 4 a beat.
     host_*: registers, program, parameters, weights and counters (address map: accel/descriptor.py); host_rdata two
     cycles after host_read. presets: memory images for a core that runs without a host, or None.
     """
-    unused(s_axis_tlast)
     word_bits, lanes = config.word_bits, config.lanes
     core_rst = ResetSignal(1, active=1, isasync=False)
     layer = Signal(intbv(0)[DESCRIPTOR_BITS:])
     start, issuing, starved, source_busy, layer_end, range_error, pool_error = [Signal(bool(0)) for _ in range(7)]
-    soft_reset, reg_we, program_we, param_we, weight_we, launch_ok = [Signal(bool(0)) for _ in range(6)]
+    soft_reset, soft_close, soft_renew, reg_we, program_we, param_we, weight_we, launch_ok = [
+        Signal(bool(0)) for _ in range(8)]
+    accepted, short_input, long_input, last_word, waiting, expired, running, failed, enabled, closing = [
+        Signal(bool(0)) for _ in range(10)]
     offset = Signal(intbv(0)[20:])
-    wdata, status, images, cycles, stalls = [Signal(intbv(0)[32:]) for _ in range(5)]
+    wdata, status, images, cycles, stalls, cycle_limit = [Signal(intbv(0)[32:]) for _ in range(6)]
     counter_address = Signal(intbv(0)[config.layer_bits:])
     weight_waddr = Signal(intbv(0)[config.weight_addr_bits:])
     weight_wrow = Signal(intbv(0)[(config.rows - 1).bit_length():])
@@ -110,12 +117,12 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     weight6_we = Signal(bool(0)) if 6 in config.precisions else None
     packed_keep, output_keep = [Signal(intbv(0)[lanes:]) for _ in range(2)]
     packed_valid, packed_last, act_we, output_last, output_valid, output_ready = [Signal(bool(0)) for _ in range(6)]
-    output_word = ConcatSignal(output_last, output_keep, output_data)
-    stream_word = Signal(intbv(0)[len(output_word):])
     level = Signal(intbv(0)[STREAM_DEPTH.bit_length():])
 
     # The ends of the integer streams: the ports themselves unless floats come in or go out.
     taken_data, taken_valid, taken_ready, port_rdata = input_data, input_valid, input_ready, host_rdata
+    input_last = Signal(bool(0)) if config.input_tlast else None
+    taken_last, input_short = input_last, None
     given_data, given_keep, given_last, given_valid, given_ready = (
         m_axis_tdata, m_axis_tkeep, m_axis_tlast, m_axis_tvalid, m_axis_tready)
     float_ports = ()
@@ -140,46 +147,64 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     if config.float_input:
         taken_data = Signal(intbv(0)[word_bits:])
         taken_valid, taken_ready = [Signal(bool(0)) for _ in range(2)]
+        if config.input_tlast:
+            taken_last, input_short = [Signal(bool(0)) for _ in range(2)]
         quantizing = float_input(
             clk, rst, core_rst, input_scale, input_format, input_beats, clear, make_scale, range_code, symmetric,
             taken_data, taken_valid, taken_ready, input_data, input_valid, input_ready, nan_seen, minimum, maximum,
-            abs_max, scale, inv_scale, range_zero, invalid, generating, lanes=config.float_lanes)
+            abs_max, scale, inv_scale, range_zero, invalid, generating, taken_last, input_last, input_short,
+            lanes=config.float_lanes)
         float_ports += (quantizing,)
     if config.float_output:
         given_data, given_keep = Signal(intbv(0)[word_bits:]), Signal(intbv(0)[lanes:])
         given_last, given_valid, given_ready = [Signal(bool(0)) for _ in range(3)]
         dequantizing = dequantizer(
-            clk, core_rst, output_scale, output_format(8, 0), output_format(10), output_format(10, 8), given_data,
-            given_keep, given_last, given_valid, given_ready, m_axis_tdata, m_axis_tkeep, m_axis_tlast, m_axis_tvalid,
-            m_axis_tready, lanes=config.float_lanes)
+            clk, rst, core_rst, closing, output_scale, output_format(8, 0), output_format(10), output_format(10, 8),
+            given_data, given_keep, given_last, given_valid, given_ready, m_axis_tdata, m_axis_tkeep, m_axis_tlast,
+            m_axis_tvalid, m_axis_tready, lanes=config.float_lanes)
         float_ports += (dequantizing,)
 
     @always(clk.posedge)
     def reset():
         core_rst.next = rst or soft_reset
+        closing.next = soft_close
 
     @always_comb
     def present():
         group_end.next = group_valid and group_last
-        given_data.next = stream_word[word_bits:]
-        given_keep.next = stream_word[word_bits + lanes:word_bits]
-        given_last.next = stream_word[word_bits + lanes]
 
     host = host_port(
         clk, rst, host_addr, host_write, host_wdata, host_read, port_rdata, reg_we, program_we, param_we, weight_we,
-        offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, counter_address, status, images, cycles,
-        stalls, weight6_we, config=config)
+        offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, soft_close, soft_renew, counter_address,
+        status, images, cycle_limit, cycles, stalls, weight6_we, config=config)
     layers = scheduler(
         clk, core_rst, reg_we, offset, wdata, program_we, offset(config.layer_bits + 5, 0), wdata, counter_address,
-        start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, status, images, cycles,
-        stalls, config=config, autostart=presets is not None, layers=presets.layers if presets else 1,
+        start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, short_input, long_input,
+        expired, running, failed, enabled, status, images, cycles, stalls, config=config,
+        autostart=presets is not None, layers=presets.layers if presets else 1,
         preset=presets.program if presets else "")
-    input_slice = register_slice(
-        clk, core_rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, taken_data, taken_valid, taken_ready)
+    watch = watchdog(
+        clk, rst, reg_we, offset, wdata, start, running, issuing, waiting, launch_ok, cycle_limit, expired,
+        initial=presets.cycle_limit if presets else DEFAULT_CYCLE_LIMIT)
+    if config.input_tlast:
+        gate = frame_gate(
+            clk, rst, soft_reset, soft_renew, enabled, failed, accepted, s_axis_tdata, s_axis_tvalid, s_axis_tready,
+            taken_data, taken_valid, taken_ready, s_axis_tlast, taken_last)
+        check = frame_check(
+            clk, core_rst, input_valid, input_ready, input_last, last_word, accepted, short_input, long_input,
+            input_short)
+    else:
+        unused(s_axis_tlast)
+        unused(last_word)
+        gate = frame_gate(
+            clk, rst, soft_reset, soft_renew, enabled, failed, accepted, s_axis_tdata, s_axis_tvalid, s_axis_tready,
+            taken_data, taken_valid, taken_ready)
+        check = ()
     core = compute_core(
         clk, core_rst, start, input_data, input_valid, input_ready, act_enable, act_raddr, act_data, weight_we,
         weight_waddr, weight_wrow, weight_wpart, wdata, layer, result_data, result_valid, result_ready, result_tag,
-        issuing, starved, source_busy, weight6_we, config=config, presets=presets.weights if presets else ())
+        issuing, starved, source_busy, last_word, waiting, weight6_we, config=config,
+        presets=presets.weights if presets else ())
     params = param_table(
         clk, param_we, offset(config.param_index_bits + 2, 0), wdata, param_address, param_data, config=config,
         preset=presets.params if presets else ())
@@ -206,8 +231,22 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         stream_depth=STREAM_DEPTH, in_flight=groups_in_flight(config), end_delay=end_delay(config))
     activations = ram(clk, act_we, act_waddr, output_data, act_enable, act_raddr, act_data, depth=config.act_depth,
                       style=config.act_style)
-    output_fifo = fifo(
-        clk, core_rst, output_word, output_valid, output_ready, stream_word, given_valid, given_ready, level,
-        depth=STREAM_DEPTH)
-    return (float_ports, reset, present, host, layers, input_slice, core, params, requantizer, pooling, bit_packing,
-            packing, writer, activations, output_fifo)
+    if config.float_output:  # the words are not at the port yet: an abort drops them all
+        output_word = ConcatSignal(output_last, output_keep, output_data)
+        stream_word = Signal(intbv(0)[len(output_word):])
+        results = fifo(clk, core_rst, output_word, output_valid, output_ready, stream_word, given_valid, given_ready,
+                       level, depth=STREAM_DEPTH)
+
+        @always_comb
+        def split():
+            given_data.next = stream_word[word_bits:]
+            given_keep.next = stream_word[word_bits + lanes:word_bits]
+            given_last.next = stream_word[word_bits + lanes]
+
+    else:
+        results = output_fifo(
+            clk, rst, core_rst, closing, output_data, output_keep, output_last, output_valid, output_ready, given_data,
+            given_keep, given_last, given_valid, given_ready, level, depth=STREAM_DEPTH)
+        split = ()
+    return (float_ports, reset, present, host, layers, watch, gate, check, core, params, requantizer, pooling,
+            bit_packing, packing, writer, activations, results, split)

@@ -26,9 +26,10 @@ struct Batch {
     uint32_t lanes;
     uint32_t gap;  // idle cycles before each image, which lets the accelerator become ready; 0: back to back
     uint32_t status_address, status_mask, status_interval;
+    uint32_t end_address, end_mask;  // a second register, looked at in turn with the status; ends the run (mask 0: none)
 };
 
-enum { BATCH_DONE = 0, BATCH_TIMEOUT = 1, BATCH_ERROR = 2, BATCH_UNSTABLE = 3, BATCH_OVERFLOW = 4 };
+enum { BATCH_DONE = 0, BATCH_TIMEOUT = 1, BATCH_ERROR = 2, BATCH_UNSTABLE = 3, BATCH_OVERFLOW = 4, BATCH_END = 5 };
 
 // The pause generator of sim/bus.py: pauses of `burst` cycles on average that make up `probability` of all cycles.
 struct Pauses {
@@ -98,6 +99,7 @@ int batch_run(void* handle, Batch* batch) {
     bool offering = false, starts = true, stalled = false, held_last = false;
     uint64_t held_keep = 0;
     uint32_t until_status = batch->status_interval;
+    bool at_end = false;  // the register that is looked at is the second one
     int result = BATCH_TIMEOUT;
     batch->out_beats = batch->images_done = 0;
 
@@ -157,7 +159,7 @@ int batch_run(void* handle, Batch* batch) {
         }
         // The status register is read through the host port while the streams go on.
         if (until_status == 1) {
-            top->host_addr = batch->status_address;
+            top->host_addr = at_end ? batch->end_address : batch->status_address;
             top->host_read = 1;
         } else if (until_status == 0) {
             top->host_read = 0;
@@ -168,11 +170,12 @@ int batch_run(void* handle, Batch* batch) {
             uint32_t status = 0;
             get_port(top->host_rdata, &status);
             until_status = batch->status_interval;
-            if (status & batch->status_mask) {
-                result = BATCH_ERROR;
+            if (status & (at_end ? batch->end_mask : batch->status_mask)) {
+                result = at_end ? BATCH_END : BATCH_ERROR;
                 cycle++;
                 break;
             }
+            at_end = batch->end_mask && !at_end;
         } else if (batch->status_interval) {
             until_status--;
         }

@@ -20,6 +20,7 @@ BUILDS = {
     "binary": {"precisions": (8, 1), "req_lanes": 4, "requantizer": "khot2"},
     "plain_multipliers": {"precisions": (8, 6, 2), "multiplier": "18x18", "requantizer": "khot3"},
     "packed_weights": {"precisions": (8, 6)},
+    "no_tlast": {"input_tlast": False},
 }
 # The memory that each style belongs to: the block that holds it and its words as the converted text has them.
 STYLED = {"weight_style": ("weight_bank", 64), "act_style": ("bitloom", 32), "line_style": ("line_buffer", 16),
