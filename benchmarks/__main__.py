@@ -54,7 +54,7 @@ Examples:
   python -m benchmarks cycles utilization  two of them
   python -m benchmarks --quick             small counts, to see that they run
   python -m benchmarks --save xc7          keep the figures and put them into README.md
-  python -m benchmarks hostile --count 2000 --seed 7 --json"""
+  python -m benchmarks upsets hostile --count 2000 --seed 7 --json"""
 
 
 @click.command(epilog=EPILOG)

@@ -2,6 +2,8 @@
 a reset of one cycle, layers that work for too long. Whatever happened, every later image is right.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,13 @@ def restart(live, flags=RESTART):
     return since, before, cut
 
 
+def stop_source(live):
+    """The source is reset: after some cycles it begins with the image whose number comes back."""
+    live.source.renew()
+    live.source.pauses = itertools.chain([True] * 20, live.source.pauses)
+    return live.source.number
+
+
 def check_abort(streams, live, flags=RESTART):
     """Abort in this cycle: the images that begin afterwards come out, all of them, and nothing else."""
     since, before, _ = restart(live, flags)
@@ -101,7 +110,7 @@ def check_abort(streams, live, flags=RESTART):
     assert got[:2] == wanted[:2] or got[1:] == wanted[:2], f"aborted in cycle {since}: {got}, not {wanted}"
     if got[:2] != wanted[:2]:
         whole = streams.wanted[0]
-        assert got[0] in streams.wanted or len(got[0]) % live.lanes == 1 or len(got[0]) < len(whole)
+        assert got[0] in streams.wanted or len(got[0]) % live.lanes or len(got[0]) < len(whole)
 
 
 @pytest.mark.parametrize("stalls", ["none", "both"])
@@ -151,8 +160,7 @@ def test_a_source_that_starts_anew_is_announced(streams, seed):
     streams.expect(live, 0, 1)
     for renew in (True, False):
         live.until(lambda: live.source.index == 3)
-        live.source.renew()
-        number = live.source.number
+        number = stop_source(live)
         since, before, cut = restart(live, RESTART | CONTROL_RENEW * renew)
         live.until(lambda since=since: sum(cycle > since for _, cycle in live.source.begun) > 2)
         streams.expect(live, number + (not renew), 2, skip=before + cut)
@@ -188,7 +196,8 @@ def test_a_cut_output_ends_where_that_is_asked(streams, seed):
             last = kept == size  # the last beat was waiting already
             cut = live.outputs[0] if close or last else live.outputs[0][:kept]
             assert cut[:kept] == streams.wanted[0][:kept]
-            assert len(cut) == kept + (1 if close and not last else 0)
+            one = 4 if streams.accelerator.config.float_output else 1
+            assert len(cut) == kept + (one if close and not last else 0)
             assert (live.outputs[1] if close or last else live.outputs[0][kept:]) in streams.wanted
 
 
@@ -258,8 +267,7 @@ def test_without_tlast_the_host_keeps_the_images_together(seed):
         streams.expect(live, 0, 1)
         for beat in (0, 1, 3, 5):
             live.until(lambda beat=beat: live.source.index == beat)
-            live.source.renew()
-            number = live.source.number
+            number = stop_source(live)
             _, before, cut = restart(live)
             live.until(lambda before=before: len(live.outputs) > before + 2)
             assert live.outputs[before:before + 2] == [streams.wanted[(number + i) % 3] for i in range(2)] or cut

@@ -43,7 +43,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error,
     short_input, long_input, expired: ends the run with an error; so does a descriptor that a check refuses. issuing: a
     word enters the array. running: a layer runs. failed: stopped by an error. enabled: the host wants the program to
-    run.
+    run; low in reset.
     autostart, layers, preset: the program is in the memory image and runs after reset.
     The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
     two cycles after the end of the one before.
@@ -88,7 +88,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
         images.next = images_done
         running.next = state == scheduler_state.RUN
         failed.next = state == scheduler_state.ERROR
-        enabled.next = enable
+        enabled.next = enable and not rst
 
     @always_seq(clk.posedge, reset=rst)
     def fetch():
