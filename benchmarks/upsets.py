@@ -83,9 +83,9 @@ class Resident:
 class Bench:
     """The accelerator with all programs in its memories, LeNet-5 first, and what LeNet-5 has to put out."""
 
-    def __init__(self, names=ZOO):
+    def __init__(self, names=ZOO, precisions=PRECISIONS):
         graphs = {name: model_dir.load(name) for name in names}
-        self.config = workload.one_build(list(graphs.values()), (8, 8), PRECISIONS)
+        self.config = workload.one_build(list(graphs.values()), (8, 8), precisions)
         alone = [compile_graph(graph, self.config) for graph in graphs.values()]
         words = [sum(layer.weight_words for layer in program.layers) for program in alone]
         groups = [sum(layer.param_groups for layer in program.layers) for program in alone]
@@ -134,7 +134,7 @@ class Bench:
 
 def measure(progress, folder, quick, data_dir, count=COUNT, seed=1):
     """So many flips (quick: some of LeNet-5 on an int8 build), LeNet-5 after each."""
-    bench = Bench(ZOO[:1] if quick else ZOO)
+    bench = Bench(ZOO[:1], (8,)) if quick else Bench()
     count = min(count, QUICK_COUNT) if quick else count
     task = progress.add_task("flipped bits", total=count)
     outcomes, endless, wrong = collections.Counter(), [], []
