@@ -5,7 +5,7 @@ from myhdl import ResetSignal, Signal, always, always_comb, concat, enum, intbv
 from accel.rtl.hierarchy import module, unused
 from accel.rtl.stream import register_slice
 
-gate_state = enum("CLOSED", "OPEN", "INSIDE", "FULL", "DROP")
+gate_state = enum("CLOSED", "AWAIT", "INSIDE", "FULL", "DROP")
 
 
 @module
@@ -64,7 +64,7 @@ def frame_gate(clk, rst, stop, renew, enabled, failed, accepted, s_data, s_valid
 
     @always_comb
     def look():
-        opened.next = state == gate_state.OPEN or state == gate_state.INSIDE
+        opened.next = state == gate_state.AWAIT or state == gate_state.INSIDE
 
     @always_comb
     def take():
@@ -91,12 +91,12 @@ def frame_gate(clk, rst, stop, renew, enabled, failed, accepted, s_data, s_valid
                 state.next = gate_state.CLOSED
         elif state == gate_state.CLOSED:
             if enabled and not failed:
-                state.next = gate_state.OPEN
+                state.next = gate_state.AWAIT
         elif state == gate_state.FULL:
             if failed:
                 state.next = gate_state.CLOSED
             elif accepted:
-                state.next = gate_state.OPEN
+                state.next = gate_state.AWAIT
         elif state == gate_state.DROP:
             if taken and s_last:
                 state.next = gate_state.CLOSED
