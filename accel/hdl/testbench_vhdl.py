@@ -66,6 +66,7 @@ signal done: boolean := false;
 signal running: boolean := false;
 signal cycle: integer := 0;
 signal first_cycle: integer := 0;
+signal withheld: integer := 0;
 signal s_data: std_logic_vector({data} downto 0) := (others => '0');
 signal s_valid, s_last: std_logic := '0';
 signal s_ready: std_logic;
@@ -163,6 +164,7 @@ begin
         uniform(seed1, seed2, roll);
         while stalls = 1 and roll < 1.0 / 3.0 loop
             s_valid <= '0';
+            withheld <= withheld + 1;
             wait until rising_edge(clk);
             uniform(seed1, seed2, roll);
         end loop;
@@ -207,7 +209,8 @@ begin
     end loop;
     assert errors = 0 report "FAIL: " & integer'image(errors) & " differences" severity failure;
     report "PASS: {images} images, {output_beats} output beats, first image " & integer'image(first_image)
-        & " cycles (predicted " & integer'image(predicted_cycles) & ")";
+        & " cycles (predicted " & integer'image(predicted_cycles) & "), input withheld in "
+        & integer'image(withheld) & " cycles";
     done <= true;
     wait;
 end process check;
