@@ -21,6 +21,7 @@ from accel.start import EXIT_USAGE, explain
 
 EXIT_OK, EXIT_MISMATCH = 0, 1
 EXIT_INTERRUPTED = 130
+MOST = 3000  # characters of an error: one line, whatever it quotes
 LONGEST = 300  # characters of a message of click's, which quotes what was given
 
 
@@ -37,7 +38,7 @@ def handle_errors(function):
 
 def fail(message):
     """Print one error line and leave with exit code 2."""
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {checks.plain(message, MOST)}", err=True)
     raise SystemExit(EXIT_USAGE)
 
 
@@ -58,7 +59,7 @@ def run_cli(command, program=None, arguments=None):
         with ending_tidily():
             code = command.main(arguments, prog_name=program, standalone_mode=False)
     except BitloomError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {checks.plain(error, MOST)}", err=True)
         code = EXIT_USAGE
     except OSError as error:
         name = "" if error.filename is None else f"{checks.shorten(os.fspath(error.filename))}: "

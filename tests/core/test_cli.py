@@ -97,3 +97,34 @@ def test_a_closed_pipe_prints_no_traceback():
     result = subprocess.run(f"{sys.executable} -c \"{script}\" | head -n 1", shell=True, capture_output=True,
                             text=True, check=False)
     assert result.stdout == "x" * 100 + "\n" and result.stderr == ""
+
+
+@click.command()
+@click.option("--number", type=int)
+@click.option("--text")
+def quoting(number, text):
+    raise FitError(f"model {text}: is unknown")
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--number", "9" * 5000 + "x"], "Error: Invalid value for '--number': '9999"),
+    (["--text", "a\nb\x1b[2J"], "error: model a\\nb\\x1b[2J: is unknown"),
+    (["--text", "a\0b"], "error: argument 'a\\x00b': holds a NUL or half a character"),
+    (["--text", "\ud800"], "error: argument '\\ud800': holds a NUL or half a character"),
+], ids=["long", "lines", "nul", "surrogate"])
+def test_whatever_is_quoted_an_error_is_one_short_line(arguments, said, capsys):
+    with pytest.raises(SystemExit) as leave:
+        cli.run_cli(quoting, "quoting", arguments)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert leave.value.code == 2 and last.startswith(said) and len(last) < 400
+
+
+def test_what_the_system_refuses_is_one_sentence(capsys):
+    @click.command()
+    def opening():
+        open("/no/such/folder/file")
+
+    with pytest.raises(SystemExit) as leave:
+        cli.run_cli(opening, "opening", [])
+    assert leave.value.code == 2
+    assert capsys.readouterr().err == "error: '/no/such/folder/file': No such file or directory\n"
