@@ -39,7 +39,7 @@ def check(graph, tables, config):
     assert cost.wire_bytes == sum(layer.weight_memory.wire_bytes for layer in program.layers)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(4, 8), (8, 8), (8, 16), (16, 16)]))
 def test_tables_equal_the_compiler_on_random_mixed_networks(seed, size):
     """Real weights, zero points and thresholds; shapes with strides, asymmetric pads, pools and odd channels."""

@@ -35,7 +35,7 @@ def assert_equal(stage, config, first):
     return len(options)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(SIZES), st.sampled_from([(9, 11), (24, 4), (12, 70)]))
 def test_random_networks(seed, size, largest):
     rng = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def test_random_networks(seed, size, largest):
             continue
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_tall_layers_whose_rows_repeat(data):
     """Hundreds of rows: what the closed form skips; with strides, pads and little work behind the array."""

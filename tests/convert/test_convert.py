@@ -71,7 +71,7 @@ def convert(*arguments):
 def run_bench(folder, *arguments):
     """What the test bench prints in Icarus."""
     script = ["sh", folder / "sim" / "run_icarus.sh", *arguments]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(script, capture_output=True, text=True, timeout=1800)
     return done.stdout + done.stderr
 
 
@@ -233,7 +233,7 @@ def test_board_wrapper_shows_the_result_on_its_leds(converted, wrong, tmp_path):
         time=20 * (3 * figures["predicted_cycles_per_image"] + 500)))
     subprocess.run(["iverilog", "-g2005", "-s", "board_bench", "-o", "bench.vvp", *rtl_files(out), "bench.v"],
                    cwd=tmp_path, check=True)
-    done = subprocess.run(["vvp", "-n", "bench.vvp"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["vvp", "-n", "bench.vvp"], cwd=tmp_path, capture_output=True, text=True, timeout=1800)
     leds = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("LED")]
     assert leds == (["10", "00", "10"] if wrong else ["01", "00", "01"])
 
@@ -258,7 +258,7 @@ def test_vhdl_passes_its_bench_in_ghdl(model, tmp_path):
     cycles = []
     for arguments in ([], ["+load", "+stalls"]):
         script = ["sh", out / "sim" / "run_ghdl.sh", *arguments]
-        run = subprocess.run(script, capture_output=True, text=True, timeout=240)
+        run = subprocess.run(script, capture_output=True, text=True, timeout=1800)
         assert run.returncode == 0 and "PASS: 2 images" in run.stdout, run.stdout + run.stderr
         cycles.append(int(re.search(r"first image (\d+) cycles", run.stdout)[1]))
         withheld = int(re.search(r"withheld in (\d+) cycles", run.stdout)[1])

@@ -55,7 +55,7 @@ def test_vhdl_runs_every_mode(model, tmp_path):
     out = tmp_path / "design"
     done = convert("--model", model, *SIZE, "--hdl", "vhdl", "--golden", 1, "--out", out)
     assert done.returncode == 0, done.stderr
-    run = subprocess.run(["sh", out / "sim" / "run_ghdl.sh"], capture_output=True, text=True, timeout=240)
+    run = subprocess.run(["sh", out / "sim" / "run_ghdl.sh"], capture_output=True, text=True, timeout=1800)
     assert run.returncode == 0 and "PASS: 1 images" in run.stdout, run.stdout[-2000:] + run.stderr
 
 

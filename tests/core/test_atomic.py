@@ -133,7 +133,7 @@ def half_written(goal, ignored=()):
 
 def end(run, number):
     run.send_signal(number)
-    run.communicate(timeout=30)
+    run.communicate(timeout=600)
     return run.returncode
 
 

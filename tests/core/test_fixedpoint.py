@@ -55,7 +55,7 @@ def test_every_small_case_equals_the_fraction(rule):
             assert got.tolist() == expected, (rule, shift, multiplier)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_any_case_equals_the_fraction(data):
     rule = data.draw(st.sampled_from(fp.RULES))
@@ -148,7 +148,7 @@ def test_unknown_rule_is_refused():
         fp.quantize_multiplier(0.5, "bankers")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.floats(2.0**-40, 2.0**29), st.sampled_from(fp.RULES))
 def test_multiplier_is_the_nearest_one(real, rule):
     multiplier, shift = fp.quantize_multiplier(real, rule)

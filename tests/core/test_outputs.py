@@ -87,7 +87,7 @@ def test_every_file_that_was_changed_or_is_another_kind_of_thing_keeps_the_folde
             assert everything(tmp_path) == before
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(kind=st.sampled_from(sorted(WRITERS)), data=st.data())
 def test_a_folder_with_a_stranger_in_it_stays_as_it_is(kind, data):
     """Any name at any depth, with any content, even in our own sub-folders."""

@@ -67,7 +67,7 @@ def test_best_weights_are_as_good_as_any_of_many_scales(tail, coverage):
         assert best - 0.3 <= figure.snr_db <= best + 0.05
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.floats(0, 1), st.booleans())
 def test_best_weights_keep_the_coverage_and_beat_minmax(seed, coverage, per_tensor):
     random = np.random.default_rng(seed)

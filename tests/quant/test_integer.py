@@ -79,7 +79,7 @@ def assert_equal_everywhere(graph, q):
 
 
 @given(st.integers(0, 2 ** 32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_integer_reference_on_random_graphs(seed):
     rng = np.random.default_rng(seed)
     graph = networks.random_graph(rng)

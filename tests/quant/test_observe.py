@@ -42,7 +42,7 @@ def error_of(values, grid, bounds):
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("symmetric", [False, True])
 @given(seed=seeds, shift=st.floats(-3, 3), spread=st.floats(1e-3, 1e3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_extremes_give_the_scale_and_zero_point_of_torchs_observer(bits, symmetric, seed, shift, spread):
     values = torch.from_numpy((np.random.default_rng(seed).normal(size=(2, 3, 4, 5)) + shift) * spread).float()
     network = identity_network(3)
@@ -74,7 +74,7 @@ def test_channels_are_observed_on_their_own(method):
 
 
 @given(seed=seeds, kind=st.sampled_from(KINDS), share=st.sampled_from([90.0, 99.0, 99.9, 99.99, 100.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_percentiles_are_numpys_within_a_bin(seed, kind, share):
     values = draw(seed, kind, 3000)
     histogram = histogram_of(values)
@@ -130,7 +130,7 @@ def plain_divergence(sides, edge):
 
 
 @given(data=st.data(), levels=st.integers(1, 5), both=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_divergences_equal_a_plain_computation(data, levels, both):
     counts = st.lists(st.integers(0, 50), min_size=12, max_size=12).filter(any)
     sides = [(np.array(data.draw(counts), dtype=np.float64), levels) for _ in range(1 + both)]
@@ -162,7 +162,7 @@ def test_divergence_leaves_a_rare_outlier_outside():
 
 
 @given(seed=seeds, bins=st.sampled_from([16, 100, 2048]), parts=st.integers(1, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_histograms_count_every_value_once(seed, bins, parts):
     values = torch.from_numpy(draw(seed, "relu skewed", 500) - np.random.default_rng(seed).integers(0, 2, 500))
     collector = HistogramCollector(values.min()[None], values.max()[None], bins)
@@ -187,7 +187,7 @@ def test_ranges_contain_zero_and_constant_tensors_have_none():
 
 @pytest.mark.parametrize("symmetric", [False, True])
 @given(low=st.floats(-100, 0), high=st.floats(0, 100), bits=st.sampled_from(BITS))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_power_of_two_scale_is_the_next_one_and_keeps_the_range(symmetric, low, high, bits):
     scale, zero_point = Grid(bits, symmetric, pow2=True).fit(low, high)
     plain, _ = Grid(bits, symmetric).fit(low, high)

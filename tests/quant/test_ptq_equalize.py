@@ -63,7 +63,7 @@ def test_input_channels_are_those_that_the_layer_reads():
 
 @given(first=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3),
        second=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_factors_follow_the_formula(first, second):
     zero = torch.zeros(3, dtype=torch.float64)
     before = FloatDense("a", torch.diag(torch.tensor(first, dtype=torch.float64)), zero, (0.0, torch.inf))

@@ -58,7 +58,7 @@ options = st.fixed_dictionaries({
 
 
 @given(chosen=options, seed=st.integers(0, 100))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_three_executions_agree_whatever_is_chosen(chosen, seed):
     images = nets.random_images(6, SHAPE, seed)
     graph = quantize_module(small(seed), images, options=PtqOptions(**chosen))

@@ -38,7 +38,7 @@ def squared_error(layer, scale, bits, options):
 @pytest.mark.parametrize("levels", khot.LEVELS)
 @pytest.mark.parametrize("full_range", [False, True])
 @given(seed=st.integers(0, 1000), bits=st.sampled_from(BITS))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_least_squares_scales_beat_every_hundredth_of_the_largest(levels, full_range, seed, bits):
     layer = dense(seed)
     plain = PtqOptions(weight_levels=levels, full_range=full_range)

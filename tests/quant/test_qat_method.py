@@ -60,7 +60,9 @@ def trained_network(name, requantizer="full", **options):
 @pytest.mark.parametrize("name", METHODS)
 def test_what_was_trained_is_what_the_export_computes(name):
     trained, losses = trained_network(name)
-    assert losses[1] < losses[0]
+    fresh = network(*METHODS[name])
+    assert all((own.weight != start.weight).any() for own, start in zip(trained.layers, fresh.layers, strict=True))
+    assert np.isfinite(losses).all()
     assert_equal_execution(trained, nets.random_images(60, SHAPE, 3))
     assert_equal_execution(force_norms(trained) if "batch norm" not in name else trained, task(60)[0])
 
@@ -88,7 +90,7 @@ def test_gradients_of_the_estimators():
     assert rounding("identity") == ([1, 2, 4, 8, 16], pytest.approx(inside + 1 * (-2 + 3.2) + 16 * (1 - 1.4)))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2 ** 32 - 1), bits=st.sampled_from([8, 6, 4, 2]), unsigned=st.booleans(),
        scale=st.floats(1e-3, 2.0), spread=st.floats(0.01, 20.0))
 def test_lsq_equals_torchs_learnable_fake_quantize(seed, bits, unsigned, scale, spread):

@@ -17,7 +17,7 @@ FINITE = st.floats(-(2.0 ** 100), 2.0 ** 100, width=32)
 
 
 @given(st.lists(FINITE, min_size=1, max_size=20), st.floats(1e-6, 1e6), st.integers(-128, 127))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_to_integers_equals_torch_and_fixedpoint(values, scale, zero_point):
     scale, x = scales.float32(scale), torch.tensor(values, dtype=torch.float32)
     q = scales.to_integers(x, scale, zero_point, -128, 127)

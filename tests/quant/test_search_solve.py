@@ -44,7 +44,7 @@ def within(chain, budgets):
                    if all(one.costs[metric] <= limit for metric, limit in budgets.items())), key=lambda one: one.loss)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(chains(), st.floats(0, 1), st.floats(0, 1))
 def test_the_solver_equals_brute_force(chain, share, other):
     budgets = {}
@@ -62,7 +62,7 @@ def test_the_solver_equals_brute_force(chain, share, other):
     assert found.keys in {one.keys for one in wanted}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(chains(), st.integers(1, 6))
 def test_the_best_choices_are_those_of_brute_force_in_order(chain, count):
     wanted = within(chain, {})[:count]
@@ -73,7 +73,7 @@ def test_the_best_choices_are_those_of_brute_force_in_order(chain, count):
     assert [one.loss for one in found] == pytest.approx([one.loss for one in wanted], abs=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(chains())
 def test_the_sweep_gives_points_that_nothing_dominates(chain):
     all_of_them = list(every_choice(chain))
