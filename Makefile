@@ -30,6 +30,7 @@ bench: setup $(VENV)/.bench-ready
 
 docs: $(VENV)/.convert-ready
 	$(RUN) -m scripts.pages
+	$(RUN) -m benchmarks.pages
 
 setup: $(VENV)/.python-ready $(VENV)/.tools-ready
 

@@ -1,1 +1,1 @@
-"""Measurements behind the figures that README.md quotes: `python -m benchmarks --help`."""
+"""Measurements behind the figures that docs/figures.md quotes: `python -m benchmarks --help`."""

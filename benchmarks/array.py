@@ -61,12 +61,12 @@ def measure(progress, folder, quick, data_dir):
             luts = figures["luts_per_mac"]
             met = (figures["dsps"] == dsps and (must is None or luts <= must)
                    and figures["lut_levels"] <= MAX_LUT_LEVELS and figures["dsps_on_a_path"] <= MAX_DSPS)
-            rates = "; " + ", ".join(f"{rate:.0f} {'binary' if bits == 1 else f'int{bits}'}"
-                                     for bits, rate in figures["macs_per_dsp"].items()) + " MACs per DSP and cycle"
+            rates = ", ".join(f"{rate:.0f} {'binary' if bits == 1 else f'int{bits}'}"
+                              for bits, rate in figures["macs_per_dsp"].items()) + " MACs per DSP and cycle"
             rows.append(Row(
-                f"Yosys `synth_xilinx -family xc7`, {size}x{size} array alone, {name}",
+                f"{size}x{size} array alone on xc7, {name}",
                 f"{dsps} DSP48E1" + (f", <= {must} LUT per int8 MAC" if must else ""), f"<= {aim}" if aim else "",
-                f"{figures['dsps']} DSP48E1, {luts:.1f} LUT per int8 MAC{rates if dsps else ''}", met,
+                f"{figures['dsps']} DSP48E1, {luts:.1f} LUT per int8 MAC", met, rates if dsps else "",
             ))
             progress.advance(task)
     return Result("array", tuple(rows), details)

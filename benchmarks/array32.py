@@ -56,9 +56,9 @@ def gops(macs_per_cycle, mhz):
 def exact_row(figures):
     equal = all(values["equal"] for values in figures.values())
     found = ", ".join(f"{NAMES[bits]} {values['macs_per_cycle']:,.0f}" for bits, values in figures.items())
-    layer = f"3x3 convolution {CHANNELS_IN}->{CHANNELS_OUT} on {SIDE}x{SIDE} pixels"
-    return Row(f"the same, {layer} in every mode on converted Verilog", "bit-exact", "",
-               f"{'equal' if equal else 'DIFFERS'}; MACs per cycle {found}", equal)
+    layer = f"3x3 convolution {CHANNELS_IN}->{CHANNELS_OUT} on {SIDE}x{SIDE} pixels, converted Verilog"
+    return Row("the same, one layer in every mode", "bit-exact", "", "equal" if equal else "DIFFERS", equal,
+               f"{layer}; MACs per cycle {found}")
 
 
 def gops_row(figures, mhz):
@@ -66,7 +66,6 @@ def gops_row(figures, mhz):
         return " / ".join(f"{gops(values['macs_per_cycle'], clock):,.0f}" for values in figures.values())
 
     aim = " / ".join(f"{GOAL_GOPS[bits]:,}" for bits in figures)
-    return Row("its GOPS int8 / int4 / int2 / binary = 2 x measured MACs per cycle x clock; an estimate, as no 32x32 "
-               "build was placed and routed", "", f"{aim} at {GOAL_MHZ} MHz",
-               f"{listed(GOAL_MHZ)} at an assumed {GOAL_MHZ} MHz; {listed(mhz)} at {mhz} MHz, the Fmax of the 8x8 int8 "
-               "build on an ECP5", None)
+    return Row(f"its GOPS int8 / int4 / int2 / binary, at an assumed {GOAL_MHZ} MHz", "", aim, listed(GOAL_MHZ), None,
+               "an estimate: 2 x measured MACs per cycle x clock, no 32x32 build was placed and routed; at the Fmax of "
+               f"the 8x8 int8 build on an ECP5, {mhz} MHz: {listed(mhz)}")

@@ -28,7 +28,8 @@ def measure(progress, folder, quick, data_dir):
         Row(f"PyTorch quantized reference = integer reference, all layers, {figures['count']:,} images",
             "every integer equal", "", f"{mismatches} of {values:,} differ", mismatches == 0),
         Row("plain fake-quant beside it, on equal inputs", "none above 1 step per layer", "",
-            f"{one_step:,} differ by 1 step (all within {nearest:.2g} step of a rounding tie), {more} by "
-            f"more; the class changes in {figures['fake_class_changes']} images", more == 0),
+            f"{one_step:,} differ by 1 step, {more} by more", more == 0,
+            f"all within {nearest:.2g} step of a rounding tie; the class changes in {figures['fake_class_changes']} "
+            "images"),
     )
     return Result("equality", rows, figures)

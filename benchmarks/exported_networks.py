@@ -130,10 +130,10 @@ def summarize(figures, count, by_layer):
     khot = sum(found["build"] == KHOT for found in figures.values())
     size = "x".join(map(str, SIZE))
     rows = (
-        Row(f"every network that ships or that PTQ, the search and QFX write ({len(figures)}), RTL at {size} = "
-            f"reference = PyTorch: outputs of {count:,} test images, every layer of {by_layer} (PyTorch: of all)",
-            "equal", "", f"equal; {khot} of them on a build with requantizer={KHOT}" if not wrong
-            else f"different: {', '.join(wrong)}", not wrong),
+        Row(f"{len(figures)} networks that ship or that the tools write: RTL at {size} = reference = PyTorch", "equal",
+            "", "equal" if not wrong else f"different: {', '.join(wrong)}", not wrong,
+            f"PTQ, search and QFX; outputs of {count:,} test images, every layer of {by_layer} (PyTorch: of all); "
+            f"{khot} of them on a build with requantizer={KHOT}"),
         Row("their cycles an image", "as predicted", "", "as predicted" if not inexact
             else f"not as predicted: {', '.join(inexact)}", not inexact),
     )

@@ -56,9 +56,9 @@ def summarize(shares, wrong, options, quick=False):
              for kind, found in shares.items()]
     seeds = ", ".join(map(str, next(iter(shares.values()))))
     rows = (
-        Row(f"LeNet-5 with 1-bit weights and {ACTIVATION}-bit activations, element-wise layers with 2-hot multipliers "
-            f"against 8-bit ones, mean of seeds {seeds}", "within 0.4 point", "no loss",
-            f"{', '.join(texts)}: {points:+.2f} points lost", points <= MOST_POINTS or quick),
+        Row(f"W1A{ACTIVATION} LeNet-5: 2-hot multipliers in element-wise layers against 8-bit ones", "within 0.4 point",
+            "no loss", f"{hot:.2%} against {full:.2%}: {points:+.2f} points lost", points <= MOST_POINTS or quick,
+            f"mean of seeds {seeds}: {', '.join(texts)}"),
         Row("both on the RTL, every layer; the 2-hot one without a multiplier in the requantizer", "equal", "",
             "equal" if not any(wrong.values()) else f"{sum(wrong.values())} layers of images differ",
             not any(wrong.values())),

@@ -73,17 +73,17 @@ def summarize(lanes, whole, families):
         return (f"{family.name} {full['dsps']} -> {hot['dsps']} DSP, {full['luts']:,} -> {hot['luts']:,} {family.unit} "
                 f"({overhead(sizes):+.1f} %)")
 
-    def row(what, must, aim, measured, met):
-        return Row(what, must, aim, "; ".join(text(family, measured[family.name]) for family in families
-                                              if family.name in measured), met)
-    rows = [row("one lane of element-wise layers (requantizer), full -> 2-hot multipliers", "0 DSP", "", lanes,
+    def row(what, must, aim, measured, met, note=""):
+        first, *others = [text(family, measured[family.name]) for family in families if family.name in measured]
+        return Row(what, must, aim, first, met, "; ".join(filter(None, (note, *others))))
+    rows = [row("a lane of the requantizer, full -> 2-hot multipliers", "0 DSP", "", lanes,
                 not any(sizes["khot2"]["dsps"] for sizes in lanes.values()))]
     if whole:
         gone = all(sizes["full"]["dsps"] - sizes["khot2"]["dsps"] == lane_dsps(lanes[name])
                    for name, sizes in whole.items())
-        rows.append(row(f"whole {SIZE}x{SIZE} accelerator, int8 and binary, the same; what is left multiplies int8 in "
-                        f"the MAC array", "0 DSP in the element-wise layers",
-                        f"+{PUBLISHED} % LUT (published, whole accelerator)", whole, gone))
+        rows.append(row(f"the same, whole {SIZE}x{SIZE} accelerator, int8 and binary", "0 DSP in these layers",
+                        f"+{PUBLISHED} % LUT", whole, gone,
+                        "the DSPs left multiply int8 in the MAC array; aim: published, of a whole accelerator"))
     return Result("khot_synthesis", tuple(rows), {"tool": yosys.version(), "lane": lanes, "accelerator": whole})
 
 

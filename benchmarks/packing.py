@@ -44,8 +44,8 @@ def measure(progress, folder, quick, data_dir):
             good = good and wrong == 0 and (quick or checked == all_operands(style, size))
             counts.append(f"{NAMES[size]} {checked:,}")
             progress.advance(task)
-        rows.append(Row(f"packing on {style} multipliers, operands of a group of four, simulated", "all, none wrong",
-                        "", ", ".join(counts) + (": all right" if good else ": WRONG"), good))
+        rows.append(Row(f"packing on {style} multipliers, every operand of a group of four, simulated", "none wrong",
+                        "", "all right" if good else "WRONG", good, ", ".join(counts)))
     seconds = {
         "one multiplier": prove(_binary, "-prove ok 1", folder / "packing_binary"),
         "sums of any length": prove(_xnor, "-tempinduct -set-init-zero -prove same 255", folder / "packing_xnor"),

@@ -35,9 +35,9 @@ def measure(progress, folder, quick, data_dir):
             progress.advance(task)
     wrong = sum(values["mismatches"] for values in figures.values())
     exact = all(values["cycles"] == values["predicted_cycles"] for values in figures.values())
-    rows = [Row(f"{len(figures)} LeNet-5 networks loaded one after the other into one 16x16 netlist "
-                f"(precisions {','.join(map(str, PRECISIONS))}) = reference: every layer of {by_layer} digits, outputs "
-                f"of {count}", "equal", "", "equal" if not wrong else f"{wrong} layers of images differ", not wrong),
+    rows = [Row(f"{len(figures)} LeNet-5 of all precisions, one after the other on one 16x16 netlist = reference",
+                "equal", "", "equal" if not wrong else f"{wrong} layers of images differ", not wrong,
+                f"precisions {','.join(map(str, PRECISIONS))}; every layer of {by_layer} digits, outputs of {count}"),
             Row("their cycles an image at 16x16", "", "",
                 ", ".join(f"{name[7:]} {values['cycles']:,}" for name, values in figures.items())
                 + ("; all as predicted" if exact else "; NOT as predicted"), exact)]

@@ -54,6 +54,7 @@ def _row(kind, figures):
     cycles = " / ".join(f"{figures[bits]['cycles']:,}" for bits in WIDTHS)
     found = ", ".join(f"{gain:.2f}" for gain in gains.values())
     same = "equal to" if exact else "DIFFER from"
-    return Row(f"{title}, one 16x16 netlist: speed-up of int4, int2, binary over int8", asked, "2, 4, 8",
-               f"{found}; cycles int8 / int4 / int2 / binary {cycles}; outputs and predicted cycles {same} the "
-               "reference", exact and own and all(gains[bits] >= gain for bits, gain in least.items()))
+    return Row(f"{title}: speed-up of int4, int2, binary over int8", asked, "2, 4, 8", found,
+               exact and own and all(gains[bits] >= gain for bits, gain in least.items()),
+               f"one 16x16 netlist; cycles int8 / int4 / int2 / binary {cycles}; outputs and predicted cycles {same} "
+               "the reference")

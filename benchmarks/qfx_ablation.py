@@ -30,8 +30,12 @@ def result(runs, details):
     """The Result of the runs of `ablation`; the best points are those of the run with the highest accuracy."""
     best = {name: last for name, (_, last) in max(runs, key=lambda run: run["after"])["points"].items()}
     starts = dict.fromkeys(run["start"] for run in runs)
-    rows = [Row(f"QFX: binary points start {_name(start)}, {WIDTH} bits", "", "",
-                "; ".join(_text(run, best) for run in runs if run["start"] == start)) for start in starts]
+    rows = []
+    for start in starts:
+        own = [run for run in runs if run["start"] == start]
+        accuracies = ", ".join(f"{run['after']:.1%}" for run in own)
+        rows.append(Row(f"QFX, {WIDTH} bits: binary points start {_name(start)}", "", "", f"{accuracies} by rate", None,
+                        "; ".join(_text(run, best) for run in own)))
     return Result("qfx_ablation", tuple(rows), {**details, "best_points": best, "runs": runs})
 
 

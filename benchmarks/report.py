@@ -1,4 +1,4 @@
-"""What a benchmark returns, and how it is written: JSON, a markdown table, the README's table."""
+"""What a benchmark returns, and how it is stored as JSON."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -8,27 +8,29 @@ from accel.atomic import write_file
 from accel.outputs import File
 
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parent.parent / "README.md"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: asked for, measured, and whether it holds (None: nothing asked)."""
+    """One line of a table: asked for, measured, and whether it holds (None: nothing asked). note: what the line has no
+    room for."""
 
     what: str
     must: str
     aim: str
     measured: str
     met: bool | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Rows for people and details for programs."""
+    """Rows for people and details for programs. digest: of the sources that it was measured with, "" for unknown."""
 
     name: str
     rows: tuple[Row, ...]
     details: dict = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def met(self):
@@ -36,14 +38,6 @@ class Result:
 
     def to_dict(self):
         return asdict(self) | {"met": self.met}
-
-
-def markdown(results):
-    lines = ["| | must | aim | measured | holds |", "|---|---|---|---|---|"]
-    for row in (row for result in results for row in result.rows):
-        holds = {True: "yes", False: "**no**", None: ""}[row.met]
-        lines.append(f"| {row.what} | {row.must} | {row.aim} | {row.measured} | {holds} |")
-    return "\n".join(lines)
 
 
 def output(name, folder):
@@ -65,5 +59,5 @@ def load_all(names, folder=RESULTS):
         if path.exists():
             stored = json.loads(path.read_text())
             rows = tuple(Row(**row) for row in stored["rows"])
-            results.append(Result(stored["name"], rows, stored["details"]))
+            results.append(Result(stored["name"], rows, stored["details"], stored.get("digest", "")))
     return results

@@ -65,7 +65,7 @@ def _exhaustive(quick, data_dir, advance):
     options = SearchOptions(BITS[:2] if quick else BITS, BITS[:2] if quick else BITS)
     _, probe, graph = _probe("lenet5", "mnist", options, quick, data_dir, advance)
     config = _build({}, options.weight_bits)
-    points, details, texts = None, {}, []
+    points, details, texts, notes = None, {}, [], []
     for name in MEASURES:
         found = sensitivity(probe, name, samples=TRACE_SAMPLES, advance=advance)
         one = Search(graph, config, probe, found, options)
@@ -83,13 +83,15 @@ def _exhaustive(quick, data_dir, advance):
                             "best_kl": gap.best.figures.kl} for gap in result]}
         best = details[f"{name}, {CANDIDATES[-1]} measured"]
         texts.append(f"{name} " + ", ".join(
-            f"{details[f'{name}, {count} measured']['on_the_front']} with {count}" for count in CANDIDATES)
-            + f" (at most {best['largest_share_of_better_networks']:.2%} of the networks within a budget are better, "
-              f"KL at most {best['largest_kl_ratio']:.2f} times the best)")
+            f"{details[f'{name}, {count} measured']['on_the_front']} with {count}" for count in CANDIDATES))
+        notes.append(f"{name}: at most {best['largest_share_of_better_networks']:.2%} of the networks within a budget "
+                     f"are better, KL at most {best['largest_kl_ratio']:.2f} times the best")
     total = details[f"kl, {CANDIDATES[0]} measured"]["budgets"]
-    return Row(f"Search over LeNet-5 on 8x8, widths 8, 4, 2: chosen networks on the front of all {len(points):,}, at "
-               f"the {total} budgets of cycles where the front has a point, by sensitivity and number of candidates "
-               "that are measured", "", "all on the front", "; ".join(texts)), {"networks": len(points), **details}
+    row = Row(f"search over LeNet-5: chosen on the front of all {len(points):,}", "",
+              f"{total} of {total}", "; ".join(texts), None,
+              f"8x8, widths 8, 4, 2; at the {total} budgets of cycles where the front has a point, by sensitivity and "
+              f"number of candidates that are measured; {'; '.join(notes)}")
+    return row, {"networks": len(points), **details}
 
 
 def _against_uniform(model, data, build, share, quick, data_dir, advance):
@@ -118,12 +120,12 @@ def _against_uniform(model, data, build, share, quick, data_dir, advance):
         pairs = {rounding: (accuracy(result.chosen, rounding), accuracy(uniform, rounding)) for rounding in ROUNDINGS}
         figures = "; ".join(f"{rounding} {mixed:.2%} against {plain:.2%}" for rounding, (mixed, plain) in pairs.items())
         rows.append(Row(
-            f"{model} on {data}, 8x8: chosen mixed network against the best uniform one within {text}, by their KL on "
-            "training images; integer networks after training, test images", "better accuracy", "",
-            f"weights rounded by {figures}; mixed: weights {_text(result.chosen.weight_bits)}, activations "
-            f"{_text(result.chosen.activation_bits)}, {result.chosen.costs['cycles']:,} cycles; uniform: "
-            f"W{widths[0]}A{widths[1]}, {uniform.costs['cycles']:,} cycles",
-            quick or all(mixed > plain for mixed, plain in pairs.values())))
+            f"{model}, mixed against uniform within {text}", "better accuracy", "", figures,
+            quick or all(mixed > plain for mixed, plain in pairs.values()),
+            f"{data}, 8x8, both chosen by their KL on training images, integers after training on test images; mixed: "
+            f"weights {_text(result.chosen.weight_bits)}, activations {_text(result.chosen.activation_bits)}, "
+            f"{result.chosen.costs['cycles']:,} cycles; uniform: W{widths[0]}A{widths[1]}, "
+            f"{uniform.costs['cycles']:,} cycles"))
         details[text] = {"limit": limit, "chosen": result.chosen.to_dict(), "uniform": uniform.to_dict(),
                          "test_accuracy": {rounding: {"chosen": mixed, "uniform": plain}
                                            for rounding, (mixed, plain) in pairs.items()},
