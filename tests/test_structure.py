@@ -13,11 +13,13 @@ from scripts import pages
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("accel", "quant", "sim", "tests", "benchmarks", "scripts")
 MAX_LINES = 400
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md",
+         *sorted((ROOT / "examples").glob("*.md")), ROOT / "quant" / "zoo" / "README.md"]
 
 # package prefix -> module prefixes that nothing in it imports
 FORBIDDEN = {
     "accel": ("quant", "sim", "tests", "benchmarks", "torch"),
-    "accel.rtl": ("accel.compile", "accel.convert", "accel.hdl", "accel.host", "accel.reference", "accel.ir"),
+    "accel.rtl": ("accel.compile", "accel.convert", "accel.hdl", "accel.reference", "accel.ir"),
     # The PyTorch reference states the arithmetic on its own, or its equality would prove nothing.
     "quant": ("accel.fixedpoint", "accel.rtl", "sim", "tests", "benchmarks"),
     "sim": ("torch", "benchmarks"),
@@ -32,6 +34,7 @@ COMMANDS = (
     ("quant", "ptq"),
     ("quant", "qat"),
     ("quant", "check"),
+    ("quant", "compare"),
     ("quant", "evaluate"),
     ("quant", "export"),
     ("quant", "search"),
@@ -106,7 +109,7 @@ def test_help_shows_an_example(command):
 
 def documented_commands(pattern):
     """(file, match) of every command in the code spans and blocks of README.md and docs/."""
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in PAGES:
         code = re.findall(r"^```.*?\n(.*?)^```|`([^`\n]+)`", page.read_text(encoding="utf-8"), re.S | re.M)
         for block in code:
             for match in re.findall(pattern, "\n".join(block), re.M):
@@ -140,8 +143,24 @@ def test_tables_of_the_documentation_are_those_of_the_code():
 
 def test_documentation_links_lead_somewhere():
     broken = []
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
     assert not broken, "\n".join(broken)
+
+
+def test_the_first_page_is_short():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 110
+    assert not [line for line in lines if len(line) > 160]
+
+
+def test_every_page_is_in_the_index_and_opens_with_a_sentence():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        if page.name != "README.md":
+            assert f"]({page.name})" in index, f"docs/README.md lacks {page.name}"
+        title, blank, first, *_ = page.read_text(encoding="utf-8").splitlines()
+        assert title.startswith("# ") and not blank
+        assert re.match(r"[A-Z`].*\w", first) and not first.startswith("```"), f"{page.name} opens with {first!r}"
