@@ -11,6 +11,7 @@ from quant.data.loaders import check_labels
 from quant.models.call import classes_of, run_module
 from quant.models.train import to_float
 from quant.report import histograms, measure
+from quant.report.mixed import dominated
 from quant.report.networks import PTQ
 from quant.report.widths import WIDTHS, verdict
 
@@ -123,19 +124,26 @@ def report(source, entries, test, config, *, data, same_images, search=None, ref
            advance=lambda count: None):
     """All figures of a report as plain values, ready for JSON and for `page.render`.
 
-    entries: the networks besides FP32. test: (images uint8 [N, H, W, C], labels int64 [N]). config: HardwareConfig of
-    the cycles. search: figures of `mixed.find`, or None. refused: notes of `attempt`. advance(count) is called per
-    batch: see `steps`. Raises DataError for labels that are no class.
+    entries: the networks besides FP32; a mixed one that equal widths beat is left out with a note. test: (images uint8
+    [N, H, W, C], labels int64 [N]). config: HardwareConfig of the cycles. search: figures of `mixed.find`, or None.
+    refused: notes of `attempt`. advance(count) is called per batch: see `steps`. Raises DataError for labels that are
+    no class.
     """
     images, labels = test
     network = source.prepared.network
+    rows = networks(source, entries, images, labels, config, advance)
+    beaten = dict(dominated(rows))
+    refused = [*refused, *({"width": row["title"], "method": row["method"], "reason": beaten[row["key"]]}
+                           for row in rows if row["key"] in beaten)]
+    rows = [row for row in rows if row["key"] not in beaten]
+    entries = [entry for entry in entries if entry.key not in beaten]
     layers = [{"name": layer.name, "weights": layer.weight.numel()} for layer in network.layers
               if hasattr(layer, "weight")]
     return {"format": FORMAT, "model": source.model, "data": data, "weights": sum(item["weights"] for item in layers),
             "layers": layers, "classes": class_names(source),
             "images": {"calibration": len(source.calibration), "test": len(images), "same": same_images},
             "build": f"{config.rows}x{config.lanes}",
-            "networks": networks(source, entries, images, labels, config, advance), "refused": list(refused),
+            "networks": rows, "refused": refused,
             "literature": LITERATURE, "layer_snr_db": layer_noise(entries), "search": search,
             "feasibility": feasibility(source, advance), "histograms": distributions(source, entries, advance),
             "command": command, "notes": list(notes)}

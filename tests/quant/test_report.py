@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as tree
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from quant.data import datasets
 from quant.models.sources import load_float_model
 from quant.ptq.options import PtqOptions
 from quant.ptq.pipeline import Normalization
-from quant.report import gather, histograms, measure, networks, page, svg, widths
+from quant.report import gather, histograms, measure, mixed, networks, page, svg, widths
 
 CONFIG = HardwareConfig(rows=16, lanes=16, precisions=PRECISIONS)
 HOSTILE = "<script>alert('1')</script> & $x^2$"
@@ -228,14 +229,16 @@ def test_the_command_writes_a_page_and_its_figures_twice_alike(quant, tmp_path, 
     code, out, err = quant(*command, "--json")
     assert code == 0, err
     values = json.loads(out)
-    assert set(values) == {"model", "data", "out", "json", "networks", "refused"} and values["refused"] == []
+    assert set(values) == {"model", "data", "out", "json", "networks", "refused"}
     keys = [item["key"] for item in values["networks"]]
-    assert keys == ["fp32", "int8-ptq", "int4-ptq", "mixed-ptq", "int8-trained", "int4-trained", "mixed-trained",
-                    "own-own"]
+    assert [key for key in keys if "mixed" not in key] == ["fp32", "int8-ptq", "int4-ptq", "int8-trained",
+                                                           "int4-trained", "own-own"]
+    left_out = [item for item in values["refused"] if item["reason"].startswith("none is better: INT")]
+    assert left_out == values["refused"] and len(left_out) + len(keys) == 8
     first = [(tmp_path / name).read_bytes() for name in ("report.html", "report.json")]
     figures = json.loads(first[1])
-    mixed = next(item for item in figures["networks"] if item["key"] == "mixed-ptq")
-    assert mixed["weight_bytes"] <= 0.6 * 61470 and any(point["chosen"] for point in figures["search"]["front"])
+    assert figures["search"]["chosen"]["file_bytes"] <= 0.6 * 61470
+    assert not any(item["width"] == "mixed" and item["weight_bytes"] > 0.6 * 61470 for item in figures["networks"])
     Page(first[0].decode())
     assert quant(*command, "--json")[0] == 0
     assert [(tmp_path / name).read_bytes() for name in ("report.html", "report.json")] == first
@@ -279,3 +282,45 @@ def test_the_shipped_networks_are_those_of_the_zoo():
     assert [entry.width for entry in found] == ["int8", "int6", "int4", "int2", "binary", "mixed"]
     assert networks.shipped("none", tuple(widths.WIDTHS.values())) == []
     assert found[2].graph.layers[0].weight_bits == model_dir.load("lenet5-w4a4").layers[0].weight_bits == 4
+
+
+def row(key, width, method, correct, weight_bytes, cycles):
+    return {"key": key, "width": width, "title": width, "method": method, "correct": correct,
+            "weight_bytes": weight_bytes, "cycles": cycles}
+
+
+@pytest.mark.parametrize(("other", "is_beaten"), [
+    (("int4", "after training", 90, 500, 100), True), (("int4", "after training", 91, 600, 200), True),
+    (("int4", "after training", 90, 600, 200), False), (("int4", "after training", 89, 500, 100), False),
+    (("int4", "after training", 95, 601, 100), False), (("int4", "after training", 95, 500, 201), False),
+    (("int4", "after training", 90, 500, None), True), (("int4", "trained", 95, 500, 100), False),
+    (("own", "given", 95, 500, 100), False), (("fp32", "float", 95, 500, 100), False)])
+def test_a_mixed_network_that_equal_widths_beat_is_found(other, is_beaten):
+    found = mixed.dominated([row("mixed-ptq", "mixed", "after training", 90, 600, 200), row("other", *other)])
+    assert [key for key, _ in found] == (["mixed-ptq"] if is_beaten else [])
+    assert all("none is better: int4 classifies" in reason for _, reason in found)
+
+
+def test_the_report_says_that_no_mixed_network_is_better(source, entries, monkeypatch):
+    monkeypatch.setattr(gather, "networks", lambda *_given: [
+        row("fp32", "fp32", "float", 100, 900, None), row("int4-trained", "int4", "trained", 99, 100, 10),
+        row("mixed-trained", "mixed", "trained", 98, 100, 10)])
+    monkeypatch.setattr(gather, "feasibility", lambda *_given: {})
+    figures = gather.report(source, entries, datasets.load("digits"), CONFIG, data="digits", same_images=True)
+    assert [item["key"] for item in figures["networks"]] == ["fp32", "int4-trained"]
+    note, = figures["refused"]
+    assert (note["width"], note["method"]) == ("mixed", "trained") and note["reason"].startswith("none is better: int4")
+    assert "mixed-trained" not in str(figures["histograms"])
+
+
+def test_the_mixed_network_is_chosen_beyond_equal_widths():
+    def point(kl, file_bytes, cycles=10):
+        return SimpleNamespace(costs={"file_bytes": file_bytes, "cycles": cycles}, figures=SimpleNamespace(kl=kl))
+    chosen, cheaper, costly, uniform = point(0.3, 60), point(0.4, 40), point(0.1, 90), point(0.3, 50)
+    result = SimpleNamespace(chosen=chosen, front=(cheaper, uniform, costly), uniform={(4, 4): uniform},
+                             limits={"file_bytes": 70})
+    assert mixed._undominated(result) is cheaper
+    result.uniform = {(4, 4): point(0.5, 50)}
+    assert mixed._undominated(result) is chosen
+    result.uniform = {(4, 4): point(0.0, 10)}
+    assert mixed._undominated(result) is chosen, "which the report then leaves out"
