@@ -151,8 +151,8 @@ def test_sim_run_without_images_takes_random_ones(tmp_path):
 def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
     run = reference.run
 
-    def wrong_reference(graph, q):
-        outputs = run(graph, q)
+    def wrong_reference(graph, q, names):
+        outputs = run(graph, q, names)
         outputs["pool2"][1, 2, 3, 4] += 1
         return outputs
 
@@ -215,7 +215,7 @@ def test_sim_run_refuses_bad_files(tmp_path):
     os.truncate(model / "04_fc1.bin", 100)
     for arguments, message in (
         (["lenet5-int8", "--images", tmp_path / "small.npy"], "images must have shape (N, 28, 28, 1)"),
-        (["lenet5-int8", "--images", tmp_path / "text.npy"], "cannot be read as .npy"),
+        (["lenet5-int8", "--images", tmp_path / "text.npy"], "cannot be read as an .npy file"),
         ([model], "the file is truncated or damaged"),
     ):
         done = sim_run(*arguments)
