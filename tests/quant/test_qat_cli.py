@@ -141,7 +141,7 @@ BAD = {
     "checkpoint": (("--checkpoint", "{tmp}/state.npz"), "end the name with .pt"),
     "resume": (("--resume",), "give --checkpoint FILE too"),
     "no checkpoint": (("--resume", "--checkpoint", "{tmp}/state.pt"), "checkpoint not found"),
-    "start": (("--start", "{tmp}/none"), "none"),
+    "start": (("--start", "{tmp}/none"), "is neither a model directory"),
     "another start": (("--start", "digits"), "digits"),
     "requantizer": (("--requantizer", "khot4"), "requantizer 'khot4' is unknown; choose one of full, pow2"),
     "learning rate": (("--learning-rate", 0), "learning-rate"),

@@ -251,7 +251,7 @@ BAD = {
     "no widths": (("--widths", ","), "names nothing"),
     "network": (("--network", "mine"), "is not NAME=DIR"),
     "twice": (("--network", "a=lenet5-int8", "--network", "a=lenet5-w4a4"), "the same name"),
-    "missing network": (("--network", "a={tmp}/none"), "none"),
+    "missing network": (("--network", "a={tmp}/none"), "is neither a model directory"),
     "labels": (("--data", "{tmp}/plain.npy"), "has no labels"),
     "floats": (("--data", "{tmp}/floats.npz"), "uint8 images"),
     "classes": (("--data", "{tmp}/classes.npz"), "labels lie in 0..10 but lenet5 has the classes 0..9"),
