@@ -24,11 +24,24 @@ def nested(depth):
     return value
 
 
-@pytest.mark.parametrize("notes", [
-    {"deep": nested(800)}, {"deep": nested(limits.MAX_DEPTH)}, {"text": "x" * (limits.MAX_TEXT + 1)},
-    {"text": "\ud800"}, {"te\nxt": 1}, {"text": "\x1b[2J"}, {"text": "\u202eabc"}, {"number": 10**70},
-    {"number": -(10**63)}, {"number": float("inf")}, {"many": [0] * limits.MAX_VALUES}, {1: 2}, {"x": object()},
-], ids=str)
+BAD_NOTES = {
+    "deep": {"deep": nested(800)},
+    "one too deep": {"deep": nested(limits.MAX_DEPTH)},
+    "long": {"text": "x" * (limits.MAX_TEXT + 1)},
+    "half a character": {"text": "\ud800"},
+    "control in a key": {"te\nxt": 1},
+    "escape": {"text": "\x1b[2J"},
+    "direction mark": {"text": "\u202eabc"},
+    "large": {"number": 10**70},
+    "small": {"number": -(10**63)},
+    "infinite": {"number": float("inf")},
+    "many": {"many": [0] * limits.MAX_VALUES},
+    "key that is no text": {1: 2},
+    "no JSON": {"x": object()},
+}
+
+
+@pytest.mark.parametrize("notes", BAD_NOTES.values(), ids=BAD_NOTES)
 def test_notes_that_cannot_be_loaded_cannot_be_made_or_saved(saved, notes, tmp_path):
     """One bound for graphs that are built, saved and loaded."""
     graph = sample_graph()
@@ -55,7 +68,7 @@ def test_notes_at_the_bounds_come_back(tmp_path):
     assert model_dir.load(tmp_path / "model").notes == notes
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\nb", "\x00", "\u2028", "\u2066x", "\x9b1m"])
+@pytest.mark.parametrize("text", ["\ud800", "a\nb", "\x00", "\u2028", "\u2066x", "\x9b1m"], ids=ascii)
 def test_class_names_hold_no_half_characters_and_controls(saved, text):
     with pytest.raises(ModelError, match="class names: .* holds control characters"):
         dataclasses.replace(sample_graph(), class_names=("a", "b", "c", text))
