@@ -1,6 +1,7 @@
 """Whether a stored result still stands for the sources: a digest of the code that shapes it."""
 
 import ast
+import functools
 import hashlib
 from pathlib import Path
 
@@ -14,9 +15,16 @@ def digest(name):
     """Hexadecimal digest of a benchmark's sources: code without comments, docstrings and blank lines; model files."""
     whole = hashlib.sha256()
     for path in sorted(set(files(name))):
-        content = code(path.read_text(encoding="utf-8")).encode() if path.suffix == ".py" else path.read_bytes()
-        whole.update(f"{path.relative_to(ROOT).as_posix()}:{hashlib.sha256(content).hexdigest()}\n".encode())
+        status = path.stat()
+        content = _content_digest(path, status.st_mtime_ns, status.st_size)
+        whole.update(f"{path.relative_to(ROOT).as_posix()}:{content}\n".encode())
     return whole.hexdigest()[:16]
+
+
+@functools.cache  # most benchmarks share most of their sources; a changed file has another time or size
+def _content_digest(path, _changed_at, _size):
+    content = code(path.read_text(encoding="utf-8")).encode() if path.suffix == ".py" else path.read_bytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def files(name):

@@ -1,12 +1,10 @@
 """Elaboration of one module for conversion: its processes, stubs for its children, names for its signals."""
 
-import inspect
 import sys
 from contextlib import contextmanager
 
 import myhdl
 from myhdl import _block as myhdl_block
-from myhdl import _instance as myhdl_instance
 from myhdl import _simulator
 from myhdl._block import _Block
 from myhdl._extractHierarchy import _makeMemInfo, _memInfoMap
@@ -26,30 +24,14 @@ def clean_myhdl():
     """MyHDL's global lists as they were before; its name counters start afresh inside."""
     signals, blocks, memories = len(_simulator._signals), len(_simulator._blocks), dict(_memInfoMap)
     reset_names()
-    myhdl_block.inspect = myhdl_instance.inspect = _Inspect()
     try:
         yield
     finally:
-        myhdl_block.inspect = myhdl_instance.inspect = inspect
         del _simulator._signals[signals:]
         del _simulator._blocks[blocks:]
         _memInfoMap.clear()
         _memInfoMap.update(memories)
         reset_names()
-
-
-class _Inspect:
-    """Python's inspect with a stack() that gives MyHDL the few frames and names it looks at; half of the time."""
-
-    def stack(self):
-        frame, records = sys._getframe(1), []
-        while frame is not None and len(records) < 8:
-            records.append((frame, None, None, frame.f_code.co_name))
-            frame = frame.f_back
-        return records
-
-    def __getattr__(self, name):
-        return getattr(inspect, name)
 
 
 def reset_names():
