@@ -17,7 +17,8 @@ from quant.reference.evaluate import accuracy
 @click.argument("model")
 @data_options("mnist")
 @click.option("--count", type=COUNT, default=None, help="Use the first COUNT images; default: all.")
-@click.option("--weights", type=click.Path(), default=None, help="Weights of a float model: .npz, .pt or .pth.")
+@click.option("--weights", type=click.Path(), default=None,
+              help="Weights of a float model: .npz, .pt, .pth, .ckpt or .safetensors.")
 @click.option("--mean", type=NumberList(float), default="0", help="A float model's mean of u/255, one or per channel.")
 @click.option("--std", type=NumberList(float), default="1", help="A float model's deviation of u/255.")
 @json_option

@@ -1,7 +1,9 @@
 """What the commands that quantize do with a user's network before any long work: fit images, read, say what is odd."""
 
+import numpy as np
+
 from accel.cli import note
-from accel.errors import ModelError
+from accel.errors import DataError, ModelError
 
 
 def check_images(model, shape, data, images):
@@ -9,6 +11,27 @@ def check_images(model, shape, data, images):
     if shape is not None and images.shape[1:] != tuple(shape):
         raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has {images.shape[1:]}; choose "
                          "other --data")
+
+
+def check_splits(data, train, test, purpose, remedy=" (--mean and --std for other ranges)"):
+    """Raise DataError where training or test images [N, H, W, C] are no uint8, or differ in size.
+
+    purpose: who needs them, for the message; remedy: how other ranges than 0..1 are given.
+    """
+    for images in (train, test):
+        if images.dtype != np.uint8:
+            raise DataError(f"{data}: holds {images.dtype} images; {purpose} needs uint8 images, such as 255 * x "
+                            f"rounded for x in 0..1{remedy}")
+    if train.shape[1:] != test.shape[1:]:
+        raise DataError(f"{data}: has training images of (H, W, C)={train.shape[1:]} but test images of "
+                        f"{test.shape[1:]}; give images of one size")
+
+
+def check_labelled(data, purpose, *splits):
+    """Raise DataError where the labels of one of the splits are None."""
+    if any(labels is None for labels in splits):
+        raise DataError(f"{data}: has no labels, which {purpose} needs; give an .npz file with `images` and `labels`, "
+                        "or a loader of both")
 
 
 def encoding_of(given, images):

@@ -4,14 +4,12 @@ import time
 from dataclasses import asdict, dataclass, fields, replace
 
 import click
-import numpy as np
 
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, report
-from accel.errors import DataError
 from accel.outputs import check_outputs
 from quant.cli import options as shared
-from quant.cli.network import check_images, look_at
+from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, NumberList, bar
 from quant.cli.qat_options import method_options
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
@@ -92,8 +90,10 @@ def qat(preset, weights, start, data, data_dir, requantizer, seed, mean, std, co
                   shared.checkpoint_output(checkpoint, resume), model=shared.code_file(given["model"]), weights=weights,
                   start=start)
     recipe = _recipe(preset, given)
-    train_split = _labelled(data, *shared.load_data(data, data_dir, "train", count))
-    test_split = _labelled(data, *shared.load_data(data, data_dir, "test", test_count))
+    train_split = Data(*shared.load_data(data, data_dir, "train", count))
+    test_split = Data(*shared.load_data(data, data_dir, "test", test_count))
+    check_labelled(data, "training", train_split.labels, test_split.labels)
+    check_splits(data, train_split.images, test_split.images, "training")
     started = time.monotonic()
     run = Run(recipe, requantizer, weights, start, (mean, std), train_split, seed, threads, checkpoint, resume,
               parameters, out)
@@ -134,16 +134,6 @@ def _recipe(preset, given):
     names = {item.name for item in fields(Method)}
     method = replace(recipe.method, **{key: value for key, value in given.items() if key in names})
     return replace(recipe, method=method, **{key: value for key, value in given.items() if key not in names})
-
-
-def _labelled(data, images, labels):
-    if labels is None:
-        raise DataError(f"{data}: has no labels; training needs an .npz file with `images` and `labels`")
-    if images.dtype != np.uint8 or labels.min() < 0:
-        raise DataError(f"{data}: holds {images.dtype} images and labels from {labels.min()} on; training needs uint8 "
-                        "images, such as 255 * x rounded for x in 0..1 (--mean, --std for other ranges), and labels "
-                        "of at least 0")
-    return Data(images, labels)
 
 
 def _train(run, as_json, name, class_names):

@@ -11,10 +11,10 @@ import numpy as np
 from accel.atomic import write_file
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.config import PRECISIONS, HardwareConfig
-from accel.errors import DataError, OutputError, UnsupportedError
+from accel.errors import OutputError, UnsupportedError
 from accel.outputs import File, check_outputs, shown
 from quant import marks
-from quant.cli.network import check_images, look_at
+from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data
 from quant.data import datasets
 
@@ -88,7 +88,8 @@ def report(model, weights, data, data_dir, widths, given, qat_epochs, train_coun
     source = _source(model, weights, data, mean, std, calibration_part, calibration, weight_rounding)
     training = None
     if qat_epochs:
-        training = _labelled(data, *load_data(data, data_dir, "train", train_count))
+        training = load_data(data, data_dir, "train", train_count)
+        check_labelled(data, "--qat-epochs", training[1])
     refused, folders = [], _given(source, given, gather.class_names(source))
     entries, search = _after_training(source, chosen, refused, config, cost, budget, as_json)
     entries += _trained(source, chosen, refused, training, qat_epochs, seed, entries, weights, as_json)
@@ -127,20 +128,10 @@ def _widths(text):
 def _data(data, data_dir, calibration_images, test_count):
     """(calibration images, (test images, labels))."""
     calibration, _ = load_data(data, data_dir, "train", calibration_images)
-    test = _labelled(data, *load_data(data, data_dir, "test", test_count))
-    if calibration.dtype != np.uint8 or calibration.shape[1:] != test[0].shape[1:]:
-        raise DataError(f"{data}: its training images are {calibration.dtype} {calibration.shape[1:]}, its test images "
-                        f"{test[0].dtype} {test[0].shape[1:]}; give uint8 images of one size")
+    test = load_data(data, data_dir, "test", test_count)
+    check_labelled(data, "a report", test[1])
+    check_splits(data, calibration, test[0], "a report")
     return calibration, test
-
-
-def _labelled(data, images, labels):
-    if labels is None:
-        raise DataError(f"{data}: has no labels; a report needs them")
-    if images.dtype != np.uint8:
-        raise DataError(f"{data}: holds {images.dtype} images; a report reads uint8 images, give those and --mean, "
-                        "--std")
-    return images, labels
 
 
 def _source(model, weights, data, mean, std, images, calibration, weight_rounding):

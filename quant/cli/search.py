@@ -11,7 +11,7 @@ from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import DataError, UnsupportedError
 from accel.outputs import File, check_outputs
 from quant import marks
-from quant.cli.network import check_images, look_at
+from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data, warn
 from quant.cli.training import kept, open_checkpoint
 from quant.data import datasets
@@ -104,7 +104,11 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
         ptq = replace(ptq, requantizer=configs[0].requantizer)
     module, own_name, shape = load_float_model(model, weights)
     train, labels = load_data(data, data_dir, "train")
+    test = load_data(data, data_dir, "test", given["test_count"])
+    check_splits(data, train, test[0], "a search")
     check_images(model, shape, data, train)
+    if given["qat_epochs"] is not None:
+        check_labelled(data, "--qat-epochs", labels)
     look_at(module, train, own_name)
     if labels is None and options.measure != "kl":
         raise DataError(f"{data}: has no labels, which --sensitivity {options.measure} needs; use --sensitivity kl")
@@ -121,8 +125,7 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
                          datasets.CLASS_NAMES.get(data, ()), out, keeping)
         _check_cycles(graph, result)
         model_dir.save(graph, out)
-    values = {"name": name, "data": data, **result.to_dict(), **_accuracy(graph, data, data_dir, given, as_json),
-              "out": out}
+    values = {"name": name, "data": data, **result.to_dict(), **_accuracy(graph, *test, as_json), "out": out}
     for path in front_files:
         _write_front(result, values, path)
     if as_json:
@@ -183,8 +186,6 @@ def _network(module, result, train, labels, calibration_images, ptq, given, name
                                    class_names=classes, advance=advance, warn=warn)
     from quant.qat.train import QatOptions
     from quant.search.networks import export_chosen, train_chosen
-    if labels is None:
-        raise DataError("--qat-epochs: the training images have no labels; give an .npz file with images and labels")
     options = QatOptions(epochs=given["qat_epochs"], learning_rate=given["learning_rate"], seed=given["seed"])
     opened = []
 
@@ -205,10 +206,9 @@ def _check_cycles(graph, result):
     check_cycles(graph, result.config, result.chosen)
 
 
-def _accuracy(graph, data, data_dir, given, as_json):
+def _accuracy(graph, images, labels, as_json):
     """{accuracy, test_images} on the test split; nothing for data without labels."""
     from quant.reference import evaluate
-    images, labels = load_data(data, data_dir, "test", given["test_count"])
     if labels is None:
         return {"accuracy": None, "test_images": 0}
     with bar("evaluating", len(images), as_json) as advance:

@@ -4,11 +4,10 @@ import time
 from dataclasses import asdict, replace
 
 import click
-import numpy as np
 
 from accel.cli import EXIT_OK, json_option, report
-from accel.errors import DataError, ModelError
 from accel.outputs import check_outputs
+from quant.cli.network import check_images, check_labelled, check_splits
 from quant.cli.options import (
     COUNT,
     MODEL_HELP,
@@ -51,14 +50,10 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     module = in_float32(sources.user_model(model)) if is_user_code(model) else networks.build(model)
     images, labels = load_data(data, data_dir, "train", count)
     test_images, test_labels = load_data(data, data_dir, "test")
-    if labels is None or test_labels is None:
-        raise DataError(f"{data}: has no labels; training needs an .npz file with `images` and `labels`")
-    shape = networks.INPUT_SHAPES.get(model, images.shape[1:])
-    for part in (images, test_images):
-        if part.dtype != np.uint8 or part.shape[1:] != shape:
-            raise ModelError(f"{model}: needs uint8 images of (H, W, C)={tuple(shape)}, not {part.dtype} "
-                             f"{part.shape[1:]}; give other --data")
-    classes = sources.outputs(module, model, shape)
+    check_labelled(data, "training", labels, test_labels)
+    check_splits(data, images, test_images, "training", "")
+    check_images(model, networks.INPUT_SHAPES.get(model), data, images)
+    classes = sources.outputs(module, model, images.shape[1:])
     for part in (labels, test_labels):
         check_labels(part, classes, model)
     started = time.monotonic()

@@ -1,8 +1,6 @@
 """What every command says of a network before it starts to work: what the hardware lacks, what was left out, whose
 weights are random; and that vectors go everywhere."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from accel.compile import possible
 from accel.convert import hardware_config
 from accel.errors import BitloomError
 from accel.hdl.targets import DEFAULT_TARGET, find_target
-from quant.check.hardware import NOT_ASKED, refusal, shapes_of
+from quant.check.hardware import refusal, shapes_of
 from quant.cli.network import encoding_of, look_at
 from quant.data.augment import random_affine
 from quant.data.images import read_images
@@ -60,6 +58,10 @@ def vectors(split):
 def floats(split):
     images, labels = vectors(split)
     return torch.from_numpy(images) / 100 - 1, labels
+
+def uneven(split):
+    images, labels = vectors(split)
+    return images[:, :6 if split == "train" else 5], labels
 '''
 
 
@@ -101,15 +103,6 @@ def test_the_stand_in_has_the_shapes_of_the_network():
     assert isinstance(graph, ir.Graph) and graph.output.shape == network.output_shape
     assert [layer.name for layer in graph.layers] == [layer.name for layer in network.layers]
     assert possible.refusal(graph) is None
-
-
-def test_without_myhdl_the_question_is_not_asked(monkeypatch):
-    monkeypatch.setitem(sys.modules, "accel.compile.possible", None)
-    monkeypatch.setitem(sys.modules, "myhdl", None)
-    for name in [name for name in sys.modules if name.startswith(("accel.compile", "accel.rtl"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(sys.modules["accel"], "compile", raising=False)
-    assert refusal(read_module(nn.Conv2d(1, 1, 1), (2, 2, 1))) == NOT_ASKED
 
 
 @pytest.mark.parametrize("command", ["ptq", "check", "search"])
@@ -156,8 +149,26 @@ def test_vectors_are_trained_and_checked(quant, code, tmp_path):
                                tmp_path / name)
         assert status == 0, err
     assert quant("check", "--model", f"{code}:classifier", "--data", f"{code}:floats")[0] in (0, 1)
-    status, _, err = quant("qat", "--model", f"{code}:classifier", "--data", f"{code}:floats", "--out", tmp_path / "x")
-    assert status == 2 and "such as 255 * x rounded" in err
+
+
+@pytest.mark.parametrize(("command", "purpose", "options"), [
+    ("train", "training", ()), ("qat", "training", ()), ("search", "a search", ("--cycles", "90%")),
+    ("report", "a report", ())])
+def test_who_needs_bytes_says_how_floats_become_some(quant, code, tmp_path, command, purpose, options):
+    out = tmp_path / {"train": "weights.npz", "report": "report.html"}.get(command, "model")
+    status, _, err = quant(command, "--model", f"{code}:classifier", "--data", f"{code}:floats", *options, "--out", out)
+    ranges = "" if command == "train" else " (--mean and --std for other ranges)"
+    assert status == 2 and not out.exists()
+    assert err == (f"error: {code}:floats: holds float32 images; {purpose} needs uint8 images, such as 255 * x rounded "
+                   f"for x in 0..1{ranges}\n")
+
+
+@pytest.mark.parametrize(("command", "options"), [("search", ("--cycles", "90%")), ("qat", ())])
+def test_test_images_of_another_size_are_refused_before_the_work(quant, code, tmp_path, command, options):
+    out = tmp_path / "model"
+    status, _, err = quant(command, "--model", f"{code}:classifier", "--data", f"{code}:uneven", *options, "--out", out)
+    assert status == 2 and not out.exists()
+    assert "has training images of (H, W, C)=(1, 1, 6) but test images of (1, 1, 5); give images of one size" in err
 
 
 def test_vectors_are_images_of_one_pixel(code, tmp_path):
