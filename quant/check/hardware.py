@@ -3,22 +3,14 @@
 import numpy as np
 
 from accel import ir
+from accel.compile import possible
 from accel.errors import BitloomError
 from quant.frontend.floatnet import FloatConv, FloatPool
-
-NOT_ASKED = ("whether the hardware can run it was not checked: that needs the compiler's package; pip install "
-             "bitloom[hardware]")
 
 
 def refusal(network):
     """Why no build of the accelerator can run a FloatNetwork, or None: the sentence that `accel.convert` would end
     with. The answer hangs on shapes alone; widths are 8 bits."""
-    try:
-        from accel.compile import possible
-    except ModuleNotFoundError as error:
-        if error.name != "myhdl":
-            raise
-        return NOT_ASKED
     try:
         return possible.refusal(shapes_of(network))
     except BitloomError as error:  # of the graph itself

@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 
 from accel import model_json
-from accel.errors import TargetError
 from accel.model_dir import packed_weights
+from accel.start import need
 from accel.tensor import Threshold
 
 METADATA = "bitloom"
@@ -74,9 +74,6 @@ def safetensors_bytes(graph):
 
     Raises TargetError where the package is missing.
     """
-    try:
-        from safetensors.numpy import save
-    except ImportError:
-        raise TargetError("the package safetensors is not installed; pip install safetensors, or export "
-                          "--npz") from None
+    need("safetensors")
+    from safetensors.numpy import save
     return save(tables(graph), metadata={METADATA: description(graph)})  # one key: several come in any order

@@ -4,7 +4,8 @@ import os
 
 import numpy as np
 
-from accel.errors import DataError, TargetError
+from accel.errors import DataError
+from accel.start import need
 from quant.files.door import opened, shown
 
 MAX_PIXELS = 1 << 24
@@ -19,10 +20,8 @@ def read_png(path):
 
     Raises DataError for a damaged, huge, animated or 16-bit picture, TargetError where pillow is missing.
     """
-    try:
-        from PIL.PngImagePlugin import PngImageFile
-    except ImportError:
-        raise TargetError("the package pillow is not installed; pip install pillow, or give an .npy file") from None
+    need("pillow")
+    from PIL.PngImagePlugin import PngImageFile
     with opened(path, "a PNG file", REMEDY) as (stream, _):
         _check_chunks(path, stream)
         picture = PngImageFile(stream)

@@ -1,6 +1,6 @@
 """Tensors of .safetensors files, by their own library."""
 
-from accel.errors import TargetError
+from accel.start import need
 from quant.files.door import opened
 
 MAX_HEADER_BYTES = 1 << 22
@@ -9,11 +9,8 @@ REMEDY = "save it again with safetensors.torch.save_file"
 
 def read_safetensors(path):
     """{name: tensor} of a .safetensors file. Raises DataError, TargetError where the package is missing."""
-    try:
-        from safetensors.torch import load_file
-    except ImportError:
-        raise TargetError("the package safetensors is not installed; pip install safetensors, or give an .npz "
-                          "file") from None
+    need("safetensors")
+    from safetensors.torch import load_file
     with opened(path, "a .safetensors file", REMEDY) as (stream, _):
         header = int.from_bytes(stream.read(8), "little")
         if header > MAX_HEADER_BYTES:

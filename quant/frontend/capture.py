@@ -139,7 +139,7 @@ def _explain(module, probe, error, name):
             return UnsupportedError(f"{path} ({type(unreadable).__name__}) is not supported; use {SUPPORTED}")
         path = paths.get(id(item)) or name
         return ModelError(f"{path} ({type(item).__name__}): fails on an input of shape {shape} ({first_line(failed)})"
-                          f"{_place(failed)}; check the layer's sizes or give --input-shape C,H,W")
+                          f"{_place(failed)}; check the layer's sizes, or give images of another size")
     finally:
         for handle in handles:
             handle.remove()
