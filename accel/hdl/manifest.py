@@ -139,8 +139,9 @@ def memory_map(program):
     config = program.config
     shift = descriptor.REGION_SHIFT
     quarters = config.lanes // 4
+    registers = ", ".join(dict.fromkeys(f"{name} {offset}" for name, offset, *_ in descriptor.REGISTERS))
     regions = (
-        ("registers", descriptor.REGION_REGISTERS, "control 0, status 1, layers - 1 2, images 3, identity 4"),
+        ("registers", descriptor.REGION_REGISTERS, registers),
         ("descriptors", descriptor.REGION_DESCRIPTORS, f"layer * {descriptor.DESCRIPTOR_STRIDE} + word"),
         ("parameters", descriptor.REGION_PARAMETERS, "entry * 4 + (0 bias, 1 multiplier, 2 shifts)"),
         ("counters", descriptor.REGION_COUNTERS, "layer * 4 + (0 cycles, 1 stall cycles)"),

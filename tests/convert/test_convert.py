@@ -112,6 +112,8 @@ def test_manifest_describes_every_file(converted):
     assert manifest["predicted_cycles_per_image"] == figures["predicted_cycles_per_image"]
     assert manifest["memories"]["weights"]["used_words"] * 4 * 4 == figures["weight_bytes"]
     assert manifest["memory_map"]["weights"]["base"] == 4 << 20
+    registers = "control 0, status 1, layers 2, images 3, identity 4, cycle_limit 5, "
+    assert manifest["memory_map"]["registers"]["offset"].startswith(registers)
     assert {"name": "s_axis_tdata", "direction": "in", "width": 32, "signed": False} in manifest["ports"]
 
 
