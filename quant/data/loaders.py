@@ -77,12 +77,11 @@ def _collect(result, source, count, advance):
             _check_like_the_first(place, images, labels, *parts[0])
         parts.append((images, labels))
         if len(parts) > MAX_PARTS:
-            raise DataError(f"data '{source}': gives more than {MAX_PARTS} batches; give larger ones, or --count")
+            raise DataError(f"data '{source}': gives more than {MAX_PARTS} batches; give larger ones")
         total, size = total + len(images), size + images.nbytes
         advance(len(images))
         if size > MAX_BYTES:
-            raise DataError(f"data '{source}': holds more than {MAX_BYTES} bytes of images; give fewer images, or "
-                            "--count")
+            raise DataError(f"data '{source}': holds more than {MAX_BYTES} bytes of images; give fewer images")
         if count is not None and total >= count:
             break
     if not total:
