@@ -9,7 +9,6 @@ from quant.search.probe import Probe
 from quant.search.search import SearchOptions, search
 
 IMAGES = 500
-COSTS = ("file_bytes", "cycles", "weight_bytes", "energy")
 
 
 def find(source, entries, config, cost, share, advance=lambda count=1: None):
