@@ -6,8 +6,9 @@ Whatever fails in between, nothing half-written is left and what was there befor
 import os
 from contextlib import contextmanager
 
+from accel.checks import shown
 from accel.errors import OutputError
-from accel.outputs import File, check_output, reason, shown
+from accel.outputs import File, check_output, reason
 from accel.signals import ending_tidily, unbroken
 from accel.work_folder import NEW, OLD, work_folder
 

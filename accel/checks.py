@@ -129,8 +129,14 @@ def plain(text, limit=80):
     return text if len(text) <= limit else text[:limit - 3] + "..."
 
 
+def shown(path, limit=160):
+    """A path for a message: cut in its middle, where the least is lost; what does not print is escaped."""
+    text = plain(path, 8 * limit)
+    return text if len(text) <= limit else f"{text[:limit // 2 - 3]}...{text[-(limit // 2):]}"
+
+
 def listed(names, most=5, limit=60):
     """At most `most` of the names for a message, and how many more there are."""
     names = list(names)
-    shown = ", ".join(plain(name, limit) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    text = ", ".join(plain(name, limit) for name in names[:most])
+    return f"{text} and {len(names) - most} more" if len(names) > most else text

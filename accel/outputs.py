@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from accel.checks import plain
+from accel.checks import shown
 from accel.errors import BitloomError, OutputError
 from accel.work_folder import existing_parent, work_folder
 
@@ -192,9 +192,3 @@ def has_mark(path, mark):
 def reason(error):
     """What the system says about an OSError."""
     return getattr(error, "strerror", None) or type(error).__name__
-
-
-def shown(text, limit=100):
-    """A path or another text for a message: cut in its middle, what does not print escaped."""
-    text = plain(text, 8 * limit)
-    return text if len(text) <= limit else f"{text[:limit // 2 - 3]}...{text[-(limit // 2):]}"

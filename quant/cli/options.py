@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from accel.checks import shorten
+from accel.checks import shorten, shown
 from accel.cli import progress
 from accel.errors import OutputError
-from accel.outputs import File, shown
+from accel.outputs import File
 from quant import marks
 from quant.data import datasets
 

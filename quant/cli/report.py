@@ -9,10 +9,11 @@ import click
 import numpy as np
 
 from accel.atomic import write_file
+from accel.checks import shown
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.config import PRECISIONS, HardwareConfig
 from accel.errors import OutputError, UnsupportedError
-from accel.outputs import File, check_outputs, shown
+from accel.outputs import File, check_outputs
 from quant import marks
 from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from accel import folders
+from accel.checks import shown
 from accel.errors import DataError
 from quant.data.images import read_images
 from quant.data.loaders import load_user_data
 from quant.data.user_code import is_user_code
-from quant.files.door import opened, shown
+from quant.files.door import opened
 
 ZOO = Path(__file__).resolve().parents[1] / "zoo"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from accel.checks import listed, plain
+from accel.checks import listed, plain, shown
 from accel.errors import DataError
-from quant.files.door import check_regular, check_size, shown
+from quant.files.door import check_regular, check_size
 from quant.files.numpy_files import read_npy, read_npz
 from quant.files.pictures import read_png
 

@@ -2,9 +2,9 @@
 
 import zipfile
 
-from accel.checks import plain
+from accel.checks import plain, shown
 from accel.errors import DataError
-from quant.files.door import check_size, shown
+from quant.files.door import check_size
 
 MAX_MEMBERS = 10_000
 _ENTRY = b"PK\1\2"  # begins the description of one member

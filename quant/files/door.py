@@ -10,18 +10,12 @@ import stat
 import warnings
 from contextlib import contextmanager
 
-from accel.checks import plain
+from accel.checks import plain, shown
 from accel.errors import BitloomError, DataError
 
 MAX_BYTES = 1 << 30  # of a file, and of the arrays in it
 _LEAVING = KeyboardInterrupt, SystemExit, GeneratorExit
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe must not block the opening
-
-
-def shown(path, limit=160):
-    """A path for a message: what does not print is escaped, and of a long one the end is kept."""
-    text = os.fspath(path)
-    return plain(text if len(text) <= limit else f"...{text[3 - limit:]}", 2 * limit)
 
 
 def check_regular(path):

@@ -4,10 +4,10 @@ import math
 
 from numpy.lib import format as npy
 
-from accel.checks import plain
+from accel.checks import plain, shown
 from accel.errors import DataError
 from quant.files.archive import members
-from quant.files.door import check_size, opened, shown
+from quant.files.door import check_size, opened
 
 REMEDY = "save it again with numpy, without objects"
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

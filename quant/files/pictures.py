@@ -4,9 +4,10 @@ import os
 
 import numpy as np
 
+from accel.checks import shown
 from accel.errors import DataError
 from accel.start import need
-from quant.files.door import opened, shown
+from quant.files.door import opened
 
 MAX_PIXELS = 1 << 24
 MAX_CHUNKS = 1 << 16

@@ -5,10 +5,10 @@ import pickle
 
 import torch
 
-from accel.checks import plain
+from accel.checks import plain, shown
 from accel.errors import DataError
 from quant.files.archive import members
-from quant.files.door import opened, shown
+from quant.files.door import opened
 from quant.files.pickles import MAX_STEPS, Foreign, foreign, outline
 
 MAX_PICKLE_BYTES = 1 << 23

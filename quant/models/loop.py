@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from accel.atomic import write_file
-from accel.checks import plain
+from accel.checks import plain, shown
 from accel.errors import DataError, ModelError, OutputError
 from quant import marks
-from quant.files.door import guarded, shown
+from quant.files.door import guarded
 from quant.files.torch_files import read_torch
 from quant.models.errors import DivergedError
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from accel.atomic import write_file
-from accel.checks import listed, plain
+from accel.checks import listed, plain, shown
 from accel.cli import note
 from accel.errors import DataError, ModelError, RangeError
 from quant import marks
 from quant.data.datasets import ZOO
-from quant.files.door import check_regular, guarded, shown
+from quant.files.door import check_regular, guarded
 from quant.files.numpy_files import read_npz
 from quant.files.safetensors_files import read_safetensors
 from quant.files.torch_files import read_torch

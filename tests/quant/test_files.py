@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from accel.checks import listed, plain
+from accel.checks import listed, plain, shown
 from accel.errors import BitloomError, DataError
 from quant.data.images import read_images
 from quant.files import archive, door
@@ -324,4 +324,4 @@ def test_foreign_text_is_shortened_and_escaped():
     assert plain("a\x1b[31m\n\u202eb\udc80") == r"a\x1b[31m\n\u202eb\udc80"
     assert plain("é" * 200) == "é" * 77 + "..." and plain("x" * 80) == "x" * 80
     assert listed("abcdef") == "a, b, c, d, e and 1 more" and listed(["x" * 99], limit=10) == "xxxxxxx..."
-    assert door.shown(f"{'d' * 300}/\x1bname.npy").endswith(r"/\x1bname.npy") and len(door.shown("d" * 999)) == 160
+    assert shown(f"{'d' * 300}/\x1bname.npy").endswith(r"/\x1bname.npy") and len(shown("d" * 999)) == 160
