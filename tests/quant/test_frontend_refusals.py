@@ -197,3 +197,12 @@ def test_what_keeps_the_class_is_left_out_with_a_note(case):
     classes = given.flatten() if not given.is_floating_point() else given.argmax(1)
     assert torch.equal(actual.argmax(1), classes)
     assert [note.partition(" is left out")[0] for note in network.notes] == [label]
+
+
+@pytest.mark.parametrize("end", [
+    lambda x: x.argmax(), lambda x: x.softmax(1).argmax(), lambda x: x.softmax(1).argmax(0),
+    lambda x: x.log_softmax(1).max(0)[1]])
+def test_an_end_that_mixes_the_images_is_refused(end):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(160, 4), Net(lambda net, x: end(x)))
+    with pytest.raises(BitloomError, match="only the axis of the classes, dim=1, is supported"):
+        read_module(net, IMAGE, "net")

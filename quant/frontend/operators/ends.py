@@ -16,8 +16,10 @@ def _end(reader, x):
 
 def over_classes(reader, x, dim=None, **_options):
     """softmax, log_softmax, argmax over the axis of the classes."""
-    axes = len(x.dims)
-    if x.ended is None and (dim is None or dim % axes != 1 or not (x.is_map() or x.dims[1:] == (x.elements,))):
+    axes = reader.node.all_input_nodes[0].meta["val"].dim()  # behind another end `dims` is no longer followed
+    is_class = dim is not None and (dim % axes == 1 and (x.is_map() or x.dims[1:] == (x.elements,))
+                                    if x.ended is None else dim % axes != 0)
+    if not is_class:
         reader.refuse(f"runs over axis {dim} of [N, {', '.join(map(str, x.dims[1:]))}]; only the axis of the classes, "
                       "dim=1, is supported")
     return _end(reader, x)
