@@ -48,16 +48,19 @@ def explain(error):
     return missing_text(package)
 
 
-def need(*packages):
-    """Raise TargetError where one of these packages is not installed: said before the work begins."""
+def need(*packages, alone=False):
+    """Raise TargetError where one of these packages is not installed: said before the work begins.
+
+    alone: what runs needs no others of its group, so they are not named.
+    """
     for package in packages:
         if importlib.util.find_spec(MODULES.get(package, package)) is None:
-            raise TargetError(missing_text(package))
+            raise TargetError(missing_text(package, alone))
 
 
-def missing_text(package):
-    """The sentence for a package that is not installed; names all that is missing of its group."""
-    group = next((group for group in GROUPS if package in group), ())
+def missing_text(package, alone=False):
+    """The sentence for a package that is not installed; names all that is missing of its group, unless alone."""
+    group = () if alone else next((group for group in GROUPS if package in group), ())
     others = [other for other in group
               if other != package and importlib.util.find_spec(MODULES.get(other, other)) is None]
     return f"the Python package {package} is missing; run: pip install {' '.join((package, *others))}"

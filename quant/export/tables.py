@@ -74,6 +74,6 @@ def safetensors_bytes(graph):
 
     Raises TargetError where the package is missing.
     """
-    need("safetensors")
+    need("safetensors", alone=True)
     from safetensors.numpy import save
     return save(tables(graph), metadata={METADATA: description(graph)})  # one key: several come in any order

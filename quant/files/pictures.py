@@ -21,7 +21,7 @@ def read_png(path):
 
     Raises DataError for a damaged, huge, animated or 16-bit picture, TargetError where pillow is missing.
     """
-    need("pillow")
+    need("pillow", alone=True)
     from PIL.PngImagePlugin import PngImageFile
     with opened(path, "a PNG file", REMEDY) as (stream, _):
         _check_chunks(path, stream)

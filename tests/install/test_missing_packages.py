@@ -10,6 +10,8 @@ from accel import folders, start
 from accel.cli import run_cli
 from accel.errors import TargetError
 from quant.cli.main import main as quant
+from quant.data.images import read_images
+from quant.export.tables import safetensors_bytes
 from sim.cli import check_engine
 from tests.test_structure import imported_modules, python_files
 
@@ -48,7 +50,18 @@ def test_all_that_is_missing_of_a_group_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(TargetError, match="package torch is missing; run: pip install torch pillow$"):
         start.need("numpy", "torch")
+    with pytest.raises(TargetError, match="package torch is missing; run: pip install torch$"):
+        start.need("torch", alone=True)
     start.need("numpy")
+
+
+def test_what_reads_a_picture_or_writes_a_table_asks_for_its_own_package_only(monkeypatch, tmp_path):
+    for module in ("PIL", "safetensors", "torch"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(TargetError, match="package pillow is missing; run: pip install pillow$"):
+        read_images(tmp_path / "digit.png")
+    with pytest.raises(TargetError, match="package safetensors is missing; run: pip install safetensors$"):
+        safetensors_bytes(None)
 
 
 def test_a_package_that_an_import_deep_inside_a_command_misses(monkeypatch, capsys):
