@@ -19,13 +19,13 @@ def watchdog(clk, rst, reg_we, reg_address, reg_wdata, start, running, issuing, 
     """
     limit = Signal(intbv(initial)[32:])
     left = Signal(modbv(0)[33:])  # below 0, the highest bit, once the layer has worked for too long
-    works = Signal(bool(0))
+    works, limited = [Signal(bool(0)) for _ in range(2)]  # limited: the running layer has a limit
 
     @always_seq(clk.posedge, reset=rst)
     def write():
         if reg_we and reg_address == REG_CYCLE_LIMIT:
             limit.next = reg_wdata
-        expired.next = running and left[32] and limit != 0 and not start
+        expired.next = running and left[32] and limited and not start
 
     @always_comb
     def judge():
@@ -35,6 +35,7 @@ def watchdog(clk, rst, reg_we, reg_address, reg_wdata, start, running, issuing, 
     def count():
         if start:
             left.next = limit
+            limited.next = limit != 0
         elif works:
             left.next = left - 1
 
