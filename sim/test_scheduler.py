@@ -60,6 +60,7 @@ def ports():
     return {
         "clk": flag(),
         "rst": reset(),
+        "aborted": flag(),
         "reg_we": flag(),
         "reg_address": word(20),
         "reg_wdata": word(32),
@@ -232,9 +233,9 @@ def abort(dut, rng, program):
     for again in (0, CONTROL_ENABLE):
         dut.step(rng.randint(0, 2 * FETCH_CYCLES))
         write_register(dut, REG_CONTROL, CONTROL_ABORT | again)
-        poke(dut, rst=1)
+        poke(dut, rst=1, aborted=1)
         dut.step()
-        poke(dut, rst=0)
+        poke(dut, rst=0, aborted=0)
         assert status(dut) == {"busy": 0, "error": 0, "code": 0, "layer": 0}
         if not again:
             for _ in range(FETCH_CYCLES + 10):

@@ -236,6 +236,22 @@ def test_no_beat_is_lost_by_a_reset_of_one_cycle(engine, seed):
             streams.expect(live, 0, 2)
 
 
+def test_a_reset_behind_an_abort_is_a_reset(streams):
+    """Of one cycle, in the cycles around those of the abort: the enable bit that the host wrote is gone."""
+    for wait in range(4):
+        live = streams.live()
+        live.write(REG_CONTROL, RESTART)
+        live.dut.step(wait)
+        live.dut.poke("rst", 1)
+        live.dut.step()
+        live.dut.poke("rst", 0)
+        live.source.renew()
+        begun = len(live.source.begun)
+        live.cycle(40)
+        assert len(live.source.begun) == begun and not live.status(), f"reset {wait} cycles behind the abort"
+        streams.reload()
+
+
 def test_layers_that_work_too_long_end(streams, seed):
     """Never where only the streams pause, at once where the limit is half of what a layer takes."""
     accelerator, cycles = streams.accelerator, [layer.predicted_cycles for layer in streams.program.layers]

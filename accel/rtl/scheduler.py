@@ -3,7 +3,6 @@
 from myhdl import Signal, always, always_comb, always_seq, concat, enum, intbv, modbv
 
 from accel.descriptor import (
-    CONTROL_ABORT,
     DESCRIPTOR_BITS,
     DESCRIPTOR_STRIDE,
     DESCRIPTOR_WORDS,
@@ -29,14 +28,14 @@ CHECK_CYCLES = 4  # the descriptor check sees the whole descriptor for this long
 
 
 @module
-def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_address, program_wdata, counter_address,
-              start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, short_input,
-              long_input, expired, running, failed, enabled, status, images, cycles, stalls, *, config, autostart=False,
-              layers=1, preset=""):
+def scheduler(clk, rst, aborted, reg_we, reg_address, reg_wdata, program_we, program_address, program_wdata,
+              counter_address, start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error,
+              short_input, long_input, expired, running, failed, enabled, status, images, cycles, stalls, *, config,
+              autostart=False, layers=1, preset=""):
     """Runs the layers of the program for image after image while it is enabled.
 
-    reg_*: host writes of the registers. rst in the cycle behind a write of CONTROL_ABORT is the soft reset that it asks
-    for: it stops everything but leaves the registers as written. program_*: host writes of the descriptor memory.
+    reg_*: host writes of the registers. rst with aborted is the soft reset that a write of CONTROL_ABORT asks for: it
+    stops everything but leaves the registers as written. program_*: host writes of the descriptor memory.
     counter_address: layer whose counters are on cycles and stalls one cycle later: clock cycles of its last run and
     those of them in which no word entered the array. status, images: the registers that the host reads
     (accel/descriptor.py). start: one cycle, a layer begins; layer: its descriptor, which holds until the next start.
@@ -58,7 +57,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
     shadow = Signal(intbv(0)[DESCRIPTOR_BITS:])
     active = Signal(intbv(0)[DESCRIPTOR_BITS:])
     progress = Signal(intbv(0, min=0, max=64))
-    shadow_ready, finishing, fetch_again, output_done, aborting = [Signal(bool(0)) for _ in range(5)]
+    shadow_ready, finishing, fetch_again, output_done = [Signal(bool(0)) for _ in range(4)]
     program_raddr = Signal(intbv(0)[config.layer_bits + 5:])
     program_data, cycle_count, stall_count = [Signal(intbv(0)[32:]) for _ in range(3)]
     bad, unfit = [Signal(bool(0)) for _ in range(2)]
@@ -109,8 +108,7 @@ def scheduler(clk, rst, reg_we, reg_address, reg_wdata, program_we, program_addr
 
     @always(clk.posedge)
     def write_registers():
-        aborting.next = reg_we and reg_address == REG_CONTROL and (reg_wdata & CONTROL_ABORT) != 0
-        if rst and not aborting:
+        if rst and not aborted:
             enable.next = autostart
             layers_minus1.next = layers - 1
         else:

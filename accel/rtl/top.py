@@ -82,8 +82,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     start, issuing, starved, source_busy, layer_end, range_error, pool_error = [Signal(bool(0)) for _ in range(7)]
     soft_reset, soft_close, soft_renew, reg_we, program_we, param_we, weight_we, launch_ok = [
         Signal(bool(0)) for _ in range(8)]
-    accepted, short_input, long_input, last_word, waiting, expired, running, failed, enabled, closing = [
-        Signal(bool(0)) for _ in range(10)]
+    accepted, short_input, long_input, last_word, waiting, expired, running, failed, enabled, closing, aborted = [
+        Signal(bool(0)) for _ in range(11)]
     offset = Signal(intbv(0)[20:])
     wdata, status, images, cycles, stalls, cycle_limit = [Signal(intbv(0)[32:]) for _ in range(6)]
     counter_address = Signal(intbv(0)[config.layer_bits:])
@@ -167,6 +167,7 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     @always(clk.posedge)
     def reset():
         core_rst.next = rst or soft_reset
+        aborted.next = soft_reset and not rst
         closing.next = soft_close
 
     @always_comb
@@ -178,9 +179,9 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, soft_close, soft_renew, counter_address,
         status, images, cycle_limit, cycles, stalls, weight6_we, config=config)
     layers = scheduler(
-        clk, core_rst, reg_we, offset, wdata, program_we, offset(config.layer_bits + 5, 0), wdata, counter_address,
-        start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, short_input, long_input,
-        expired, running, failed, enabled, status, images, cycles, stalls, config=config,
+        clk, core_rst, aborted, reg_we, offset, wdata, program_we, offset(config.layer_bits + 5, 0), wdata,
+        counter_address, start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error, short_input,
+        long_input, expired, running, failed, enabled, status, images, cycles, stalls, config=config,
         autostart=presets is not None, layers=presets.layers if presets else 1,
         preset=presets.program if presets else "")
     watch = watchdog(
