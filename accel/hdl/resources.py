@@ -108,7 +108,7 @@ def ultra_rows(config, available):
     """Rows of the weight bank to put into a part's UltraRAMs, 0 where all of them fit."""
     others = sum(memory.ultra_rams for memory in memories(config) if memory.name != "weights")
     fitting = (available - others) // Memory("row", config.word_bits, config.weight_depth, 0, "ultra").ultra_rams
-    return 0 if config.weight_style != "ultra" or fitting >= config.rows else fitting
+    return 0 if config.weight_style != "ultra" or fitting >= config.rows else max(0, fitting)
 
 
 def check_target(config, target):

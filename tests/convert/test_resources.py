@@ -96,6 +96,8 @@ def test_rows_that_ultra_rams_cannot_hold_are_in_block_ram(tmp_path):
     assert smaller.ultra_rows == 0 and resources(smaller).ultra_rams == 32
     with pytest.raises(FitError, match="needs 128 UltraRAMs, but xczu7ev-ffvc1156-2-e has 96; lower weight_depth or"):
         check_target(dataclasses.replace(config, ultra_rows=0), TARGETS["zcu104"])
+    with pytest.raises(FitError, match="needs .* UltraRAMs, but xczu7ev-ffvc1156-2-e has 96"):  # no row is left a place
+        hardware_config(load("lenet5-int8"), TARGETS["zcu104"], 4, 64, ("act_style=ultra", "act_depth=65536"))
 
 
 @pytest.mark.parametrize(("target", "options", "message"), (
