@@ -75,6 +75,7 @@ OBSERVED_NAN, OBSERVED_BUSY, OBSERVED_INVALID = 1, 2, 4
 # output that it cuts with a last beat, renew says that the source of s_axis starts anew with an image's first beat.
 CONTROL_ENABLE, CONTROL_ABORT, CONTROL_CLOSE, CONTROL_RENEW = 1, 2, 4, 8
 DEFAULT_CYCLE_LIMIT = 2**24  # of REG_CYCLE_LIMIT from reset on
+PRESET_ZERO = "0, or the preset program's"
 # (name, offset, access, value from reset on, meaning). An abort leaves the registers that can be written as they are.
 REGISTERS = (
     ("control", REG_CONTROL, "write", "0, of a preset program 1",
@@ -82,18 +83,18 @@ REGISTERS = (
      "abort also bit 2 close: an output that it cuts gets a last beat, bit 3 renew: the source of s_axis starts anew "
      "with the first beat of an image"),
     ("status", REG_STATUS, "read", "0", "bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:16 layer of the error"),
-    ("layers", REG_LAYERS, "write", "0, or the preset program's", "number of layers less one"),
+    ("layers", REG_LAYERS, "write", PRESET_ZERO, "number of layers less one"),
     ("images", REG_IMAGES, "read", "0", "images finished since the last reset or abort"),
     ("identity", REG_IDENTITY, "read", "constant", "rows, lanes, req_lanes, acc_bits, a byte each from bit 0 up"),
-    ("cycle_limit", REG_CYCLE_LIMIT, "read, write", str(DEFAULT_CYCLE_LIMIT),
+    ("cycle_limit", REG_CYCLE_LIMIT, "read, write", f"{DEFAULT_CYCLE_LIMIT}, or the preset program's",
      "cycles that a layer may work, those in which it only waits for a stream not counted; 0 for any number. Counts "
      "from the next layer on"),
-    ("input_scale", REG_INPUT_SCALE, "read, write", "0", "with float_input: bits of the float32 1 / scale"),
-    ("input_format", REG_INPUT_FORMAT, "read, write", "0",
+    ("input_scale", REG_INPUT_SCALE, "read, write", PRESET_ZERO, "with float_input: bits of the float32 1 / scale"),
+    ("input_format", REG_INPUT_FORMAT, "read, write", PRESET_ZERO,
      "zero point in bits 7:0, width code (0, 1, 2, 3 for 8, 4, 2, 1 bits) in bits 9:8"),
-    ("input_beats", REG_INPUT_BEATS, "read, write", "0", "beats of an image less one"),
-    ("output_scale", REG_OUTPUT_SCALE, "read, write", "0", "with float_output: bits of the float32 scale"),
-    ("output_format", REG_OUTPUT_FORMAT, "read, write", "0", "as input_format; bit 10: int32 accumulators"),
+    ("input_beats", REG_INPUT_BEATS, "read, write", PRESET_ZERO, "beats of an image less one"),
+    ("output_scale", REG_OUTPUT_SCALE, "read, write", PRESET_ZERO, "with float_output: bits of the float32 scale"),
+    ("output_format", REG_OUTPUT_FORMAT, "read, write", PRESET_ZERO, "as input_format; bit 10: int32 accumulators"),
     ("observer", REG_OBSERVER, "write", "0",
      "with float_input: bit 0 forget range and NaN flag, bit 1 make the scale of the range, bit 2 symmetric (else "
      "affine), width code in bits 9:8; bits 0 and 1 take hold within 4 cycles"),

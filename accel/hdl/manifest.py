@@ -40,6 +40,7 @@ def manifest(*, graph, program, target, design, golden, model_digest, preset, fi
                      "instances": [[name, child.name] for name, child in module.instances]}
                     for module in design.modules],
         "predicted_cycles_per_image": program.predicted_cycles,
+        "cycle_limit": program.cycle_limit,
         "weight_bytes": weight_bytes(program),
         "dsp_estimate": config.dsp_estimate,
         "estimate": asdict(resources.resources(config)),

@@ -110,6 +110,7 @@ def test_manifest_describes_every_file(converted):
     assert [layer["name"] for layer in manifest["layers"]] == ["conv1", "fc1"]
     assert all(layer["predicted_cycles"] > 0 for layer in manifest["layers"])
     assert manifest["predicted_cycles_per_image"] == figures["predicted_cycles_per_image"]
+    assert manifest["cycle_limit"] > 4 * max(layer["predicted_cycles"] for layer in manifest["layers"])
     assert manifest["memories"]["weights"]["used_words"] * 4 * 4 == figures["weight_bytes"]
     assert manifest["memory_map"]["weights"]["base"] == 4 << 20
     registers = "control 0, status 1, layers 2, images 3, identity 4, cycle_limit 5, "
