@@ -9,6 +9,7 @@ from accel import model_dir
 from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
 from sim.accelerator import open_accelerator
+from sim.test_mixed import CONFIG as MIXED
 from sim.test_second_network import CONFIG
 from tests.core import networks
 
@@ -42,9 +43,8 @@ def test_random_networks_take_the_predicted_cycles(config, seed):
     assert walks == {"rows", "strip", "dense", "flat"} or seed != 1
 
 
-MIXED = HardwareConfig(rows=8, lanes=8, precisions=(8, 6, 4, 2, 1), weight_depth=4096, act_depth=1024, line_depth=512,
-                       param_depth=512, pool_depth=512, max_layers=8)
-BUILDS = {"mixed": MIXED, "one lane out": replace(MIXED, req_lanes=1), "wide groups": replace(MIXED, req_lanes=8),
+BUILDS = {"mixed": MIXED, "one lane out": replace(MIXED, rows=4, req_lanes=1),
+          "wide groups": replace(MIXED, rows=4, req_lanes=4),
           "two modes": replace(MIXED, rows=4, lanes=4, precisions=(8, 2))}
 
 

@@ -199,9 +199,25 @@ def test_only_the_top_int4_row_of_a_25_bit_multiplier_is_narrower_than_its_stora
             (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)}
 
 
-@pytest.mark.parametrize("precisions", [(8, 4), (8, 2), (8, 1), (8, 4, 2), (8, 4, 1), (8, 2, 1)])
-@pytest.mark.parametrize("multiplier", ["25x18", "27x18", "18x18"])
-def test_every_choice_of_modes_is_exact(precisions, multiplier, seed):
+def check_modes(precisions, multiplier, seed):
     config = HardwareConfig(rows=8, lanes=4, precisions=precisions, multiplier=multiplier)
     case = array_case(f"mac_array_{'_'.join(map(str, precisions))}_{multiplier}", config, 24)
     run_case(case, STALLS["both"], "verilator", seed)
+
+
+MODES = ((8, 4), (8, 2), (8, 1), (8, 4, 2), (8, 4, 1), (8, 2, 1))
+MULTIPLIERS = ("25x18", "27x18", "18x18")
+# Every choice of modes, and each multiplier with modes of two and of three widths; the others take a minute.
+SOME = [(modes, MULTIPLIERS[number % 3]) for number, modes in enumerate(MODES)]
+
+
+@pytest.mark.parametrize(("precisions", "multiplier"), SOME)
+def test_every_choice_of_modes_is_exact(precisions, multiplier, seed):
+    check_modes(precisions, multiplier, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("precisions", MODES)
+@pytest.mark.parametrize("multiplier", MULTIPLIERS)
+def test_every_choice_of_modes_is_exact_with_every_multiplier(precisions, multiplier, seed):
+    check_modes(precisions, multiplier, seed)
