@@ -9,6 +9,7 @@ from quant.frontend.floatnet import NO_CLAMP
 from quant.frontend.fold import move_scale
 
 SIGNS = 1
+INPUT_BITS = 8  # of the first layer's input, here: of its scale only the size counts
 
 
 class PairError:
@@ -22,6 +23,7 @@ class PairError:
         self.layers, self.x, self.widths = layers, x, (first, second)
         self.options = full_range, per_tensor
         self.outputs = replace(layers[0], clamp=NO_CLAMP).forward(x).abs().amax((0, 2, 3))
+        self.input_scale = scales.affine_scale(float(x.min()), float(x.max()), INPUT_BITS)[0]
         self.wanted = x
         for layer in layers:
             self.wanted = layer.forward(self.wanted)
@@ -30,17 +32,18 @@ class PairError:
     def __call__(self, factors):
         """The sum over all images, positions and channels for factors float64 [C]."""
         layers = move_scale(self.layers, 0, factors)
-        x = self._rounded(layers[0], self.widths[0]).forward(self.x)
+        x = self._rounded(layers[0], self.widths[0], self.input_scale).forward(self.x)
         bits = self.widths[0].activation_bits
         scale, zero_point = scales.affine_scale(float(x.min()), float(x.max()), bits)
         x = (scales.to_integers(x, scale, zero_point, *scales.integer_range(bits)) - zero_point).double() * scale
         for layer in layers[1:-1]:
             x = layer.forward(x)
-        x = self._rounded(layers[-1], self.widths[1]).forward(x)
+        x = self._rounded(layers[-1], self.widths[1], scale).forward(x)
         return float((x - self.wanted).square().sum())
 
-    def _rounded(self, layer, width):
-        """The layer with its weights rounded to nearest; a layer that puts out raw sums has one scale."""
+    def _rounded(self, layer, width, input_scale):
+        """The layer with its weights rounded to nearest, the scales wide enough for its bias; a layer that puts out raw
+        sums has one scale."""
         full_range, per_tensor = self.options
         per_tensor = per_tensor or width.activation_bits is None
         rows = layer.weight.reshape(1 if per_tensor else len(layer.weight), -1)
@@ -50,5 +53,7 @@ class PairError:
             limits = scales.weight_limits(width.weight_bits, full_range)
             largest = rows.abs().amax(1).tolist()
             scale = torch.tensor([scales.symmetric_scale(value, width.weight_bits) for value in largest]).double()
+            by_bias = layer.bias.abs() / (input_scale * scales.BIAS_LIMIT)
+            scale = torch.maximum(scale, by_bias.max() if per_tensor else by_bias)
             weight = scales.to_integers(rows, scale[:, None], 0, *limits) * scale[:, None]
         return replace(layer, weight=weight.reshape(layer.weight.shape))
