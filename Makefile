@@ -17,10 +17,10 @@ convert: $(VENV)/.convert-ready
 	$(RUN) -m accel.convert
 
 test: setup
-	$(RUN) -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(RUN) -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 test-long: setup
-	$(RUN) -m pytest -n $(JOBS) -m "long or not long" $(PYTEST_ARGS)
+	$(RUN) -m pytest -n $(JOBS) --dist worksteal -m "long or not long" $(PYTEST_ARGS)
 
 lint: $(VENV)/.python-ready
 	$(RUN) -m ruff check .

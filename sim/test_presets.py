@@ -28,7 +28,7 @@ def test_images_in_memory_need_no_host(engine, seed, tmp_path):
         for isolated in (True, False):
             run = accelerator.run([program.encode_input(image) for image in q], isolated=isolated, image_limit=5000)
             assert np.array_equal([program.decode_output(output) for output in run.outputs], expected)
-        with pytest.raises(AcceleratorError, match="0 of 1 images"):
+        with pytest.raises(AcceleratorError, match="shorter than an image"):
             accelerator.run([program.encode_input(q[1])[:8]], isolated=False, image_limit=40)
         accelerator.dut.reset()
         run = accelerator.run([program.encode_input(q[0])], isolated=False, image_limit=5000)

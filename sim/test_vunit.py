@@ -11,7 +11,7 @@ from sim.vunit import main as vunit_main
 from sim.vunit.blocks import vhdl_cases
 from sim.vunit.record import record_case
 
-SHARES = 3  # run in parallel under pytest-xdist
+SHARES = 4  # run in parallel under pytest-xdist
 FAILURE = re.compile(r"^fail \(.*?\) (\S+)", re.M)
 
 
