@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from accel.checks import shorten
 from accel.errors import ModelError, RangeError
 
 RULES = ("half_up", "half_away", "gemmlowp")
@@ -87,7 +88,7 @@ def _shift_round_half_away(product, shift):
 def check_multiplier(multiplier, shift, rule):
     """Raise RangeError unless multiplier and shift lie in the ranges of the rule."""
     if rule not in RULES:
-        raise ModelError(f"rounding rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
+        raise ModelError(f"rounding rule {shorten(rule)} is unknown; choose one of {', '.join(RULES)}")
     low, high = SHIFT_RANGE[rule]
     limits = ("multiplier", multiplier, 0, MULTIPLIER_MAX), ("shift", shift, low, high)
     for name, values, minimum, maximum in limits:
@@ -146,7 +147,7 @@ def quantize_multiplier(real, rule):
     Raises RangeError for a negative, NaN, infinite or too large value.
     """
     if rule not in RULES:
-        raise ModelError(f"rounding rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
+        raise ModelError(f"rounding rule {shorten(rule)} is unknown; choose one of {', '.join(RULES)}")
     real = float(real)
     if not (math.isfinite(real) and real >= 0):
         raise RangeError(f"multiplier {real!r} must be finite and not negative")

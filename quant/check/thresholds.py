@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+from accel.checks import plain
 from accel.errors import RangeError
 
 WEIGHT_BITS = (8, 6, 4, 2)
@@ -58,7 +59,7 @@ def choose(preset=DEFAULT_PRESET, snr_db=None, coverage=None):
     Raises RangeError for an unknown preset and another count of numbers.
     """
     if preset not in PRESETS:
-        raise RangeError(f"preset '{preset}' is unknown; choose one of {', '.join(PRESETS)}")
+        raise RangeError(f"preset '{plain(preset)}' is unknown; choose one of {', '.join(PRESETS)}")
     base = PRESETS[preset]
     return Thresholds(_per_width("SNR", snr_db, base.snr_db), _per_width("coverage", coverage, base.coverage))
 

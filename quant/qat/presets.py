@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from accel.checks import plain
 from accel.errors import ModelError
 from quant.qat.method import Method
 
@@ -42,5 +43,5 @@ PRESETS = {
 def find(name):
     """The Preset of a name. Raises ModelError for an unknown one."""
     if name not in PRESETS:
-        raise ModelError(f"preset '{name}' is unknown; choose one of {', '.join(PRESETS)}")
+        raise ModelError(f"preset '{plain(name)}' is unknown; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
