@@ -62,7 +62,7 @@ class Data:
 @click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
 @click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
 @click.option("--count", type=COUNT, default=None, help="Train on the first COUNT images only.")
-@click.option("--threads", type=COUNT, default=1, show_default=True,
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True,
               help="Threads of torch; another number may change the last bits of the result.")
 @click.option("--test-count", type=COUNT, default=None, help="Evaluate on the first so many test images only.")
 @checkpoint_options
