@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from accel.config import HardwareConfig
 from accel.hdl import convert_design
-from accel.rtl.mac_array import mac_array
+from accel.rtl.array.mac_array import mac_array
 from benchmarks import yosys
 from benchmarks.report import Result, Row
 from sim.pipeline import flag, reset, word

@@ -3,7 +3,7 @@
 import time
 
 from accel.hdl import convert_design
-from accel.rtl.packed_multiplier import operand_bits
+from accel.rtl.array.packed_multiplier import operand_bits
 from benchmarks import yosys
 from benchmarks.report import Result, Row
 from sim.packing_proof import MODES, STYLES, all_operands, check_packing

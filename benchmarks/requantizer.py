@@ -4,7 +4,7 @@ from myhdl import Signal, intbv
 
 from accel.config import REQUANTIZERS, HardwareConfig
 from accel.hdl import convert_design
-from accel.rtl.requantize_lane import SHIFTS_BITS, requantize_lane
+from accel.rtl.output.requantize_lane import SHIFTS_BITS, requantize_lane
 from benchmarks import yosys
 from benchmarks.report import Result, Row
 

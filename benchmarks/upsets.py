@@ -34,8 +34,8 @@ from accel.descriptor import (
 )
 from benchmarks import workload
 from benchmarks.report import Result, Row
-from sim.accelerator import AcceleratorError
 from sim.cli import random_inputs
+from sim.driver import AcceleratorError
 
 ZOO = ("lenet5-int8", "lenet5-mixed", "lenet5-w1a1", "lenet5-w2a2", "lenet5-w4a4", "lenet5-w4a8", "lenet5-w6a8",
        "lenet5-w8a8", "fashion-cnn-int8", "fashion-cnn-mixed")

@@ -5,15 +5,8 @@ import ctypes
 import numpy as np
 
 from accel.descriptor import REG_IMAGES, REG_STATUS, REGION_REGISTERS, host_address
-from sim.accelerator import (
-    STATUS_ERROR,
-    STATUS_INTERVAL,
-    Accelerator,
-    AcceleratorError,
-    Run,
-    kept_bytes,
-)
 from sim.bus import STALLS
+from sim.driver import STATUS_ERROR, STATUS_INTERVAL, Accelerator, AcceleratorError, Run, kept_bytes
 
 DONE, TIMEOUT, ERROR, UNSTABLE, OVERFLOW, END = range(6)
 OUTPUT_BEATS = 1 << 16  # room for outputs that are longer than the loaded program's, or whose program is preset

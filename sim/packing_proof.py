@@ -1,7 +1,7 @@
 """Exhaustive simulation of the packed multipliers: how many operands were compared, and how many were wrong."""
 
-from accel.rtl.packed_multiplier import operand_bits
-from accel.rtl.packing import MULTIPLIERS
+from accel.rtl.array.packed_multiplier import operand_bits
+from accel.rtl.array.packing import MULTIPLIERS
 from sim.engines import open_dut
 from sim.pipeline import flag, reset, word
 from sim.stand_ins.packing_check import LATENCY, operand_count, packing_checks

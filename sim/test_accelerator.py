@@ -7,8 +7,9 @@ import pytest
 
 from accel.config import HardwareConfig
 from accel.descriptor import REGION_PARAMETERS, host_address
-from sim.accelerator import AcceleratorError, open_accelerator
+from sim.accelerator import open_accelerator
 from sim.bus import STALLS
+from sim.driver import AcceleratorError
 from sim.engines import ENGINES
 from sim.stand_ins.echo_top import ERROR_BYTE, echo_top
 

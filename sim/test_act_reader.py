@@ -1,8 +1,8 @@
 """The tensor reader on a model of the activation memory: any base and length, wrap at the end, stalls."""
 
 from accel.config import HardwareConfig
-from accel.rtl.act_reader import act_reader
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.act_reader import act_reader
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, act_depth=32)

@@ -12,10 +12,10 @@ from itertools import islice
 import pytest
 from myhdl import Signal, always_seq, instances, intbv
 
-from accel.rtl.hierarchy import module
-from sim import bench
-from sim.bench import BlockCase, run_case
+from accel.rtl.parts.module import module
 from sim.bus import STALLS, Monitor, Sink, Source, pauses, run_cycles, transfer
+from sim.cases import bench
+from sim.cases.bench import BlockCase, run_case
 from sim.engines import ENGINES, open_dut
 from sim.engines.cache import REPOSITORY, cached
 from sim.engines.myhdl_engine import bit_string

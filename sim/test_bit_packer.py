@@ -9,9 +9,9 @@ from myhdl import ResetSignal, Signal, intbv
 
 from accel.config import HardwareConfig
 from accel.fixedpoint import pack
-from accel.rtl.bit_packer import bit_packer, bit_packer_latency
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.bit_packer import bit_packer, bit_packer_latency
 from sim.bus import STALLS, Monitor, Source, transfer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 RESULT_FIELDS = ("data", "count", "last")

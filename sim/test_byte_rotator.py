@@ -4,9 +4,9 @@ import functools
 
 from myhdl import Signal, always, intbv
 
-from accel.rtl.byte_rotator import byte_rotator
-from accel.rtl.hierarchy import module
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.parts.byte_rotator import byte_rotator
+from accel.rtl.parts.module import module
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
 

@@ -8,8 +8,8 @@ import functools
 from myhdl import ResetSignal, Signal, intbv
 
 from accel.config import bits_code
-from accel.rtl.code_packer import CODE_PACKER_LATENCY, code_packer
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.code_packer import CODE_PACKER_LATENCY, code_packer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.test_quantizer import words_of
 
 

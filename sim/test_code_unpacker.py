@@ -5,9 +5,9 @@ import functools
 from myhdl import ResetSignal, Signal, intbv
 
 from accel.config import bits_code
-from accel.rtl.code_unpacker import CODE_UNPACKER_LATENCY, code_unpacker
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.code_unpacker import CODE_UNPACKER_LATENCY, code_unpacker
 from sim.bus import Source, run_cycles
+from sim.cases.bench import BlockCase, across, run_case
 from sim.test_dequantizer import FIELDS, beats_of, tensor
 
 

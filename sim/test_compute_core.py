@@ -8,11 +8,11 @@ import pytest
 from accel.config import HardwareConfig
 from accel.descriptor import DESCRIPTOR_BITS, FIELDS, OP_CONV, OP_DENSE
 from accel.fixedpoint import pack
+from accel.rtl.array.mac_array import mac_array_latency
 from accel.rtl.compute_core import compute_core, operand_latency
-from accel.rtl.mac_array import mac_array_latency
-from sim.bench import BlockCase, across, run_case
 from sim.bus import STALLS, Sink, Source, run_cycles, run_until
-from sim.layers import Shape, Widths, all_widths, convolution, dense, describe
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.layers import Shape, Widths, all_widths, convolution, dense, describe
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=256, act_depth=64, line_depth=64, param_depth=16, pool_depth=16)

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from sim.bench import run_once
 from sim.bus import STALLS
+from sim.cases.bench import run_once
 from sim.engines.cache import REPOSITORY
 
 BLOCK, BENCH, FAULT = re.findall(

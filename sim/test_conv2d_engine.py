@@ -5,11 +5,11 @@ from collections import deque
 
 from accel.config import HardwareConfig
 from accel.descriptor import DESCRIPTOR_BITS
-from accel.rtl.conv2d_engine import conv2d_engine
-from accel.rtl.line_buffer import LINE_READ_LATENCY
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.conv2d_engine import conv2d_engine
+from accel.rtl.feed.line_buffer import LINE_READ_LATENCY
 from sim.bus import Source, run_until
-from sim.layers import INT8, Shape, all_widths, convolution, describe
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.layers import INT8, Shape, all_widths, convolution, describe
 from sim.pipeline import flag, poke, reset, word
 
 CONFIGS = {

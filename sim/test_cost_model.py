@@ -9,9 +9,9 @@ from accel import model_dir
 from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
 from sim.accelerator import open_accelerator
+from sim.cases import graphs as networks
 from sim.test_mixed import CONFIG as MIXED
 from sim.test_second_network import CONFIG
-from tests.core import networks
 
 # More requantizer lanes than channels in a group: groups that straddle two output words.
 WIDE_GROUPS = HardwareConfig(rows=4, lanes=4, req_lanes=4, weight_depth=4096, act_depth=1024, line_depth=512,

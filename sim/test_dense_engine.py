@@ -3,8 +3,8 @@
 import functools
 
 from accel.config import HardwareConfig
-from accel.rtl.dense_engine import dense_engine
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.dense_engine import dense_engine
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 CONFIGS = {

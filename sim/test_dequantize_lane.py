@@ -7,10 +7,10 @@ import pytest
 from myhdl import Signal, intbv
 
 from accel import scale as reference
-from accel.rtl.dequantize_lane import DEQUANTIZE_LANE_LATENCY, dequantize_lane
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.dequantize_lane import DEQUANTIZE_LANE_LATENCY, dequantize_lane
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import bits_of, float_of
 from sim.engines import open_dut
-from sim.floats import bits_of, float_of
 
 SCALES = (1.0, 0.05, 1 / 3, 2.0**-128, 1.7 * 2.0**-128, 1.1 * 2.0**-127, 2.0**-126, 3.4e38, 2.0**100, 1e-5)
 EDGES = (0, 1, -1, 2**24 - 1, 2**24, 2**24 + 1, 2**24 + 3, 2**25 - 1, 2**31 - 1, -(2**31), 2**31 - 65, 2**31 - 64)

@@ -10,11 +10,11 @@ from myhdl import ResetSignal, Signal, intbv
 from accel import fixedpoint
 from accel import scale as reference
 from accel.config import bits_code
-from accel.rtl.dequantizer import DEQUANTIZER_LATENCY, dequantizer
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.dequantizer import DEQUANTIZER_LATENCY, dequantizer
 from sim.bus import STALLS, Sink, Source, transfer
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import bits_of
 from sim.engines import open_dut
-from sim.floats import bits_of
 from sim.test_dequantize_lane import a_scale, a_value
 
 FIELDS = ("data", "keep", "last")

@@ -4,8 +4,8 @@ from myhdl import Signal, intbv
 
 from accel.config import HardwareConfig
 from accel.descriptor import DESCRIPTOR_BITS, DESCRIPTOR_WORDS, FIELDS, MAGIC, NOT_ZERO, OP_CONV, OP_DENSE, WIDTH_FIELDS
-from accel.rtl.descriptor_check import descriptor_check
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.control.descriptor_check import descriptor_check
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=256, act_depth=64, line_depth=64, param_depth=16, pool_depth=16)

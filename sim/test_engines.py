@@ -2,8 +2,8 @@
 
 import functools
 
-from sim.bench import BlockCase, across, run_case
 from sim.bus import Sink, Source, transfer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.stand_ins.running_sum import running_sum, running_sum_ports
 
 

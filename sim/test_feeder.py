@@ -2,9 +2,9 @@
 
 from accel.config import HardwareConfig
 from accel.descriptor import FIELDS
-from accel.rtl.feeder import feeder
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.feeder import feeder
 from sim.bus import Source, pauses, run_cycles, run_until
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, line_depth=64)

@@ -6,10 +6,10 @@ import random
 import pytest
 from myhdl import ResetSignal, Signal, intbv
 
-from accel.rtl.fifo import FIFO_LATENCY, fifo
-from accel.rtl.stream import REGISTER_SLICE_LATENCY, register_slice
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.parts.fifo import FIFO_LATENCY, fifo
+from accel.rtl.parts.register_slice import REGISTER_SLICE_LATENCY, register_slice
 from sim.bus import STALLS, Sink, Source, run_cycles, transfer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from myhdl import ResetSignal, Signal, intbv
 
-from accel.rtl.float_divider import FLOAT_DIVIDER_MAX_CYCLES, float_divider
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.float_divider import FLOAT_DIVIDER_MAX_CYCLES, float_divider
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import EDGES, bits_of, float_of, is_nan, random_pattern
 from sim.engines import open_dut
-from sim.floats import EDGES, bits_of, float_of, is_nan, random_pattern
 
 
 def ports():

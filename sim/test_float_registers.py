@@ -16,8 +16,8 @@ from accel.descriptor import (
     REG_OUTPUT_SCALE,
     REG_SCALE,
 )
-from accel.rtl.float_registers import BEATS_BITS, FORMAT_BITS, float_registers
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.float_registers import BEATS_BITS, FORMAT_BITS, float_registers
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 WRITTEN = {REG_INPUT_SCALE: ("input_scale", 32), REG_INPUT_FORMAT: ("input_format", FORMAT_BITS),

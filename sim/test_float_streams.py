@@ -31,12 +31,13 @@ from accel.hdl.accelerator import accelerator_ports, convert_accelerator, preset
 from accel.ir import InputEncoding
 from accel.rtl.top import bitloom
 from quant.data.datasets import load
-from sim.accelerator import Accelerator, open_accelerator
-from sim.bench import BlockCase, across, run_case
+from sim.accelerator import open_accelerator
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import bits_of
+from sim.cases.graphs import random_mixed_graph
+from sim.cases.networks import small
+from sim.driver import Accelerator
 from sim.engines.verilator_build import lint
-from sim.floats import bits_of
-from sim.networks import small
-from tests.core.networks import random_mixed_graph
 
 CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=128, act_depth=32, line_depth=32, param_depth=32, pool_depth=16,
                         max_layers=4, float_input=True, float_output=True)

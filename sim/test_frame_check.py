@@ -1,7 +1,7 @@
 """The frame check: every combination of a word's marks, at random."""
 
-from accel.rtl.frame_check import frame_check
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.frame_check import frame_check
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset
 
 INPUTS = ("s_valid", "s_ready", "s_last", "last_word")

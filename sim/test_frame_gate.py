@@ -3,8 +3,8 @@
 import functools
 from collections import deque
 
-from accel.rtl.frame_gate import frame_gate
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.frame_gate import frame_gate
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 DATA = 16

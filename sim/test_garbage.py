@@ -28,10 +28,11 @@ from accel.descriptor import (
     host_address,
 )
 from quant.data.datasets import load
-from sim.accelerator import AcceleratorError, open_accelerator
+from sim.accelerator import open_accelerator
 from sim.bus import STALLS
-from sim.networks import NETWORKS, awkward
-from tests.core.networks import images
+from sim.cases.graphs import images
+from sim.cases.networks import NETWORKS, awkward
+from sim.driver import AcceleratorError
 
 # Loop counts that keep a layer of garbage short, so that one that goes on for LIMIT cycles hangs.
 SHORT = {"oh_minus1": 12, "ow_minus1": 12, "tiles_minus1": 3, "kwords_minus1": 5, "kh_minus1": 4, "in_words": 300,

@@ -21,8 +21,8 @@ from accel.descriptor import (
     REGION_WEIGHTS6,
     host_address,
 )
-from accel.rtl.host_port import HOST_READ_LATENCY, host_port
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.control.host_port import HOST_READ_LATENCY, host_port
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 CONFIGS = {

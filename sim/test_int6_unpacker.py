@@ -4,8 +4,8 @@ import functools
 
 from accel.config import HardwareConfig
 from accel.fixedpoint import pack
-from accel.rtl.int6_unpacker import GROUP_WORDS, int6_unpacker
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.array.int6_unpacker import GROUP_WORDS, int6_unpacker
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
 CONFIGS = {

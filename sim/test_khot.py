@@ -11,12 +11,12 @@ from accel.errors import FitError
 from accel.hdl.accelerator import preset_images, presets
 from accel.ir import Requantize
 from accel.reference import run as run_reference
-from accel.rtl.shift_codes import CODES
+from accel.rtl.array.shift_codes import CODES
 from sim.accelerator import open_accelerator
-from sim.mixed import every_mode, random_mixed
-from sim.networks import random_network
+from sim.cases.graphs import images
+from sim.cases.mixed import every_mode, random_mixed
+from sim.cases.networks import random_network
 from sim.test_networks import check_network
-from tests.core.networks import images
 
 MEMORIES = {"weight_depth": 4096, "act_depth": 1024, "line_depth": 512, "param_depth": 512, "pool_depth": 256,
             "max_layers": 8}

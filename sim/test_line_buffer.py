@@ -4,8 +4,8 @@ import functools
 from collections import deque
 
 from accel.config import HardwareConfig
-from accel.rtl.line_buffer import LINE_READ_LATENCY, LINE_WRITE_LATENCY, line_buffer
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.line_buffer import LINE_READ_LATENCY, LINE_WRITE_LATENCY, line_buffer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
 CONFIGS = {

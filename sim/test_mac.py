@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 from myhdl import ResetSignal, Signal, intbv
 
-from accel.rtl.approximate_multiplier import BIAS, MAX_ERROR, MEAN_ERROR, approximate_product
-from accel.rtl.mac import MAC_LATENCY, mac
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.array.approximate_multiplier import BIAS, MAX_ERROR, MEAN_ERROR, approximate_product
+from accel.rtl.array.mac import MAC_LATENCY, mac
 from sim.bus import STALLS
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import ENGINES, open_dut
 
 

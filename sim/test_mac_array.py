@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from accel.config import SHIFT_ADD, HardwareConfig, bits_code
-from accel.rtl.mac_array import mac_array, mac_array_latency, packed_range, row_accumulator, word_offset
-from accel.rtl.mac_pair import FIELD_BITS, PAIR_OFFSET
-from accel.rtl.shift_codes import CODES, encode_shift_add
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.array.mac_array import mac_array, mac_array_latency, packed_range, row_accumulator, word_offset
+from accel.rtl.array.mac_pair import FIELD_BITS, PAIR_OFFSET
+from accel.rtl.array.shift_codes import CODES, encode_shift_add
 from sim.bus import STALLS
-from sim.mac_model import dot, pack, random_byte
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.mac_model import dot, pack, random_byte
 from sim.pipeline import flag, push, reset, word
 
 PACKED_4X4 = HardwareConfig(rows=4, lanes=4)

@@ -1,6 +1,6 @@
 """The MAC cell inside the smallest array of multipliers that holds it, in the builds whose cells differ most."""
 
-from sim.bench import across, run_case
+from sim.cases.bench import across, run_case
 from sim.test_mixed_products import products_case
 
 CASES = [

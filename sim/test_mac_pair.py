@@ -2,8 +2,8 @@
 
 from itertools import product
 
-from accel.rtl.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.array.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, push, word
 
 EXTREMES = (-128, -1, 127)

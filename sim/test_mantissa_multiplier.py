@@ -2,8 +2,8 @@
 
 from myhdl import Signal, intbv
 
-from accel.rtl.mantissa_multiplier import MANTISSA_MULTIPLIER_LATENCY, mantissa_multiplier
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.mantissa_multiplier import MANTISSA_MULTIPLIER_LATENCY, mantissa_multiplier
+from sim.cases.bench import BlockCase, across, run_case
 
 EDGES = (0, 1, 2**17 - 1, 2**17, 2**23 - 1, 2**23, 2**24 - 1)
 

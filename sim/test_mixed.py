@@ -12,13 +12,13 @@ from accel.errors import FitError, RangeError, UnsupportedError
 from accel.hdl.accelerator import preset_images, presets
 from accel.reference import run as run_reference
 from sim.accelerator import open_accelerator
-from sim.mixed import NAMED, chain, every_mode, layer, random_mixed, remainder, small_mixed, switch
+from sim.cases import graphs as networks
+from sim.cases.graphs import images, tensor
+from sim.cases.mixed import NAMED, chain, every_mode, layer, random_mixed, remainder, small_mixed, switch
+from sim.cases.networks import NETWORKS
 from sim.network import compare_on, run_network
-from sim.networks import NETWORKS
 from sim.test_networks import PATTERNS, check_network
 from sim.test_top import MIXED
-from tests.core import networks
-from tests.core.networks import images, tensor
 
 MEMORIES = {"weight_depth": 4096, "act_depth": 1024, "line_depth": 512, "param_depth": 512, "pool_depth": 256,
             "max_layers": 8}

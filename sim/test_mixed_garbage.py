@@ -16,13 +16,14 @@ from accel.descriptor import (
     REGION_DESCRIPTORS,
     host_address,
 )
-from sim.accelerator import AcceleratorError, open_accelerator
-from sim.mixed import NAMED, every_mode, small_mixed
+from sim.accelerator import open_accelerator
+from sim.cases.graphs import images
+from sim.cases.mixed import NAMED, every_mode, small_mixed
+from sim.cases.networks import small
+from sim.driver import AcceleratorError
 from sim.network import compare_on
-from sim.networks import small
 from sim.test_garbage import Bench, check_garbage, spoil
 from sim.test_mixed import MEMORIES
-from tests.core.networks import images
 
 CODES = ("compute_code", "weight_code", "input_code", "output_code")
 

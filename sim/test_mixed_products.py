@@ -3,11 +3,11 @@
 import functools
 
 from accel.config import HardwareConfig, bits_code
-from accel.rtl.mac_array import packed_range, word_offset
-from accel.rtl.mac_cell import MAC_CELL_LATENCY, NARROW_BITS, WIDE_BITS
-from accel.rtl.mixed_products import mixed_products
-from sim.bench import BlockCase, across, run_case
-from sim.mac_model import dot, pack, random_byte
+from accel.rtl.array.mac_array import packed_range, word_offset
+from accel.rtl.array.mac_cell import MAC_CELL_LATENCY, NARROW_BITS, WIDE_BITS
+from accel.rtl.array.mixed_products import mixed_products
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.mac_model import dot, pack, random_byte
 from sim.pipeline import flag, push, word
 
 

@@ -5,8 +5,7 @@ import functools
 from myhdl import Signal, always, intbv
 
 from accel.config import bits_code
-from accel.rtl.hierarchy import module
-from accel.rtl.mode_flags import (
+from accel.rtl.array.mode_flags import (
     BINARY,
     COARSE,
     CRUMBS,
@@ -21,7 +20,8 @@ from accel.rtl.mode_flags import (
     WIDE,
     mode_flags,
 )
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.parts.module import module
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
 

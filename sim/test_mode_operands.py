@@ -2,11 +2,11 @@
 
 import functools
 
-from accel.rtl.mode_flags import BINARY, FLAGS, FOUR, WIDE
-from accel.rtl.mode_operands import mode_operands
-from accel.rtl.packing import CHANNELS
-from sim.bench import BlockCase, across, run_case
-from sim.mac_model import channels, pack
+from accel.rtl.array.mode_flags import BINARY, FLAGS, FOUR, WIDE
+from accel.rtl.array.mode_operands import mode_operands
+from accel.rtl.array.packing import CHANNELS
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.mac_model import channels, pack
 from sim.pipeline import flag, push, word
 
 

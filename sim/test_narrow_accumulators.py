@@ -8,8 +8,8 @@ from accel.compile import compile_graph
 from accel.config import HardwareConfig
 from accel.errors import RangeError
 from sim.accelerator import open_accelerator
+from sim.cases import graphs as networks
 from sim.network import compare_on
-from tests.core import networks
 
 CONFIG = HardwareConfig(rows=4, lanes=8, acc_bits=16)
 

@@ -16,10 +16,11 @@ from accel.errors import TargetError
 from accel.hdl.accelerator import preset_images, presets
 from quant.data.datasets import load
 from sim import cli, network
-from sim.accelerator import AcceleratorError, open_accelerator
+from sim.accelerator import open_accelerator
 from sim.bus import STALLS
+from sim.cases.mixed import every_mode
+from sim.driver import AcceleratorError
 from sim.engines.cache import REPOSITORY
-from sim.mixed import every_mode
 from sim.network import compare_on, find_mismatches, run_network
 
 

@@ -7,7 +7,7 @@ from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
 from accel.ir import Graph, InputEncoding
 from sim.accelerator import open_accelerator
-from tests.core.networks import conv, tensor
+from sim.cases.graphs import conv, tensor
 
 START_UP = 140  # the first rows, and the pipeline behind the last window
 

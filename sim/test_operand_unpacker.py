@@ -3,12 +3,12 @@
 import functools
 
 from accel.config import HardwareConfig, bits_code
-from accel.rtl.operand_unpacker import operand_unpacker
-from accel.rtl.precision_controller import FORMS
-from accel.rtl.weight_unpacker import UNPACK_LATENCY
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.array.operand_unpacker import operand_unpacker
+from accel.rtl.array.weight_unpacker import UNPACK_LATENCY
+from accel.rtl.control.precision_controller import FORMS
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.precision import split, storage_pairs, widen
 from sim.pipeline import flag, poke, push, word
-from sim.precision import split, storage_pairs, widen
 
 CONFIGS = {
     "l8_p8421": HardwareConfig(rows=4, lanes=8, precisions=(8, 4, 2, 1)),

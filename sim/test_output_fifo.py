@@ -5,8 +5,8 @@ from collections import deque
 
 from myhdl import Signal, intbv
 
-from accel.rtl.output_fifo import output_fifo
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.output_fifo import output_fifo
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 DATA, KEEP, DEPTH = 16, 2, 8

@@ -1,8 +1,8 @@
 """The output writer: words of random layers to memory or stream, the end of the layer, both kinds of error."""
 
 from accel.config import HardwareConfig
-from accel.rtl.output_writer import OUTPUT_LATENCY, output_writer
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.output_writer import OUTPUT_LATENCY, output_writer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, act_depth=32)

@@ -5,12 +5,12 @@ import functools
 from myhdl import Signal, always, intbv
 
 from accel.config import bits_code
-from accel.rtl.hierarchy import module
-from accel.rtl.mode_flags import FLAGS, mode_flags
-from accel.rtl.packed_multiplier import operand_bits, packed_multiplier, product_bits
-from accel.rtl.packing import CHANNELS, OFFSETS, SPACING, field_mask, group_rows, weight_bits
-from sim.bench import BlockCase, across, run_case
-from sim.mac_model import channels, random_byte
+from accel.rtl.array.mode_flags import FLAGS, mode_flags
+from accel.rtl.array.packed_multiplier import operand_bits, packed_multiplier, product_bits
+from accel.rtl.array.packing import CHANNELS, OFFSETS, SPACING, field_mask, group_rows, weight_bits
+from accel.rtl.parts.module import module
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.mac_model import channels, random_byte
 from sim.pipeline import flag, push, word
 
 

@@ -7,9 +7,9 @@ import pytest
 from myhdl import ResetSignal, Signal, intbv
 
 from accel.config import HardwareConfig
-from accel.rtl.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from sim.bus import STALLS, Monitor, Source, transfer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 WORD_FIELDS = ("data", "keep", "last")

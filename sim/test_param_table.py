@@ -7,8 +7,8 @@ import pytest
 from myhdl import Signal, intbv
 
 from accel.config import HardwareConfig
-from accel.rtl.param_table import PARAM_TABLE_LATENCY, memory_words, param_table
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.param_table import PARAM_TABLE_LATENCY, memory_words, param_table
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import ENGINES, open_dut
 
 

@@ -7,9 +7,9 @@ import pytest
 from myhdl import ResetSignal, Signal, intbv
 
 from accel.config import HardwareConfig
-from accel.rtl.pool import POOL_LATENCY, pool
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.pool import POOL_LATENCY, pool
 from sim.bus import STALLS, Monitor, Source, transfer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 RESULT_FIELDS = ("data", "count", "last", "pixel_last")

@@ -4,8 +4,8 @@ import functools
 import itertools
 
 from accel.config import HardwareConfig, bits_code
-from accel.rtl.precision_controller import FORMS, output_precision, precision_check, precision_controller
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.control.precision_controller import FORMS, output_precision, precision_check, precision_controller
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, word
 
 CONFIGS = {

@@ -6,12 +6,13 @@ import pytest
 from accel import reference
 from accel.compile import compile_graph
 from accel.hdl.accelerator import preset_images, presets
-from sim.accelerator import AcceleratorError, open_accelerator
+from sim.accelerator import open_accelerator
+from sim.cases.graphs import images
+from sim.cases.networks import small
+from sim.driver import AcceleratorError
 from sim.engines import ENGINES
 from sim.network import compare_on
-from sim.networks import small
 from sim.test_top import CONFIG
-from tests.core.networks import images
 
 
 @pytest.mark.parametrize("engine", ENGINES)

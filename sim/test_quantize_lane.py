@@ -8,10 +8,10 @@ from myhdl import Signal, intbv
 
 from accel import fixedpoint
 from accel.config import bits_code
-from accel.rtl.quantize_lane import NAN_LATENCY, QUANTIZE_LANE_LATENCY, quantize_lane
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.quantize_lane import NAN_LATENCY, QUANTIZE_LANE_LATENCY, quantize_lane
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import around_ties, bits_of, float_of, floats, is_nan, random_pattern
 from sim.engines import open_dut
-from sim.floats import around_ties, bits_of, float_of, floats, is_nan, random_pattern
 
 SCALES = (1.0, 0.05, 1 / 3, 0.0078125, 2.0 ** -120, 1.9 * 2.0 ** -127, 2.0 ** -127.9, 3e38, 2.0 ** 126, 1e-6, 7.3e20)
 

@@ -9,11 +9,11 @@ from myhdl import ResetSignal, Signal, intbv
 
 from accel import fixedpoint
 from accel.config import bits_code
-from accel.rtl.quantizer import QUANTIZER_LATENCY, quantizer
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.quantizer import QUANTIZER_LATENCY, quantizer
 from sim.bus import STALLS, Sink, Source, run_cycles, transfer
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import around_ties, float_of, floats, is_nan, random_pattern
 from sim.engines import open_dut
-from sim.floats import around_ties, float_of, floats, is_nan, random_pattern
 from sim.test_quantize_lane import settings
 
 

@@ -5,8 +5,8 @@ import random
 import pytest
 from myhdl import Signal, intbv
 
-from accel.rtl.ram import RAM_LATENCY, ram
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.parts.ram import RAM_LATENCY, ram
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import ENGINES, open_dut
 
 

@@ -7,10 +7,10 @@ import pytest
 from myhdl import ResetSignal, Signal, intbv
 
 from accel import scale
-from accel.rtl.range_observer import range_observer, range_observer_latency
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.range_observer import range_observer, range_observer_latency
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import EDGES, bits_of, floats, random_pattern
 from sim.engines import open_dut
-from sim.floats import EDGES, bits_of, floats, random_pattern
 
 
 def ports(lanes):

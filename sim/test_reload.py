@@ -8,9 +8,9 @@ from accel.compile import compile_graph
 from accel.config import HardwareConfig
 from accel.descriptor import CONTROL_ENABLE, REG_CONTROL, REG_LAYERS
 from accel.hdl.accelerator import preset_images, presets
-from sim import networks
 from sim.accelerator import open_accelerator
-from tests.core.networks import images
+from sim.cases import networks
+from sim.cases.graphs import images
 
 CONFIG = HardwareConfig(
     rows=4, lanes=4, weight_depth=256, act_depth=256, line_depth=64, param_depth=64, pool_depth=16, max_layers=4

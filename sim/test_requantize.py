@@ -9,11 +9,11 @@ from myhdl import ResetSignal, Signal, intbv
 
 from accel import fixedpoint
 from accel.config import HardwareConfig
-from accel.rtl.param_table import memory_bits, memory_words
-from accel.rtl.requantize import REQUANTIZE_LATENCY, REQUANTIZE_LAUNCH_LATENCY, requantize
-from accel.rtl.shift_multiplier import khot_word
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.param_table import memory_bits, memory_words
+from accel.rtl.output.requantize import REQUANTIZE_LATENCY, REQUANTIZE_LAUNCH_LATENCY, requantize
+from accel.rtl.output.shift_multiplier import khot_word
 from sim.bus import STALLS, Monitor, Source, pauses, transfer
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 RESULT_FIELDS = ("data", "count", "pixel_last", "last")

@@ -8,9 +8,9 @@ import pytest
 from myhdl import Signal, intbv
 
 from accel import fixedpoint
-from accel.rtl.requantize_lane import MULTIPLIER_BITS, REQUANTIZE_LANE_LATENCY, SHIFTS_BITS, requantize_lane
-from accel.rtl.shift_multiplier import khot_word
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.output.requantize_lane import MULTIPLIER_BITS, REQUANTIZE_LANE_LATENCY, SHIFTS_BITS, requantize_lane
+from accel.rtl.output.shift_multiplier import khot_word
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 EDGE_MULTIPLIERS = (0, 1, 2, 2**17 - 1, 2**17, 2**30 - 1, 2**30, 2**31 - 1)

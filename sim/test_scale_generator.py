@@ -9,10 +9,10 @@ from myhdl import ResetSignal, Signal, intbv
 from accel import scale
 from accel.config import bits_code
 from accel.errors import RangeError
-from accel.rtl.scale_generator import SCALE_GENERATOR_MAX_CYCLES, scale_generator
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.floats.scale_generator import SCALE_GENERATOR_MAX_CYCLES, scale_generator
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.floats import EDGES, INFINITY, bits_of, float_of, floats, is_nan, random_pattern
 from sim.engines import open_dut
-from sim.floats import EDGES, INFINITY, bits_of, float_of, floats, is_nan, random_pattern
 
 
 def ports():

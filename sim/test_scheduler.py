@@ -28,10 +28,10 @@ from accel.descriptor import (
     REG_STATUS,
     WIDTH_FIELDS,
 )
-from accel.rtl.scheduler import CHECK_CYCLES, scheduler
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.control.scheduler import CHECK_CYCLES, scheduler
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.layers import describe
 from sim.engines import ENGINES, open_dut
-from sim.layers import describe
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(

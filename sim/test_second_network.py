@@ -18,10 +18,11 @@ from accel.descriptor import (
 )
 from accel.ir import Graph, InputEncoding
 from quant.data.datasets import load
-from sim.accelerator import AcceleratorError, open_accelerator
+from sim.accelerator import open_accelerator
 from sim.bus import STALLS
+from sim.cases import graphs as networks
+from sim.driver import AcceleratorError
 from sim.network import compare_on, run_network, run_program
-from tests.core import networks
 
 # One configuration for all random networks, so that their Verilog is converted and compiled once.
 CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=4096, act_depth=1024, line_depth=512, param_depth=256,

@@ -1,10 +1,10 @@
 """The shift-add cell: every weight that has a code, extreme and random activations, against plain products."""
 
-from accel.rtl.mac_pair import PAIR_OFFSET
-from accel.rtl.shift_add_pair import SHIFT_ADD_LATENCY, shift_add_pair
-from accel.rtl.shift_codes import CODES, decode_shift_add
-from sim.bench import BlockCase, across, run_case
-from sim.mac_model import pack
+from accel.rtl.array.mac_pair import PAIR_OFFSET
+from accel.rtl.array.shift_add_pair import SHIFT_ADD_LATENCY, shift_add_pair
+from accel.rtl.array.shift_codes import CODES, decode_shift_add
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.mac_model import pack
 from sim.pipeline import flag, push, word
 
 ALL_CODES = [code for code in range(256) if -128 <= int(decode_shift_add([code])[0]) <= 127]

@@ -7,7 +7,7 @@ import random
 import pytest
 from myhdl import Signal, intbv
 
-from accel.rtl.shift_multiplier import (
+from accel.rtl.output.shift_multiplier import (
     POSITION_BITS,
     POSITION_VALID,
     SHIFT_MULTIPLIER_LATENCY,
@@ -15,7 +15,7 @@ from accel.rtl.shift_multiplier import (
     khot_word,
     shift_multiplier,
 )
-from sim.bench import BlockCase, across, run_case
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import open_dut
 
 EDGES = (0, 1, -1, 2**31 - 1, -(2**31), 0x55555555, -0x55555556)

@@ -24,14 +24,15 @@ from accel.descriptor import (
     REG_LAYERS,
 )
 from accel.ir import TensorType
-from sim.accelerator import STATUS_ERROR, AcceleratorError, open_accelerator
+from sim.accelerator import open_accelerator
 from sim.bus import STALLS
-from sim.live import Live
-from sim.networks import chain
+from sim.cases.graphs import conv, dense, images
+from sim.cases.live import Live
+from sim.cases.networks import chain
+from sim.driver import STATUS_ERROR, AcceleratorError
 from sim.test_float_streams import CONFIG as FLOATS
 from sim.test_float_streams import with_floats
 from sim.test_top import CONFIG
-from tests.core.networks import conv, dense, images
 
 RESTART = CONTROL_ABORT | CONTROL_CLOSE | CONTROL_ENABLE
 

@@ -10,11 +10,11 @@ from accel.compile import compile_graph
 from accel.config import HardwareConfig
 from accel.hdl.accelerator import accelerator_ports
 from accel.rtl.top import bitloom
-from sim.accelerator import Accelerator
-from sim.bench import BlockCase, across, run_case
-from sim.mixed import small_mixed
-from sim.networks import small
-from tests.core.networks import images
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.graphs import images
+from sim.cases.mixed import small_mixed
+from sim.cases.networks import small
+from sim.driver import Accelerator
 
 CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=128, act_depth=32, line_depth=32, param_depth=32, pool_depth=16,
                         max_layers=4)

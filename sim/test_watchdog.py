@@ -1,8 +1,8 @@
 """The watchdog: random layers against a count of the cycles in which they work; the register."""
 
 from accel.descriptor import REG_CONTROL, REG_CYCLE_LIMIT
-from accel.rtl.watchdog import watchdog
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.control.watchdog import watchdog
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 INITIAL = 9

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from accel.config import HardwareConfig
-from accel.rtl.weight_bank import weight_bank
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.array.weight_bank import weight_bank
+from sim.cases.bench import BlockCase, across, run_case
 from sim.engines import ENGINES, open_dut
 from sim.pipeline import flag, poke, word
 

@@ -3,11 +3,11 @@
 import functools
 
 from accel.config import HardwareConfig, bits_code
-from accel.rtl.precision_controller import FORMS
-from accel.rtl.weight_unpacker import UNPACK_LATENCY, weight_unpacker
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.array.weight_unpacker import UNPACK_LATENCY, weight_unpacker
+from accel.rtl.control.precision_controller import FORMS
+from sim.cases.bench import BlockCase, across, run_case
+from sim.cases.precision import array_byte, storage_pairs
 from sim.pipeline import flag, poke, random_words, word
-from sim.precision import array_byte, storage_pairs
 
 CONFIGS = {
     "4x4_p8421": HardwareConfig(rows=4, lanes=4, precisions=(8, 4, 2, 1)),

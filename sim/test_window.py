@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from accel.config import HardwareConfig
 from accel.descriptor import FIELDS
-from accel.rtl.window import PATIENCE_BITS, WINDOW_LATENCY, window
-from sim.bench import BlockCase, across, run_case
+from accel.rtl.feed.window import PATIENCE_BITS, WINDOW_LATENCY, window
+from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 CONFIGS = {

@@ -1,6 +1,7 @@
 """The repository's own rules: import directions, file lengths, commands that the documentation names."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ FORBIDDEN = {
     "accel.rtl": ("accel.compile", "accel.convert", "accel.hdl", "accel.reference", "accel.ir"),
     # The PyTorch reference states the arithmetic on its own, or its equality would prove nothing.
     "quant": ("accel.fixedpoint", "accel.rtl", "sim", "tests", "benchmarks"),
-    "sim": ("torch", "benchmarks"),
+    "sim": ("torch", "tests", "benchmarks"),
     "benchmarks": ("torch", "tests"),
 }
 
@@ -82,6 +83,18 @@ def test_imports_go_one_way(package):
         if any(is_inside(module, prefix) for prefix in FORBIDDEN[package])
     ]
     assert not broken, "\n".join(broken)
+
+
+def test_imports_run_in_no_circle():
+    files = {module_name(path): path for path in python_files()}
+    graph = {
+        name: {module for module in imported_modules(path) if module in files and not is_inside(name, module)}
+        for name, path in files.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
 
 
 def test_the_import_reader_sees_every_form(tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ import math
 from collections import deque
 
 from accel.descriptor import OP_DENSE
+from accel.rtl.array.mac_array import mac_array_latency
 from accel.rtl.compute_core import operand_latency
-from accel.rtl.mac_array import mac_array_latency
-from accel.rtl.requantize import REQUANTIZE_LAUNCH_LATENCY
+from accel.rtl.output.requantize import REQUANTIZE_LAUNCH_LATENCY
 from accel.rtl.top import end_delay
 
 START_CYCLES = 2  # the scheduler counts the cycle before the start pulse and the pulse itself
@@ -150,7 +150,7 @@ def _convolution(walk, array, in_words, config):
 
 
 class _Feeder:
-    """Writes rows as slots allow; cycle by cycle figures of accel/rtl/feeder.py.
+    """Writes rows as slots allow; cycle by cycle figures of accel/rtl/feed/feeder.py.
 
     released: clock cycles in which it sees the slots of the newest output rows.
     """

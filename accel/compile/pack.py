@@ -4,7 +4,7 @@ import numpy as np
 
 from accel import fixedpoint
 from accel.config import SHIFT_ADD
-from accel.rtl.shift_codes import encode_shift_add
+from accel.rtl.array.shift_codes import encode_shift_add
 
 
 def pack_weights(walk, config):

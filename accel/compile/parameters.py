@@ -8,8 +8,8 @@ from accel import reference
 from accel.errors import FitError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, wrap
 from accel.ir import Requantize, Threshold
-from accel.rtl.mac_array import word_offset
-from accel.rtl.shift_multiplier import khot_positions, khot_word
+from accel.rtl.array.mac_array import word_offset
+from accel.rtl.output.shift_multiplier import khot_positions, khot_word
 
 SHIFT2_LOW = 8  # position of the second shift in an entry's shifts word
 

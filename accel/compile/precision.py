@@ -7,8 +7,8 @@ import numpy as np
 from accel.config import SHIFT_ADD, bits_code
 from accel.errors import FitError
 from accel.ir import RAW_BITS
-from accel.rtl.mac_array import packed_range
-from accel.rtl.shift_codes import CODES
+from accel.rtl.array.mac_array import packed_range
+from accel.rtl.array.shift_codes import CODES
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from accel.hdl.errors import ConversionError
 from accel.hdl.naming import check_name, describe, file_names, is_reserved, parameter_suffix, unique
 from accel.hdl.ports import PortType
 from accel.hdl.translate import INSTANCE_WRITERS, WRITERS, translate
-from accel.rtl import hierarchy
+from accel.rtl.parts.module import set_conversion
 
 COMMENT_WIDTH = 108
 LATENCY = re.compile(r"\b(?P<name>\w+_(?:LATENCY|latency))\b(?P<call>\(config\))?(?: \(\d+\))?")
@@ -96,11 +96,11 @@ class _Conversion:
 
     def top(self, factory):
         collector = _Collector()
-        previous = hierarchy.set_conversion(collector)
+        previous = set_conversion(collector)
         try:
             factory()
         finally:
-            hierarchy.set_conversion(previous)
+            set_conversion(previous)
         if len(collector.requests) != 1:
             raise ConversionError(f"the top instance factory made {len(collector.requests)} modules; it must "
                                   "call exactly one function that is decorated with @module")

@@ -16,7 +16,7 @@ from accel.hdl.naming import check_name, unique
 from accel.hdl.ports import is_list_of_signals, is_shadow, sources
 from accel.hdl.stub import InstanceStub
 from accel.hdl.variables import in_source_order
-from accel.rtl import hierarchy
+from accel.rtl.parts.module import set_conversion
 
 
 @contextmanager
@@ -59,11 +59,11 @@ class Elaboration:
         self.ports = {name: kind.signal() for name, kind in zip(module.port_names, port_types, strict=True)
                       if kind is not None}
         arguments = [self.ports.get(name) for name in module.port_names]
-        previous = hierarchy.set_conversion(self)
+        previous = set_conversion(self)
         try:
             self.block, names = _run(module, arguments, parameters)
         finally:
-            hierarchy.set_conversion(previous)
+            set_conversion(previous)
         _Namer(self, names).run()
 
     @property

@@ -3,7 +3,7 @@
 import numpy as np
 
 from accel.descriptor import DESCRIPTOR_STRIDE
-from accel.rtl.param_table import SHIFT2_AT, memory_bits, memory_words
+from accel.rtl.output.param_table import SHIFT2_AT, memory_bits, memory_words
 
 
 def hex_lines(words, bits):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from accel.config import PRECISIONS, SHIFT_ADD
 from accel.descriptor import DESCRIPTOR_STRIDE
 from accel.errors import FitError
-from accel.rtl.param_table import memory_bits
+from accel.rtl.output.param_table import memory_bits
 
 # Half a 36 Kbit block RAM as a simple dual port: bits (parity included) x words. A whole one is two of them.
 HALF_BLOCK_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))

@@ -3,18 +3,18 @@
 from myhdl import Signal, always, always_comb, always_seq, block, intbv
 
 from accel.descriptor import OP_DENSE
-from accel.rtl.act_reader import act_reader
-from accel.rtl.conv2d_engine import conv2d_engine
-from accel.rtl.dense_engine import dense_engine
-from accel.rtl.fields import field
-from accel.rtl.hierarchy import module
-from accel.rtl.int6_unpacker import int6_unpacker
-from accel.rtl.line_buffer import LINE_READ_LATENCY
-from accel.rtl.mac_array import mac_array
-from accel.rtl.operand_unpacker import operand_unpacker
-from accel.rtl.precision_controller import FORM_BITS, precision_controller
-from accel.rtl.weight_bank import weight_bank
-from accel.rtl.weight_unpacker import UNPACK_LATENCY, weight_unpacker
+from accel.rtl.array.int6_unpacker import int6_unpacker
+from accel.rtl.array.mac_array import mac_array
+from accel.rtl.array.operand_unpacker import operand_unpacker
+from accel.rtl.array.weight_bank import weight_bank
+from accel.rtl.array.weight_unpacker import UNPACK_LATENCY, weight_unpacker
+from accel.rtl.control.fields import field
+from accel.rtl.control.precision_controller import FORM_BITS, precision_controller
+from accel.rtl.feed.act_reader import act_reader
+from accel.rtl.feed.conv2d_engine import conv2d_engine
+from accel.rtl.feed.dense_engine import dense_engine
+from accel.rtl.feed.line_buffer import LINE_READ_LATENCY
+from accel.rtl.parts.module import module
 
 
 def operand_latency(config):

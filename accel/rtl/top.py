@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
 
 from accel.descriptor import DEFAULT_CYCLE_LIMIT, DESCRIPTOR_BITS
-from accel.rtl.bit_packer import bit_packer, bit_packer_latency
 from accel.rtl.compute_core import compute_core
-from accel.rtl.dequantizer import dequantizer
-from accel.rtl.fields import field
-from accel.rtl.fifo import fifo
-from accel.rtl.float_input import float_input
-from accel.rtl.float_registers import BEATS_BITS, FORMAT_BITS, NO_FLOATS, float_registers
-from accel.rtl.frame_check import frame_check
-from accel.rtl.frame_gate import frame_gate
-from accel.rtl.hierarchy import module, unused
-from accel.rtl.host_port import host_port
-from accel.rtl.output_fifo import output_fifo
-from accel.rtl.output_writer import OUTPUT_LATENCY, output_writer
-from accel.rtl.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
-from accel.rtl.param_table import param_table
-from accel.rtl.pool import POOL_LATENCY, pool
-from accel.rtl.precision_controller import output_precision
-from accel.rtl.ram import ram
-from accel.rtl.requantize import REQUANTIZE_LATENCY, requantize
-from accel.rtl.scheduler import scheduler
-from accel.rtl.watchdog import watchdog
+from accel.rtl.control.fields import field
+from accel.rtl.control.host_port import host_port
+from accel.rtl.control.precision_controller import output_precision
+from accel.rtl.control.scheduler import scheduler
+from accel.rtl.control.watchdog import watchdog
+from accel.rtl.feed.frame_check import frame_check
+from accel.rtl.feed.frame_gate import frame_gate
+from accel.rtl.floats.dequantizer import dequantizer
+from accel.rtl.floats.float_input import float_input
+from accel.rtl.floats.float_registers import BEATS_BITS, FORMAT_BITS, NO_FLOATS, float_registers
+from accel.rtl.output.bit_packer import bit_packer, bit_packer_latency
+from accel.rtl.output.output_fifo import output_fifo
+from accel.rtl.output.output_writer import OUTPUT_LATENCY, output_writer
+from accel.rtl.output.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
+from accel.rtl.output.param_table import param_table
+from accel.rtl.output.pool import POOL_LATENCY, pool
+from accel.rtl.output.requantize import REQUANTIZE_LATENCY, requantize
+from accel.rtl.parts.fifo import fifo
+from accel.rtl.parts.module import module, unused
+from accel.rtl.parts.ram import ram
 
 STREAM_DEPTH = 64  # words of the output FIFO
 

@@ -10,7 +10,7 @@ from accel.descriptor import (
     REGION_PARAMETERS,
     REGION_REGISTERS,
 )
-from accel.rtl.hierarchy import module
+from accel.rtl.parts.module import module
 
 ERROR_BYTE = 0xEE  # an image whose first byte is this one ends in error code 33
 

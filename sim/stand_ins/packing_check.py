@@ -3,11 +3,10 @@
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv, modbv
 
 from accel.config import bits_code
-from accel.rtl.hierarchy import module, unused
-from accel.rtl.mode_flags import FLAGS, mode_flags
-from accel.rtl.mode_operands import mode_operands
-from accel.rtl.packed_multiplier import packed_multiplier, product_bits
-from accel.rtl.packing import (
+from accel.rtl.array.mode_flags import FLAGS, mode_flags
+from accel.rtl.array.mode_operands import mode_operands
+from accel.rtl.array.packed_multiplier import packed_multiplier, product_bits
+from accel.rtl.array.packing import (
     CHANNELS,
     MULTIPLIERS,
     OFFSETS,
@@ -17,6 +16,7 @@ from accel.rtl.packing import (
     product_offset,
     weight_bits,
 )
+from accel.rtl.parts.module import module, unused
 
 STRIDE = 0x9E3779  # odd, so that a counter of any width comes by all of its values
 LATENCY = 4

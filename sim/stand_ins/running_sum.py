@@ -2,7 +2,7 @@
 
 from myhdl import ResetSignal, Signal, always, always_comb, always_seq, instances, intbv
 
-from accel.rtl.hierarchy import module
+from accel.rtl.parts.module import module
 
 
 @module

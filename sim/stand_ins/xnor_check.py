@@ -3,11 +3,11 @@
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv, modbv
 
 from accel.config import bits_code
-from accel.rtl.hierarchy import module, unused
-from accel.rtl.mode_flags import FLAGS, mode_flags
-from accel.rtl.mode_operands import mode_operands
-from accel.rtl.packed_multiplier import operand_bits, packed_multiplier, product_bits
-from accel.rtl.packing import MULTIPLIERS, OFFSETS, group_rows, product_offset, product_place
+from accel.rtl.array.mode_flags import FLAGS, mode_flags
+from accel.rtl.array.mode_operands import mode_operands
+from accel.rtl.array.packed_multiplier import operand_bits, packed_multiplier, product_bits
+from accel.rtl.array.packing import MULTIPLIERS, OFFSETS, group_rows, product_offset, product_place
+from accel.rtl.parts.module import module, unused
 
 COUNT_BITS = 16
 

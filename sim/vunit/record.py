@@ -8,8 +8,8 @@ The run that makes the file is the case's own: it checks every answer against th
 It runs on Verilator, whose models the tests of the blocks need anyway and which is faster than MyHDL.
 """
 
-from sim.bench import run_once
 from sim.bus import STALLS
+from sim.cases.bench import run_once
 
 
 def record_case(case, directions, stalls, seed, path):

@@ -20,7 +20,7 @@ from accel.descriptor import (
     REGION_WEIGHTS6,
     unpack_descriptor,
 )
-from accel.rtl.mac_array import word_offset
+from accel.rtl.array.mac_array import word_offset
 
 
 class HardwareError(AssertionError):

@@ -4,9 +4,9 @@ from collections import deque
 
 from accel.compile.cost import ADDRESS_CYCLES, FILLED_TO_READY, READY_TO_ISSUE, RELEASE_CYCLES, START_CYCLES
 from accel.descriptor import OP_DENSE
+from accel.rtl.array.mac_array import mac_array_latency
 from accel.rtl.compute_core import operand_latency
-from accel.rtl.mac_array import mac_array_latency
-from accel.rtl.requantize import REQUANTIZE_LAUNCH_LATENCY
+from accel.rtl.output.requantize import REQUANTIZE_LAUNCH_LATENCY
 from accel.rtl.top import end_delay
 
 
@@ -101,7 +101,7 @@ def _convolution(walk, array, in_words, config):
 
 
 class _Feeder:
-    """Writes rows as slots allow; cycle by cycle figures of accel/rtl/feeder.py."""
+    """Writes rows as slots allow; cycle by cycle figures of accel/rtl/feed/feeder.py."""
 
     def __init__(self, fields, config):
         self.lanes = config.lanes

@@ -15,7 +15,7 @@ from accel.compile.energy import multiply_accumulate_pj
 from accel.config import HardwareConfig
 from accel.errors import FitError, ModelError
 from accel.ir import Graph, InputEncoding
-from tests.core import networks
+from sim.cases import graphs as networks
 
 ALL = (8, 6, 4, 2, 1)
 ACTIVATIONS = (8, 4, 2, 1)

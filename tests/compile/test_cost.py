@@ -19,8 +19,8 @@ from accel.compile.walks import walks
 from accel.config import HardwareConfig
 from accel.errors import BitloomError, FitError, UnsupportedError
 from accel.ir import Graph, InputEncoding, TensorType
+from sim.cases import graphs as networks
 from tests.compile import stepwise_cost
-from tests.core import networks
 
 SIZES = [(4, 4, 0), (4, 8, 1), (8, 8, 2), (8, 16, 1), (16, 4, 1), (16, 16, 0), (32, 64, 1)]
 

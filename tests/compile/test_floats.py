@@ -17,7 +17,7 @@ from accel.fixedpoint import inverse_scale, pack
 from accel.hdl.golden import golden_vectors
 from accel.hdl.targets import TARGETS
 from accel.ir import InputEncoding
-from tests.core.networks import images, random_mixed_graph
+from sim.cases.graphs import images, random_mixed_graph
 
 CONFIG = HardwareConfig(rows=8, lanes=8, precisions=(8, 4, 2, 1), float_input=True, float_output=True)
 

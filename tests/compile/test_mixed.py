@@ -13,10 +13,10 @@ from accel.config import HardwareConfig
 from accel.descriptor import pack_descriptor, unpack_descriptor
 from accel.errors import FitError, RangeError
 from accel.ir import Graph, InputEncoding, Threshold
-from accel.rtl.mac_array import word_offset
+from accel.rtl.array.mac_array import word_offset
+from sim.cases import graphs as networks
 from tests.compile.interpreter import HardwareError, Interpreter
 from tests.compile.test_programs import check
-from tests.core import networks
 
 ALL = (8, 6, 4, 2, 1)
 SIZES = ((4, 8), (8, 8), (4, 16), (16, 4), (8, 32))

@@ -17,10 +17,10 @@ from accel.config import HardwareConfig
 from accel.errors import BitloomError, FitError, ModelError, RangeError, UnsupportedError
 from accel.fixedpoint import RULES
 from accel.ir import Graph, InputEncoding, Requantize, TensorType
-from accel.rtl.mac_array import word_offset
+from accel.rtl.array.mac_array import word_offset
 from sim.breakdown import by_layer, utilization
+from sim.cases import graphs as networks
 from sim.cli import compile_for
-from tests.core import networks
 
 CONFIG = HardwareConfig(rows=4, lanes=4)
 SOURCE = TensorType(6, 6, 3, 8, 0.1, -9)

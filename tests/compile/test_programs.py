@@ -11,8 +11,8 @@ from accel.config import HardwareConfig
 from accel.descriptor import pack_descriptor, unpack_descriptor
 from accel.fixedpoint import RULES
 from accel.ir import Graph, InputEncoding, TensorType
+from sim.cases import graphs as networks
 from tests.compile.interpreter import HardwareError, Interpreter
-from tests.core import networks
 
 SIZES = ((4, 4), (8, 8), (4, 16), (16, 4), (8, 32))
 

@@ -8,9 +8,9 @@ import pytest
 from accel.compile import compile_graph, fit_config
 from accel.config import SHIFT_ADD, HardwareConfig
 from accel.errors import FitError
-from accel.rtl.shift_codes import CODES, decode_shift_add, encode_shift_add
+from accel.rtl.array.shift_codes import CODES, decode_shift_add, encode_shift_add
+from sim.cases import graphs as networks
 from tests.compile.test_programs import check
-from tests.core import networks
 
 WEIGHTS = np.array(sorted(CODES))
 

@@ -10,8 +10,8 @@ from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
 from accel.descriptor import REGION_SHIFT, REGION_WEIGHTS, REGION_WEIGHTS6
 from accel.ir import Graph, InputEncoding, TensorType
+from sim.cases import graphs as networks
 from tests.compile.test_programs import check
-from tests.core import networks
 
 ALL = (8, 6, 4, 2, 1)
 SHARE = {8: 1, 6: 3 / 4, 4: 1 / 2, 2: 1 / 4, 1: 1 / 8}

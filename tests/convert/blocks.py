@@ -2,7 +2,7 @@
 
 from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, always_seq, block, enum, intbv, modbv
 
-from accel.rtl.hierarchy import memory, module, unused
+from accel.rtl.parts.module import memory, module, unused
 
 LIGHT = enum("RED", "GREEN", "YELLOW")
 

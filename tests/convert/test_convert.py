@@ -23,12 +23,12 @@ from accel.config import HardwareConfig
 from accel.convert import main
 from accel.hdl.accelerator import convert_accelerator
 from accel.ir import Graph, InputEncoding
-from accel.rtl.fifo import FIFO_LATENCY
-from accel.rtl.mac_array import mac_array_latency
-from accel.rtl.pool import POOL_LATENCY
+from accel.rtl.array.mac_array import mac_array_latency
+from accel.rtl.output.pool import POOL_LATENCY
+from accel.rtl.parts.fifo import FIFO_LATENCY
+from sim.cases import graphs as networks
 from sim.engines.verilator_build import lint
 from tests.convert.test_vivado import called, run_script
-from tests.core import networks
 
 ROOT = Path(accel.__file__).parents[1]
 SMALL = ("--rows", "4", "--lanes", "4")

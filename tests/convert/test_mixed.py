@@ -9,9 +9,9 @@ import pytest
 
 from accel import model_dir
 from accel.ir import Graph, InputEncoding, TensorType
+from sim.cases import graphs as networks
 from sim.engines.verilator_build import lint
 from tests.convert.test_convert import convert, rtl_files, run_bench
-from tests.core import networks
 
 SIZE = "--rows", 4, "--lanes", 8
 

@@ -12,7 +12,7 @@ from accel.errors import FitError, UnsupportedError
 from accel.hdl import manifest
 from accel.hdl.targets import find_target
 from accel.ir import Graph, InputEncoding, TensorType
-from tests.core import networks
+from sim.cases import graphs as networks
 
 
 def mixed_graph():

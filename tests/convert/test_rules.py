@@ -5,7 +5,7 @@ from myhdl import ResetSignal, Signal, always, always_comb, intbv
 
 from accel.hdl import ConversionError, convert_design
 from accel.hdl.naming import abbreviations, parameter_suffix, unique
-from accel.rtl.hierarchy import memory, module, read_hex_words
+from accel.rtl.parts.module import memory, module, read_hex_words
 
 
 @module

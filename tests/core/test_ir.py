@@ -7,7 +7,7 @@ import pytest
 
 from accel.errors import BitloomError, ModelError, RangeError
 from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType, Threshold
-from tests.core import networks
+from sim.cases import graphs as networks
 
 SOURCE = TensorType(6, 5, 3, 8, 0.1, -7)
 

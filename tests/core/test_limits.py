@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from accel import checks, limits, reference
 from accel.errors import ModelError
 from accel.ir import Conv2D, Graph, InputEncoding, MaxPool, TensorType
-from tests.core import networks
+from sim.cases import graphs as networks
 
 
 def raw(height, width, channels):

@@ -10,7 +10,7 @@ import pytest
 from accel import limits, model_dir, model_json, reference
 from accel.errors import BitloomError, ModelError, OutputError
 from accel.ir import Graph, InputEncoding, TensorType
-from tests.core import networks
+from sim.cases import graphs as networks
 
 
 def sample_graph():

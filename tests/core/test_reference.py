@@ -10,7 +10,7 @@ from accel import fixedpoint as fp
 from accel import reference
 from accel.errors import ModelError, RangeError, UnsupportedError
 from accel.ir import Graph, InputEncoding, TensorType, Threshold
-from tests.core import networks
+from sim.cases import graphs as networks
 from tests.core.test_fixedpoint import oracle
 
 

@@ -7,7 +7,7 @@ from accel import model_dir, reference, synthetic
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
 from accel.errors import ModelError
-from tests.core import networks
+from sim.cases import graphs as networks
 
 
 @pytest.mark.parametrize("name", synthetic.NAMES)

@@ -15,7 +15,7 @@ import pytest
 
 from accel import folders, model_dir
 from accel.ir import Graph, InputEncoding
-from tests.core import networks
+from sim.cases import graphs as networks
 
 ROOT = folders.PACKAGES
 PRODUCT = ("accel", "quant", "sim", "build/vivado")

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from accel import fixedpoint, model_dir, reference
 from quant.export.files import contents
 from quant.export.tables import npz_bytes, safetensors_bytes, tables
-from tests.core.networks import images, random_mixed_graph
+from sim.cases.graphs import images, random_mixed_graph
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("lenet5-int8", "lenet5-mixed", "lenet5-w1a1")

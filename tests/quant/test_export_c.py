@@ -13,7 +13,7 @@ from accel.fixedpoint import INT32_MAX, INT32_MIN
 from accel.ir import Dense, Graph, InputEncoding, Requantize, TensorType
 from quant.data import datasets
 from quant.export.c_source import c_files, c_name
-from tests.core.networks import images, random_graph, random_mixed_graph
+from sim.cases.graphs import images, random_graph, random_mixed_graph
 
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wstrict-prototypes", "-Werror", "-std=c99", "-O1")
 RUN = """

@@ -11,7 +11,7 @@ from accel.errors import RangeError
 from accel.ir import Dense, Graph, InputEncoding, Requantize, TensorType
 from quant.export.notes import notes, notes_text, power_of_two
 from quant.qfx.format import FixedFormat
-from tests.core.networks import random_mixed_graph
+from sim.cases.graphs import random_mixed_graph
 
 
 def network(input_scale=2.0 ** -8, weight_scale=(2.0 ** -6,) * 3, zero_point=-128, bits=8, rule="half_up",

@@ -16,7 +16,7 @@ from accel import reference
 from accel.errors import ModelError, RangeError
 from accel.ir import Conv2D, TensorType
 from quant.reference.integer import IntegerNetwork, rounded_product
-from tests.core import networks
+from sim.cases import graphs as networks
 
 QUANT = Path(__file__).resolve().parents[2] / "quant"
 INT32 = st.integers(-2 ** 31, 2 ** 31 - 1)

@@ -1,0 +1,1 @@
+"""What runs the data path: host port, scheduler, precision controller, watchdog."""

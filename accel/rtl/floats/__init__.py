@@ -1,0 +1,1 @@
+"""float32 streams: quantizer and dequantizer with their arithmetic and registers."""

@@ -1,0 +1,1 @@
+"""From accumulators to packed words: requantization, pooling, packing, the output FIFO."""

@@ -1,0 +1,225 @@
+"""The requantizer: holds a tile of accumulators, sends it group by group through the requantizer lanes."""
+
+from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
+
+from accel.rtl.output.requantize_lane import REQUANTIZE_LANE_LATENCY, SHIFTS_BITS, requantize_lane
+from accel.rtl.parts.delay import delay
+from accel.rtl.parts.module import module
+
+PARAM_LATENCY = 1  # param_data follows param_addr by one cycle, see param_table
+PARAM_WAIT = PARAM_LATENCY + 1  # a register behind the table: some block memories leave no time for an adder
+BIAS_LATENCY = 1
+REQUANTIZE_LAUNCH_LATENCY = PARAM_WAIT + BIAS_LATENCY + REQUANTIZE_LANE_LATENCY  # from launch to m_valid
+REQUANTIZE_LATENCY = 1 + REQUANTIZE_LAUNCH_LATENCY  # from the transfer of a tile to its first group
+RAW_BYTES = 4  # of one int32 accumulator
+
+
+@block
+def _halve(word, upper, half):
+    """half is the upper or the lower half of word."""
+    bits = len(half)
+    full = 2 * bits
+
+    @always_comb
+    def select():
+        if upper:
+            half.next = word[full:bits]
+        else:
+            half.next = word[bits:]
+
+    return select
+
+
+@block
+def _select(word, index, part, *, first_bit):
+    """part is the part of word that the index bits from first_bit up choose."""
+    levels = (len(word) // len(part)).bit_length() - 1
+    if levels == 0:
+        @always_comb
+        def take_all():
+            part.next = word
+
+        return take_all
+
+    halves, wide = [], word
+    for level in reversed(range(levels)):
+        half = part if level == 0 else Signal(intbv(0)[len(wide) // 2:])
+        halves.append(_halve(wide, index(first_bit + level), half))
+        wide = half
+    return halves
+
+
+@module
+def bias_adder(clk, acc, param, a, scaling):
+    """a = acc + bias modulo 2^acc_bits, sign-extended to 32 bits; scaling = the rest of param, of the same cycle.
+
+    acc: accumulator. param: bias in as many bits, then the lane's scaling. a: 32 bits two's complement.
+    Latency BIAS_LATENCY (1), a value a cycle, no stall.
+    """
+    acc_bits = len(acc)
+    total = Signal(modbv(0)[acc_bits:])
+    bias = Signal(intbv(0)[acc_bits:])
+    extended = Signal(intbv(0, min=-(2**31), max=2**31))
+
+    @always_comb
+    def unpack():
+        bias.next = param[acc_bits:]
+
+    @always(clk.posedge)
+    def add():
+        total.next = acc + bias
+        scaling.next = param[:acc_bits]
+
+    @always_comb
+    def extend():
+        extended.next = total[acc_bits:].signed()
+        a.next = extended[32:]
+
+    return unpack, add, extend
+
+
+@module
+def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_ok, param_addr, param_data,
+               raw, round_away, zero_point, qmin, qmax, groups_minus1, last_groups_minus1, last_count, param_base,
+               m_data, m_count, m_valid, m_pixel_last, m_last, sign=None, *, config):
+    """Turn tiles of accumulators into groups of int8 channels, or into int32 accumulators.
+
+    s_data: rows accumulators of acc_bits, row 0 in the low bits; s_valid, s_ready. s_tile_last: last tile of the
+    pixel; s_last: last tile of the layer, s_tile_last with it. A tile is taken when none is held or while the last
+    group of the held one is launched, so s_ready follows launch_ok in the same cycle.
+    launch_ok: a group may be launched in this cycle. What is launched comes out: m has no ready.
+    param_addr, param_data: parameter table, PARAM_LATENCY (1). param_addr = param_base + number of the group within
+    its pixel. param_data: for each of req_lanes channels bias, multiplier, shift1, shift2, from bit 0 up.
+    Constant from a layer's first tile to its m_last: raw (int32 output, one channel a group, lane 0's parameters),
+    round_away; zero_point, qmin, qmax (int8 as 8 bits); groups_minus1 and last_groups_minus1 (groups of a tile and
+    of the last tile of a pixel, less one); last_count (valid bytes in the last group of a pixel; the others are
+    full: req_lanes, or 4 when raw); param_base. sign: groups of 1-bit channels, the bytes +1 and -1; None in a build
+    without them.
+    m_data: group_bytes bytes, byte 0 low, bytes behind a full group are 0; m_count: valid bytes; m_pixel_last,
+    m_last: last group of the pixel, of the layer; m_valid.
+    config: rows, req_lanes, acc_bits, multiplier_bits, group_bytes, param_addr_bits.
+    Latency REQUANTIZE_LATENCY (14) from the transfer of a tile to its first group, REQUANTIZE_LAUNCH_LATENCY (13)
+    from a launch to m_valid. A group a cycle while launch_ok is high; nothing stalls behind the launch.
+    """
+    rows, lanes, acc_bits = config.rows, config.req_lanes, config.acc_bits
+    row_bits, lane_bits = rows.bit_length() - 1, lanes.bit_length() - 1
+    param_bits = config.param_word_bits // lanes
+    count_bits = config.group_count_bits
+
+    tile = Signal(intbv(0)[rows * acc_bits:])
+    tile_last, layer_last, full, launch, closing = [Signal(bool(0)) for _ in range(5)]
+    take, pixel_end, layer_end = [Signal(bool(0)) for _ in range(3)]
+    row = Signal(modbv(0)[row_bits:])
+    left = Signal(modbv(0)[len(groups_minus1):])
+    number, address = [Signal(modbv(0)[len(param_addr):]) for _ in range(2)]
+    count = Signal(intbv(0)[count_bits:])
+    full_bytes, raw_bytes, full_step = lanes, RAW_BYTES, lanes % rows
+
+    @always_comb
+    def control():
+        closing.next = left == 0
+        launch.next = full and launch_ok
+        take.next = s_valid and ((not full) or (launch_ok and (left == 0)))
+        s_ready.next = (not full) or (launch_ok and (left == 0))
+        pixel_end.next = tile_last and (left == 0)
+        layer_end.next = layer_last and (left == 0)
+
+    @always_seq(clk.posedge, reset=rst)
+    def advance():
+        if launch:
+            if raw:
+                row.next = row + 1
+            else:
+                row.next = row + full_step
+            left.next = left - 1
+            number.next = number + 1
+            if closing:
+                full.next = False
+            if pixel_end:
+                number.next = 0
+        if take:
+            full.next = True
+            row.next = 0
+            if s_tile_last:
+                left.next = last_groups_minus1
+            else:
+                left.next = groups_minus1
+
+    @always(clk.posedge)
+    def hold():
+        if take:
+            tile.next = s_data
+            tile_last.next = s_tile_last
+            layer_last.next = s_last
+
+    @always_comb
+    def find_param():
+        address.next = param_base + number
+
+    @always_comb
+    def ask_param():
+        param_addr.next = address
+
+    @always_comb
+    def count_bytes():
+        if pixel_end:
+            count.next = last_count
+        elif raw:
+            count.next = raw_bytes
+        else:
+            count.next = full_bytes
+
+    # Launch: the rows of the group, then the bias of each lane.
+    group_rows, group_rows_late = [Signal(intbv(0)[lanes * acc_bits:]) for _ in range(2)]
+    pick = _select(tile, row, group_rows, first_bit=lane_bits)
+    launched = delay(clk, group_rows, group_rows_late, cycles=PARAM_WAIT)
+    param_late = Signal(intbv(0)[len(param_data):])
+    wait_param = delay(clk, param_data, param_late, cycles=PARAM_WAIT - PARAM_LATENCY)
+    accs = [group_rows_late((lane + 1) * acc_bits, lane * acc_bits) for lane in range(lanes)]
+    pick_raw = []
+    if lanes > 1:  # raw groups hold one row: lane 0 takes it from wherever it is
+        lane_index = Signal(intbv(0)[lane_bits:])
+        accs[0] = Signal(intbv(0)[acc_bits:])
+        row_low = row(lane_bits, 0)
+        pick_raw = [delay(clk, row_low, lane_index, cycles=PARAM_WAIT),
+                    _select(group_rows_late, lane_index, accs[0], first_bit=0)]
+
+    params = [param_late((lane + 1) * param_bits, lane * param_bits) for lane in range(lanes)]
+    biased = [Signal(intbv(0)[32:]) for _ in range(lanes)]
+    scalings = [Signal(intbv(0)[config.multiplier_bits + SHIFTS_BITS:]) for _ in range(lanes)]
+    results = [Signal(intbv(0)[8:]) for _ in range(lanes)]
+    adders = [bias_adder(clk, acc, param, a, scaling)
+              for acc, param, a, scaling in zip(accs, params, biased, scalings, strict=True)]
+    lane_blocks = [requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign)
+                   for a, scaling, q in zip(biased, scalings, results, strict=True)]
+    joined = ConcatSignal(*reversed(results)) if lanes > 1 else results[0]
+
+    # Beside the lanes: the raw value, the byte count, and what marks the group.
+    raw_value = Signal(intbv(0)[32:])
+    wait_raw = delay(clk, biased[0], raw_value, cycles=REQUANTIZE_LANE_LATENCY)
+    marks, marks_late = [Signal(intbv(0)[count_bits + 2:]) for _ in range(2)]
+    wait_marks = delay(clk, marks, marks_late, cycles=REQUANTIZE_LAUNCH_LATENCY)
+    launches = Signal(intbv(0)[REQUANTIZE_LAUNCH_LATENCY:])
+    last_stage = REQUANTIZE_LAUNCH_LATENCY - 1
+
+    @always_comb
+    def mark():
+        marks.next = concat(layer_end, pixel_end, count)
+
+    @always_seq(clk.posedge, reset=rst)
+    def follow():
+        launches.next = concat(launches[last_stage:], launch)
+
+    @always_comb
+    def present():
+        if raw:
+            m_data.next = raw_value
+        else:
+            m_data.next = joined
+        m_valid.next = launches[last_stage]
+        m_count.next = marks_late[count_bits:]
+        m_pixel_last.next = marks_late[count_bits]
+        m_last.next = marks_late[count_bits + 1]
+
+    return (control, advance, hold, find_param, ask_param, count_bytes, pick, launched, wait_param, pick_raw, adders,
+            lane_blocks, wait_raw, wait_marks, mark, follow, present)

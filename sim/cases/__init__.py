@@ -1,0 +1,1 @@
+"""What only the tests use: block cases, models and networks to try, deliberate faults."""
