@@ -12,8 +12,8 @@ from accel import model_dir, model_json, reference
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
 from accel.errors import BitloomError, FitError
-from accel.fixedpoint import INT32_MAX, INT32_MIN, packed_bytes, qrange
-from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType, Threshold
+from accel.fixedpoint import INT32_MAX, INT32_MIN, packed_bytes
+from benchmarks.hostile_graphs import side, small_graph
 from quant.export.files import contents
 
 ZOO = ("lenet5-int8", "lenet5-mixed", "lenet5-w1a1")
@@ -85,53 +85,12 @@ def _good(number):
     return model_dir.contents(graph)
 
 
-def _tensor(rng, height, width, channels, raw=False):
-    bits = 32 if raw else int(rng.choice([8, 8, 4, 2, 1]))
-    low, high = (0, 0) if bits in (1, 32) else qrange(bits)
-    return TensorType(height, width, channels, bits, float(rng.uniform(0.001, 0.1)), int(rng.integers(low, high + 1)))
-
-
-def _weighted(rng, kind, name, before, source, output, shape, stride=(1, 1), pads=(0, 0, 0, 0)):
-    """A layer with random weights of a random width."""
-    bits, channels = int(rng.choice([8, 6, 4, 2, 1])), shape[0]
-    low, high = qrange(bits)
-    weights = rng.integers(0, 2, shape) * 2 - 1 if bits == 1 else rng.integers(low, high + 1, shape)
-    bias = rng.integers(-1000, 1001, channels)
-    if output.bits == 32:
-        rule = None
-    elif output.bits == 1:
-        rule = Threshold(bias, rng.integers(0, 2, channels).astype(bool))
-    else:
-        kind_of_rule = str(rng.choice(["half_up", "half_away", "gemmlowp"]))
-        shift = rng.integers(-12, -5, channels) if kind_of_rule == "gemmlowp" else rng.integers(36, 44, channels)
-        rule = Requantize(kind_of_rule, rng.integers(2**30, 2**31 - 1, channels), shift, *qrange(output.bits))
-    common = name, before, source, output, weights, bits, np.full(channels, 0.01), bias
-    return Dense(*common, rule) if kind == "dense" else Conv2D(*common, stride, pads, rule)
-
-
-def small_graph(rng):
-    """A convolution, a pool and a dense layer."""
-    source = _tensor(rng, 6, 5, int(rng.integers(1, 6)))
-    middle = _tensor(rng, 6, 5, int(rng.integers(1, 10)))
-    first = _weighted(rng, "conv", "conv", "input", source, middle, (middle.channels, 3, 3, source.channels),
-                      pads=(1, 1, 1, 1))
-    pooled = TensorType(3, 2, middle.channels, middle.bits, middle.scale, middle.zero_point)
-    pool = MaxPool("pool", "conv", middle, pooled, (2, 2), (2, 2), (0, 0, 0, 0))
-    last = _weighted(rng, "dense", "last", "pool", pooled, _tensor(rng, 1, 1, 4, raw=True), (4, pooled.elements))
-    return Graph("small", source, InputEncoding("uint8" if source.bits == 8 else "float"), (first, pool, last),
-                 ("a", "b", "c", "d"), {"origin": "random"})
-
-
-def _side(rng, most=65535):
-    """A size between 1 and `most`, small and large ones alike."""
-    return int(min(most, 2 ** rng.uniform(0, np.log2(most + 1))))
-
 
 def _extreme(rng):
     """A layer of any size whose shapes agree and whose file has at most a megabyte: what the checks must weigh."""
-    height, width, channels, outputs = (_side(rng) for _ in range(4))
-    kernel, stride = [(_side(rng), _side(rng)) for _ in range(2)]
-    pads = [0 if rng.random() < 0.5 else _side(rng) for _ in range(4)]
+    height, width, channels, outputs = (side(rng) for _ in range(4))
+    kernel, stride = [(side(rng), side(rng)) for _ in range(2)]
+    pads = [0 if rng.random() < 0.5 else side(rng) for _ in range(4)]
     kind = str(rng.choice(["conv2d", "dense", "maxpool"], p=[0.6, 0.15, 0.25]))
     bits = int(rng.choice([8, 6, 4, 2, 1]))
     while True:  # shrink what is largest until the file is small
