@@ -47,8 +47,10 @@ def _made_at(output):
         with ending_tidily(), work_folder(goal) as folder:
             yield goal, folder / NEW
     except OSError as error:
-        raise OutputError(f"{output.label} {shown(goal)}: cannot be written ({reason(error)}); check space and "
-                          f"permissions, or choose another output {output.what}") from error
+        raise OutputError(
+            f"{output.label} {shown(goal)}: cannot be written ({reason(error)}); check space and "
+            f"permissions, or choose another output {output.what}"
+        ) from error
 
 
 def _put_folder(output, new, goal, old):

@@ -49,9 +49,11 @@ def real(value, what):
 def name(value, what):
     """`value` as a name that is safe in a file name and in a report."""
     if not isinstance(value, str) or not NAME.fullmatch(value):
-        raise ModelError(f"{what} must be letters, digits, '_', '.' or '-', at most 64 and not starting "
-                         "with a digit,"
-                         f" not {shorten(value)}")
+        raise ModelError(
+            f"{what} must be letters, digits, '_', '.' or '-', at most 64 and not starting "
+            "with a digit,"
+            f" not {shorten(value)}"
+        )
     return value
 
 
@@ -105,7 +107,7 @@ class _Short(reprlib.Repr):
     """repr that looks at the beginning of a value only, however large or deep it is."""
 
     def repr_str(self, value, level):
-        return repr(value[:self.maxstring])
+        return repr(value[: self.maxstring])
 
     def repr_int(self, value, level):
         return f"a {value.bit_length()}-bit integer" if value.bit_length() > 200 else repr(value)
@@ -119,20 +121,20 @@ _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 10
 def shorten(value, limit=60):
     """repr of a value, cut for use in a message: hostile input must not flood the terminal."""
     text = _SHORT.repr(value)
-    return text if len(text) <= limit else text[:limit - 3] + "..."
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def plain(text, limit=80):
     """Foreign text for a message: what does not print is escaped, and at most `limit` characters are kept."""
-    text = str(text)[:limit + 1]
+    text = str(text)[: limit + 1]
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return text if len(text) <= limit else text[:limit - 3] + "..."
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def shown(path, limit=160):
     """A path for a message: cut in its middle, where the least is lost; what does not print is escaped."""
     text = plain(path, 8 * limit)
-    return text if len(text) <= limit else f"{text[:limit // 2 - 3]}...{text[-(limit // 2):]}"
+    return text if len(text) <= limit else f"{text[: limit // 2 - 3]}...{text[-(limit // 2) :]}"
 
 
 def listed(names, most=5, limit=60):

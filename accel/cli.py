@@ -27,12 +27,14 @@ LONGEST = 300  # characters of a message of click's, which quotes what was given
 
 def handle_errors(function):
     """Decorator of a command body: a BitloomError becomes `error: ...` on stderr and exit code 2."""
+
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         try:
             return function(*args, **kwargs)
         except BitloomError as error:
             fail(str(error))
+
     return wrapper
 
 

@@ -8,12 +8,22 @@ from dataclasses import asdict, dataclass, fields
 from accel.checks import plain
 from accel.errors import FitError
 
-DEPTH_LIMITS = {"weight_depth": (16, 65536), "act_depth": (16, 65536), "line_depth": (16, 16384),
-                "param_depth": (16, 16384), "pool_depth": (16, 16384), "max_layers": (2, 64)}
+DEPTH_LIMITS = {
+    "weight_depth": (16, 65536),
+    "act_depth": (16, 65536),
+    "line_depth": (16, 16384),
+    "param_depth": (16, 16384),
+    "pool_depth": (16, 16384),
+    "max_layers": (2, 64),
+}
 HOST_REGION_WORDS = 2**20  # words of one host region, see accel/descriptor.py
-MEMORY_STYLES = {"weight_style": ("block", "ultra"), "act_style": ("block", "ultra", "distributed"),
-                 "line_style": ("block", "distributed"), "param_style": ("block", "distributed"),
-                 "pool_style": ("block", "distributed")}
+MEMORY_STYLES = {
+    "weight_style": ("block", "ultra"),
+    "act_style": ("block", "ultra", "distributed"),
+    "line_style": ("block", "distributed"),
+    "param_style": ("block", "distributed"),
+    "pool_style": ("block", "distributed"),
+}
 SHIFT_ADD = "shift_add"  # no multipliers: two shifts and an addition
 MULTIPLIERS = ("25x18", "27x18", "18x18", SHIFT_ADD)
 REQUANTIZERS = {"full": 0, "pow2": 1, "khot2": 2, "khot3": 3}  # one bits of a multiplier, 0 for any number of them
@@ -107,7 +117,8 @@ class HardwareConfig:
             value = getattr(self, name)
             if not (_is_power_of_two(value) and 4 <= value <= 64):
                 raise FitError(
-                    f"configuration: {name}={value} must be a power of two from 4 to 64; choose 4, 8, 16, 32 or 64")
+                    f"configuration: {name}={value} must be a power of two from 4 to 64; choose 4, 8, 16, 32 or 64"
+                )
         if self.acc_bits not in (16, 32):
             raise FitError(f"configuration: acc_bits={self.acc_bits} must be 16 or 32")
         if not (_is_power_of_two(self.req_lanes) and self.req_lanes <= self.rows):
@@ -120,28 +131,38 @@ class HardwareConfig:
                 raise FitError(f"configuration: {name}={value} must be a power of two from {low} to {high}")
         weight_writes = self.weight_depth * self.rows * self.lanes // 4
         if weight_writes > HOST_REGION_WORDS:
-            raise FitError(f"configuration: weight_depth={self.weight_depth} at {self.rows}x{self.lanes} needs "
-                           f"{weight_writes} host words but a region holds {HOST_REGION_WORDS}; lower weight_depth")
+            raise FitError(
+                f"configuration: weight_depth={self.weight_depth} at {self.rows}x{self.lanes} needs "
+                f"{weight_writes} host words but a region holds {HOST_REGION_WORDS}; lower weight_depth"
+            )
         if self.multiplier not in MULTIPLIERS:
             raise FitError(
-                f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}")
+                f"configuration: multiplier={self.multiplier} is unknown; choose one of {', '.join(MULTIPLIERS)}"
+            )
         object.__setattr__(self, "precisions", _checked_precisions(self.precisions))
         if self.multiplier == SHIFT_ADD and self.mixed:
-            raise FitError(f"configuration: multiplier=shift_add computes int8 only, not "
-                           f"precisions={','.join(map(str, self.precisions))}; leave out 4, 2 and 1")
+            raise FitError(
+                f"configuration: multiplier=shift_add computes int8 only, not "
+                f"precisions={','.join(map(str, self.precisions))}; leave out 4, 2 and 1"
+            )
         for name, styles in MEMORY_STYLES.items():
             if getattr(self, name) not in ("", *styles):
-                raise FitError(f"configuration: {name}={getattr(self, name)!r} is unknown; "
-                               f"choose {', '.join(styles)} or leave it out")
+                raise FitError(
+                    f"configuration: {name}={getattr(self, name)!r} is unknown; "
+                    f"choose {', '.join(styles)} or leave it out"
+                )
         if not 0 <= self.ultra_rows <= (self.rows if self.weight_style == "ultra" else 0):
-            raise FitError(f"configuration: ultra_rows={self.ultra_rows} must be 0 to rows={self.rows}, and 0 without "
-                           "weight_style=ultra")
+            raise FitError(
+                f"configuration: ultra_rows={self.ultra_rows} must be 0 to rows={self.rows}, and 0 without "
+                "weight_style=ultra"
+            )
         for name in ("float_input", "float_output", "input_tlast"):
             if not isinstance(getattr(self, name), bool):
                 raise FitError(f"configuration: {name}={getattr(self, name)!r} must be true or false")
         if self.requantizer not in REQUANTIZERS:
-            raise FitError(f"configuration: requantizer={self.requantizer} is unknown; "
-                           f"choose one of {', '.join(REQUANTIZERS)}")
+            raise FitError(
+                f"configuration: requantizer={self.requantizer} is unknown; choose one of {', '.join(REQUANTIZERS)}"
+            )
 
     @property
     def module_suffix(self):

@@ -2,6 +2,7 @@
 
 if __name__ == "__main__":  # before the imports below: run() says which package is missing
     from accel.start import run
+
     run("accel.convert", "python -m accel.convert")
 
 import dataclasses
@@ -40,13 +41,21 @@ def hardware_config(graph, target, rows, lanes, options, precisions=None, *, fit
     """
     values = dict(parse_option(text) for text in options)
     values["precisions"] = precisions_for(graph) if precisions is None else precisions
-    config = HardwareConfig.from_dict({"rows": target.rows if rows is None else rows,
-                                       "lanes": target.lanes if lanes is None else lanes,
-                                       "multiplier": target.multiplier, "weight_style": target.weight_style,
-                                       **values})
+    config = HardwareConfig.from_dict(
+        {
+            "rows": target.rows if rows is None else rows,
+            "lanes": target.lanes if lanes is None else lanes,
+            "multiplier": target.multiplier,
+            "weight_style": target.weight_style,
+            **values,
+        }
+    )
     needed = fit_config(graph, config)
-    depths = {name: getattr(needed, name) if fit else max(getattr(config, name), getattr(needed, name))
-              for name in DEPTHS if name not in values}
+    depths = {
+        name: getattr(needed, name) if fit else max(getattr(config, name), getattr(needed, name))
+        for name in DEPTHS
+        if name not in values
+    }
     config = dataclasses.replace(config, **depths)
     if "ultra_rows" not in values and target.ultra_rams:
         config = dataclasses.replace(config, ultra_rows=ultra_rows(config, target.ultra_rams))
@@ -81,12 +90,26 @@ def parse_precisions(text):
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UnsupportedError(f"--precisions {checks.shorten(text)}: must be widths with commas between, such as "
-                               "8,4,1") from None
+        raise UnsupportedError(
+            f"--precisions {checks.shorten(text)}: must be widths with commas between, such as 8,4,1"
+        ) from None
 
 
-def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions=None, golden=2, preset=None, fit=False,
-            stage=lambda name: None):
+def convert(
+    model,
+    target_name,
+    rows,
+    lanes,
+    hdl,
+    out,
+    *,
+    options=(),
+    precisions=None,
+    golden=2,
+    preset=None,
+    fit=False,
+    stage=lambda name: None,
+):
     """Convert a model for a target and write the folder; returns accel.hdl.output.Written."""
     target = find_target(target_name)
     check_outputs(manifest.output(out), model=model_dir.folder_of(model))
@@ -97,32 +120,53 @@ def convert(model, target_name, rows, lanes, hdl, out, *, options=(), precisions
     if preset is None:
         preset = config.weight_style != "ultra"  # UltraRAM starts empty: the host loads it
     if preset and config.weight_style == "ultra":
-        raise FitError(f"target {target.name}: UltraRAM starts empty, so memory images cannot preset the weights; "
-                       "leave out --preset or give --option weight_style=block")
+        raise FitError(
+            f"target {target.name}: UltraRAM starts empty, so memory images cannot preset the weights; "
+            "leave out --preset or give --option weight_style=block"
+        )
     if not preset and target.board:
-        raise FitError(f"target {target.name}: the board's self-test needs the network in the memory images; "
-                       "leave out --no-preset or choose a part-only target")
-    return write_design(Path(out), graph, program, target, model=model, hdl=hdl, golden_count=golden,
-                        preset=preset, stage=stage)
+        raise FitError(
+            f"target {target.name}: the board's self-test needs the network in the memory images; "
+            "leave out --no-preset or choose a part-only target"
+        )
+    return write_design(
+        Path(out), graph, program, target, model=model, hdl=hdl, golden_count=golden, preset=preset, stage=stage
+    )
 
 
 @click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--model", default=DEFAULT_MODEL, show_default=True, metavar="NAME_OR_DIR",
-              help="Model directory, or the name of a model that ships.")
-@click.option("--target", default=DEFAULT_TARGET, show_default=True, metavar="NAME",
-              help=f"Board or part: {', '.join(TARGETS)}.")
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="NAME_OR_DIR",
+    help="Model directory, or the name of a model that ships.",
+)
+@click.option(
+    "--target", default=DEFAULT_TARGET, show_default=True, metavar="NAME", help=f"Board or part: {', '.join(TARGETS)}."
+)
 @click.option("--rows", type=int, help="Output channels in parallel; default by target.")
 @click.option("--lanes", type=int, help="Bytes of the reduction in parallel; default by target.")
-@click.option("--precisions", metavar="BITS", help="Widths of the build, from 8,6,4,2,1 and always with 8; "
-              "default: 8 and those that the network uses.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE",
-              help="Another field of the hardware configuration, e.g. weight_depth=2048; may be repeated.")
+@click.option(
+    "--precisions",
+    metavar="BITS",
+    help="Widths of the build, from 8,6,4,2,1 and always with 8; default: 8 and those that the network uses.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another field of the hardware configuration, e.g. weight_depth=2048; may be repeated.",
+)
 @click.option("--fit", is_flag=True, help="Memories no larger than this network needs; default: room for others too.")
 @click.option("--hdl", type=click.Choice(("verilog", "vhdl")), default="verilog", show_default=True)
-@click.option("--golden", type=click.IntRange(1, 100), default=2, show_default=True,
-              help="Images in the test bench.")
-@click.option("--preset/--no-preset", default=None,
-              help="Start with the network in the memories, or wait for the host; default by target.")
+@click.option("--golden", type=click.IntRange(1, 100), default=2, show_default=True, help="Images in the test bench.")
+@click.option(
+    "--preset/--no-preset",
+    default=None,
+    help="Start with the network in the memories, or wait for the host; default by target.",
+)
 @click.option("--out", type=click.Path(), help="Output folder.  [default: build/out/MODEL]")
 @json_option
 def main(model, target, rows, lanes, precisions, options, fit, hdl, golden, preset, out, as_json):
@@ -136,12 +180,31 @@ def main(model, target, rows, lanes, precisions, options, fit, hdl, golden, pres
             begun.append(name)
             bar.update(task, description=name, completed=len(begun) - 1)
 
-        result = convert(model, target, rows, lanes, hdl, out, options=options, precisions=parse_precisions(precisions),
-                         golden=golden, preset=preset, fit=fit, stage=stage)
-    figures = {"out": str(result.out), "top": result.top, "files": list(result.files),
-               "precisions": list(result.precisions), "notes": list(result.notes),
-               "predicted_cycles_per_image": result.predicted_cycles_per_image,
-               "weight_bytes": result.weight_bytes, "dsp_estimate": result.dsp_estimate, "estimate": result.estimate}
+        result = convert(
+            model,
+            target,
+            rows,
+            lanes,
+            hdl,
+            out,
+            options=options,
+            precisions=parse_precisions(precisions),
+            golden=golden,
+            preset=preset,
+            fit=fit,
+            stage=stage,
+        )
+    figures = {
+        "out": str(result.out),
+        "top": result.top,
+        "files": list(result.files),
+        "precisions": list(result.precisions),
+        "notes": list(result.notes),
+        "predicted_cycles_per_image": result.predicted_cycles_per_image,
+        "weight_bytes": result.weight_bytes,
+        "dsp_estimate": result.dsp_estimate,
+        "estimate": result.estimate,
+    }
     if as_json:
         print_json(figures)
     else:
@@ -150,5 +213,6 @@ def main(model, target, rows, lanes, precisions, options, fit, hdl, golden, pres
         figures["notes"] = "; ".join(result.notes) or None
         figures |= {"modules": result.modules, "lines": result.lines, **figures.pop("estimate")}
         del figures["dsps"]  # the same as the estimate of multipliers above
-        print_table("Converted", ("figure", "value"),
-                    [(name.replace("_", " "), value) for name, value in figures.items()])
+        print_table(
+            "Converted", ("figure", "value"), [(name.replace("_", " "), value) for name, value in figures.items()]
+        )

@@ -78,28 +78,53 @@ DEFAULT_CYCLE_LIMIT = 2**24  # of REG_CYCLE_LIMIT from reset on
 PRESET_ZERO = "0, or the preset program's"
 # (name, offset, access, value from reset on, meaning). An abort leaves the registers that can be written as they are.
 REGISTERS = (
-    ("control", REG_CONTROL, "write", "0, of a preset program 1",
-     "bit 0 enable: run the program; bit 1 abort: soft reset, clears an error, keeps registers and memories; with an "
-     "abort also bit 2 close: an output that it cuts gets a last beat, bit 3 renew: the source of s_axis starts anew "
-     "with the first beat of an image"),
+    (
+        "control",
+        REG_CONTROL,
+        "write",
+        "0, of a preset program 1",
+        "bit 0 enable: run the program; bit 1 abort: soft reset, clears an error, keeps registers and memories; with "
+        "an abort also bit 2 close: an output that it cuts gets a last beat, bit 3 renew: the source of s_axis starts "
+        "anew with the first beat of an image",
+    ),
     ("status", REG_STATUS, "read", "0", "bit 0 busy, bit 1 error, bits 15:8 error code, bits 23:16 layer of the error"),
     ("layers", REG_LAYERS, "write", PRESET_ZERO, "number of layers less one"),
     ("images", REG_IMAGES, "read", "0", "images finished since the last reset or abort"),
     ("identity", REG_IDENTITY, "read", "constant", "rows, lanes, req_lanes, acc_bits, a byte each from bit 0 up"),
-    ("cycle_limit", REG_CYCLE_LIMIT, "read, write", f"{DEFAULT_CYCLE_LIMIT}, or the preset program's",
-     "cycles that a layer may work, those in which it only waits for a stream not counted; 0 for any number. Counts "
-     "from the next layer on"),
+    (
+        "cycle_limit",
+        REG_CYCLE_LIMIT,
+        "read, write",
+        f"{DEFAULT_CYCLE_LIMIT}, or the preset program's",
+        "cycles that a layer may work, those in which it only waits for a stream not counted; 0 for any number. Counts "
+        "from the next layer on",
+    ),
     ("input_scale", REG_INPUT_SCALE, "read, write", PRESET_ZERO, "with float_input: bits of the float32 1 / scale"),
-    ("input_format", REG_INPUT_FORMAT, "read, write", PRESET_ZERO,
-     "zero point in bits 7:0, width code (0, 1, 2, 3 for 8, 4, 2, 1 bits) in bits 9:8"),
+    (
+        "input_format",
+        REG_INPUT_FORMAT,
+        "read, write",
+        PRESET_ZERO,
+        "zero point in bits 7:0, width code (0, 1, 2, 3 for 8, 4, 2, 1 bits) in bits 9:8",
+    ),
     ("input_beats", REG_INPUT_BEATS, "read, write", PRESET_ZERO, "beats of an image less one"),
     ("output_scale", REG_OUTPUT_SCALE, "read, write", PRESET_ZERO, "with float_output: bits of the float32 scale"),
     ("output_format", REG_OUTPUT_FORMAT, "read, write", PRESET_ZERO, "as input_format; bit 10: int32 accumulators"),
-    ("observer", REG_OBSERVER, "write", "0",
-     "with float_input: bit 0 forget range and NaN flag, bit 1 make the scale of the range, bit 2 symmetric (else "
-     "affine), width code in bits 9:8; bits 0 and 1 take hold within 4 cycles"),
-    ("observer", REG_OBSERVER, "read", "0",
-     "bit 0 a NaN was seen, bit 1 busy, bit 2 the range has no scale, zero point in bits 15:8"),
+    (
+        "observer",
+        REG_OBSERVER,
+        "write",
+        "0",
+        "with float_input: bit 0 forget range and NaN flag, bit 1 make the scale of the range, bit 2 symmetric (else "
+        "affine), width code in bits 9:8; bits 0 and 1 take hold within 4 cycles",
+    ),
+    (
+        "observer",
+        REG_OBSERVER,
+        "read",
+        "0",
+        "bit 0 a NaN was seen, bit 1 busy, bit 2 the range has no scale, zero point in bits 15:8",
+    ),
     ("minimum", REG_MINIMUM, "read", "+inf", "smallest float taken since the range was forgotten"),
     ("maximum", REG_MAXIMUM, "read", "-inf", "largest one"),
     ("abs_max", REG_ABS_MAX, "read", "0", "largest absolute value"),
@@ -120,15 +145,15 @@ ERROR_FIELD = 32
 ERROR_TEXT = {
     ERROR_NONE: "no error",
     ERROR_STARVED: "the window waits for rows that the feeder does not deliver "
-                   "(need_rows, data_rows, top_rows, bottom_rows, oh)",
+    "(need_rows, data_rows, top_rows, bottom_rows, oh)",
     ERROR_OUTPUT_RANGE: "the output does not fit the activation memory behind out_base",
     ERROR_POOL: "the layer ended before the last pooled word (pool_* fields against oh, ow)",
     ERROR_PRECISION: "the build lacks a width that the layer needs (option precisions), or weights or input are wider "
-                     "than the computation (compute_code, weight_code, input_code, output_code)",
+    "than the computation (compute_code, weight_code, input_code, output_code)",
     ERROR_SHORT_INPUT: "a transfer on s_axis was shorter than an image: tlast came before the image's last beat",
     ERROR_LONG_INPUT: "a transfer on s_axis was longer than an image: no tlast with the image's last beat",
     ERROR_CYCLE_LIMIT: "the layer worked for more cycles than the register cycle_limit allows, waiting for streams not "
-                       "counted",
+    "counted",
 }
 
 
@@ -183,15 +208,23 @@ def _narrowest(config):
 _TABLE = (
     # word 0
     ("magic", 8, "constant 0xB1", lambda config: MAGIC),
-    ("op", 2, "1 convolution through the line buffer, 2 dense straight from the activation memory",
-     lambda config: OP_DENSE),
+    (
+        "op",
+        2,
+        "1 convolution through the line buffer, 2 dense straight from the activation memory",
+        lambda config: OP_DENSE,
+    ),
     ("from_stream", 1, "the source is s_axis (conv only), else the activation memory", _full(1)),
     ("to_stream", 1, "the output goes to m_axis, else to the activation memory", _full(1)),
     ("raw", 1, "output is the int32 accumulator, one channel a group", _full(1)),
     ("round_away", 1, "first rounding is half away from zero, else half up", _full(1)),
     ("pool_enable", 1, "max pool behind the requantizer", _full(1)),
-    ("last_count", 7, "channels in the last group of a pixel (raw: 4, the bytes of one), not 0",
-     lambda config: config.group_bytes),
+    (
+        "last_count",
+        7,
+        "channels in the last group of a pixel (raw: 4, the bytes of one), not 0",
+        lambda config: config.group_bytes,
+    ),
     ("pad_value", 8, "padding byte: the input zero point in every element (1-bit input: 0, which is -1)", _full(8)),
     # word 1
     ("in_base", 16, "activation memory word where the input starts", lambda config: config.act_depth - 1),
@@ -218,8 +251,12 @@ _TABLE = (
     ("oh_minus1", 16, "output rows before pooling - 1", _full(16)),
     ("ow_minus1", 16, "output columns before pooling - 1", _line_bytes),
     # word 8
-    ("tiles_minus1", 16, "output channel tiles of `rows` channels - 1",
-     lambda config: min(_array_words(config), config.param_group_depth) - 1),
+    (
+        "tiles_minus1",
+        16,
+        "output channel tiles of `rows` channels - 1",
+        lambda config: min(_array_words(config), config.param_group_depth) - 1,
+    ),
     ("kwords_minus1", 16, "words of one kernel row - 1", lambda config: _array_words(config) - 1),
     # word 9
     ("pixel_step", 16, "line buffer bytes from one window to the next", _line_bytes),
@@ -229,11 +266,19 @@ _TABLE = (
     ("line_ring_words", 16, "line buffer words of the ring", lambda config: config.line_depth),
     # word 11
     ("weight_base", 16, "first word of the weight bank", lambda config: config.weight_depth - 1),
-    ("weight_row_step", 16, "array words of weights from one output row to the next",
-     lambda config: _array_words(config) - 1),
+    (
+        "weight_row_step",
+        16,
+        "array words of weights from one output row to the next",
+        lambda config: _array_words(config) - 1,
+    ),
     # word 12
-    ("weight_ring_words", 16, "array words of weights after which weight_row_step wraps; more than weight_row_step",
-     lambda config: min(_array_words(config), 2**16 - 1)),
+    (
+        "weight_ring_words",
+        16,
+        "array words of weights after which weight_row_step wraps; more than weight_row_step",
+        lambda config: min(_array_words(config), 2**16 - 1),
+    ),
     ("param_base", 16, "first group of the parameter table", lambda config: config.param_group_depth - 1),
     # word 13
     ("groups_minus1", 8, "groups of a full tile - 1", lambda config: config.rows - 1),
@@ -255,8 +300,12 @@ _TABLE = (
     ("weight_code", 2, "width of the weights in the weight bank, the same code, not below compute_code", _narrowest),
     ("input_code", 2, "width of the input's elements, the same code, not below compute_code", _narrowest),
     ("output_code", 2, "width of the output's elements unless raw, the same code", _narrowest),
-    ("tail_bytes_minus1", 6, "source bytes that count in the last word of a kernel row - 1",
-     lambda config: config.lanes - 1),
+    (
+        "tail_bytes_minus1",
+        6,
+        "source bytes that count in the last word of a kernel row - 1",
+        lambda config: config.lanes - 1,
+    ),
 )
 
 
@@ -295,7 +344,8 @@ def pack_descriptor(values, config):
         limit = field.largest(config)
         if not 0 <= value <= limit:
             raise FitError(
-                f"descriptor: {name}={values[name]} is outside 0..{limit} ({field.doc}) for this configuration")
+                f"descriptor: {name}={values[name]} is outside 0..{limit} ({field.doc}) for this configuration"
+            )
         words[field.word] |= value << field.low
     return words
 

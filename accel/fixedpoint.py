@@ -94,8 +94,7 @@ def check_multiplier(multiplier, shift, rule):
     for name, values, minimum, maximum in limits:
         bad = (values < minimum) | (values > maximum)
         if np.any(bad):
-            raise RangeError(f"{name} {int(values[bad].ravel()[0])} must lie in {minimum}..{maximum} for "
-                             f"rule {rule}")
+            raise RangeError(f"{name} {int(values[bad].ravel()[0])} must lie in {minimum}..{maximum} for rule {rule}")
 
 
 def requantize(acc, multiplier, shift, *, rule, zero_point, qmin, qmax):
@@ -135,8 +134,9 @@ def threshold(acc, level, invert):
 def _check_int32(values, name):
     if values.size and (values.min() < INT32_MIN or values.max() > INT32_MAX):
         worst = int(values.max()) if values.max() > INT32_MAX else int(values.min())
-        raise RangeError(f"{name} {worst} does not fit int32; use smaller weights, a smaller bias or fewer "
-                         "input channels")
+        raise RangeError(
+            f"{name} {worst} does not fit int32; use smaller weights, a smaller bias or fewer input channels"
+        )
 
 
 def quantize_multiplier(real, rule):

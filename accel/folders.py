@@ -34,8 +34,9 @@ def user_cache():
     """The user's cache folder of Bitloom, which need not exist: ~/.cache/bitloom on Linux."""
     folder = platformdirs.user_cache_path(DISTRIBUTION)
     if not folder.is_absolute():  # a user without a home
-        raise OutputError("the user's cache folder is unknown; set HOME, or BITLOOM_CACHE to a folder that can be "
-                          "written")
+        raise OutputError(
+            "the user's cache folder is unknown; set HOME, or BITLOOM_CACHE to a folder that can be written"
+        )
     return folder
 
 

@@ -42,34 +42,41 @@ def _check_layer(layer):
 
 def _check_shape(layer, expected):
     if layer.output.shape != expected:
-        raise ModelError(f"{layer.name}: output shape must be {expected} for input {layer.input.shape}, "
-                         f"not {layer.output.shape}")
+        raise ModelError(
+            f"{layer.name}: output shape must be {expected} for input {layer.input.shape}, not {layer.output.shape}"
+        )
 
 
 def _check_weighted(layer, shape):
     """Weights, scales, bias and requantization of a layer with weights."""
     if type(layer.weight_bits) is not int or layer.weight_bits not in WEIGHT_BITS:
-        raise ModelError(f"weight bits must be one of {', '.join(map(str, WEIGHT_BITS))}, not "
-                         f"{checks.shorten(layer.weight_bits)}")
+        raise ModelError(
+            f"weight bits must be one of {', '.join(map(str, WEIGHT_BITS))}, not {checks.shorten(layer.weight_bits)}"
+        )
     channels = shape[0]
     weights = checks.integer_array(layer.weights, "weights", shape, *qrange(layer.weight_bits))
     if layer.weight_bits == 1 and np.any(weights == 0):
         raise RangeError("1-bit weights must be -1 or +1, not 0")
-    _set(layer, weights=weights,
-         weight_scale=checks.real_array(layer.weight_scale, "weight_scale", (channels,)),
-         bias=checks.integer_array(layer.bias, "bias", (channels,), INT32_MIN, INT32_MAX))
+    _set(
+        layer,
+        weights=weights,
+        weight_scale=checks.real_array(layer.weight_scale, "weight_scale", (channels,)),
+        bias=checks.integer_array(layer.bias, "bias", (channels,), INT32_MIN, INT32_MAX),
+    )
     if layer.requantize is None:
         if layer.output.bits != RAW_BITS:
-            raise ModelError(f"output of {layer.output.bits} bits needs a requantization; only raw int32 "
-                             "goes without")
+            raise ModelError(f"output of {layer.output.bits} bits needs a requantization; only raw int32 goes without")
         return
     if not isinstance(layer.requantize, (Requantize, Threshold)):
         raise ModelError("requantize must be a Requantize, a Threshold or None")
     if layer.output.bits == RAW_BITS:
         raise ModelError("raw int32 output must not have a requantization")
     if isinstance(layer.requantize, Threshold) != (layer.output.bits == 1):
-        raise ModelError("1-bit output needs a Threshold" if layer.output.bits == 1 else
-                         f"a Threshold puts out 1 bit, not {layer.output.bits}")
+        raise ModelError(
+            "1-bit output needs a Threshold"
+            if layer.output.bits == 1
+            else f"a Threshold puts out 1 bit, not {layer.output.bits}"
+        )
     if layer.output.bits == 1:
         if layer.requantize.threshold.shape != (channels,):
             raise ModelError(f"threshold must have shape {(channels,)}, not {layer.requantize.threshold.shape}")
@@ -78,9 +85,11 @@ def _check_weighted(layer, shape):
         raise ModelError(f"multiplier must have shape {(channels,)}, not {layer.requantize.multiplier.shape}")
     low, high = layer.output.qrange
     if layer.requantize.qmin < low or layer.requantize.qmax > high:
-        raise RangeError(f"qmin..qmax {layer.requantize.qmin}..{layer.requantize.qmax} must lie in "
-                         f"{low}..{high} "
-                         f"for {layer.output.bits}-bit output")
+        raise RangeError(
+            f"qmin..qmax {layer.requantize.qmin}..{layer.requantize.qmax} must lie in "
+            f"{low}..{high} "
+            f"for {layer.output.bits}-bit output"
+        )
 
 
 class _Checked:
@@ -138,13 +147,16 @@ class Conv2D(_Checked):
         if len(shape) != 4 or 0 in shape:
             raise ModelError(f"weights must have the shape [OC, KH, KW, IC], not {shape}")
         if shape[3] != self.input.channels:
-            raise ModelError(f"weights have {shape[3]} input channels but the input tensor has "
-                             f"{self.input.channels}")
+            raise ModelError(f"weights have {shape[3]} input channels but the input tensor has {self.input.channels}")
         if max(shape) > limits.MAX_SIDE or math.prod(shape) > limits.MAX_WEIGHTS:
-            raise ModelError(f"weights of shape {shape} are too large; at most {limits.MAX_WEIGHTS} elements are "
-                             "allowed")
-        _set(self, stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
-             pads=checks.integers(self.pads, "pads", 4, 0, limits.MAX_SIDE))
+            raise ModelError(
+                f"weights of shape {shape} are too large; at most {limits.MAX_WEIGHTS} elements are allowed"
+            )
+        _set(
+            self,
+            stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
+            pads=checks.integers(self.pads, "pads", 4, 0, limits.MAX_SIDE),
+        )
         top, bottom, left, right = self.pads
         height = _window_count(self, "height", self.input.height, shape[1], self.stride[0], top, bottom)
         width = _window_count(self, "width", self.input.width, shape[2], self.stride[1], left, right)
@@ -163,8 +175,9 @@ class Conv2D(_Checked):
     @property
     def work(self):
         """limits.Work of one image."""
-        return limits.Work(self.weights.size, self.output.elements + _padding(self),
-                           self.macs // self.output.channels, self.macs)
+        return limits.Work(
+            self.weights.size, self.output.elements + _padding(self), self.macs // self.output.channels, self.macs
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,11 +201,14 @@ class Dense(_Checked):
         if len(shape) != 2 or 0 in shape:
             raise ModelError(f"weights must have the shape [OC, IC], not {shape}")
         if shape[1] != self.input.elements:
-            raise ModelError(f"weights have {shape[1]} inputs but the input tensor {self.input.shape} has "
-                             f"{self.input.elements} elements")
+            raise ModelError(
+                f"weights have {shape[1]} inputs but the input tensor {self.input.shape} has "
+                f"{self.input.elements} elements"
+            )
         if math.prod(shape) > limits.MAX_WEIGHTS:
-            raise ModelError(f"weights of shape {shape} are too large; at most {limits.MAX_WEIGHTS} elements are "
-                             "allowed")
+            raise ModelError(
+                f"weights of shape {shape} are too large; at most {limits.MAX_WEIGHTS} elements are allowed"
+            )
         _check_shape(self, (1, 1, shape[0]))
         _check_weighted(self, shape)
 
@@ -225,23 +241,30 @@ class MaxPool(_Checked):
     macs = 0
 
     def _check(self):
-        _set(self, kernel=checks.integers(self.kernel, "kernel", 2, 1, limits.MAX_SIDE),
-             stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
-             pads=checks.integers(self.pads, "pads", 4, 0, limits.MAX_SIDE))
+        _set(
+            self,
+            kernel=checks.integers(self.kernel, "kernel", 2, 1, limits.MAX_SIDE),
+            stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
+            pads=checks.integers(self.pads, "pads", 4, 0, limits.MAX_SIDE),
+        )
         top, bottom, left, right = self.pads
         sides = ("height", self.kernel[0], (top, bottom)), ("width", self.kernel[1], (left, right))
         for side, size, pads in sides:
             if max(pads) >= size:
-                raise ModelError(f"pads {self.pads} must be smaller than the kernel {side} {size}, so that "
-                                 "every "
-                                 "window holds an element")
+                raise ModelError(
+                    f"pads {self.pads} must be smaller than the kernel {side} {size}, so that "
+                    "every "
+                    "window holds an element"
+                )
         height = _window_count(self, "height", self.input.height, self.kernel[0], self.stride[0], top, bottom)
         width = _window_count(self, "width", self.input.width, self.kernel[1], self.stride[1], left, right)
         _check_shape(self, (height, width, self.input.channels))
         for item in ("bits", "scale", "zero_point"):
             if getattr(self.input, item) != getattr(self.output, item):
-                raise ModelError(f"output {item} must equal the input's {getattr(self.input, item)}, "
-                                 f"not {getattr(self.output, item)}; a max pool does not rescale")
+                raise ModelError(
+                    f"output {item} must equal the input's {getattr(self.input, item)}, "
+                    f"not {getattr(self.output, item)}; a max pool does not rescale"
+                )
 
     @property
     def work(self):
@@ -268,8 +291,7 @@ class InputEncoding:
 
     def __post_init__(self):
         if self.kind not in ENCODINGS:
-            raise ModelError(f"input encoding must be one of {', '.join(ENCODINGS)}, not "
-                             f"{checks.shorten(self.kind)}")
+            raise ModelError(f"input encoding must be one of {', '.join(ENCODINGS)}, not {checks.shorten(self.kind)}")
         for key in ("mean", "std"):
             values = getattr(self, key)
             if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= limits.MAX_SIDE:
@@ -305,13 +327,13 @@ class Graph:
             raise ModelError(f"{self.name}: notes must be a dict")
         limits.check_values(self.notes, f"{self.name}: notes")
         if self.class_names and len(self.class_names) != self.output.elements:
-            raise ModelError(f"{self.name}: {len(self.class_names)} class names do not fit "
-                             f"{self.output.elements} outputs")
+            raise ModelError(
+                f"{self.name}: {len(self.class_names)} class names do not fit {self.output.elements} outputs"
+            )
         for key in ("mean", "std"):
             count = len(getattr(self.encoding, key))
             if count not in (1, self.input.channels):
-                raise ModelError(f"{self.name}: input {key} has {count} values for {self.input.channels} "
-                                 "channels")
+                raise ModelError(f"{self.name}: input {key} has {count} values for {self.input.channels} channels")
         if self.input.bits == RAW_BITS or (self.encoding.kind == "uint8" and self.input.bits != 8):
             raise ModelError(f"{self.name}: a {self.encoding.kind} input cannot have {self.input.bits} bits")
         self._check_chain()
@@ -325,12 +347,13 @@ class Graph:
             if layer.name in seen:
                 raise ModelError(f"{layer.name}: the name is used twice; rename one layer")
             if layer.input_name != name:
-                raise ModelError(f"{layer.name}: reads {layer.input_name!r} but the layer before is "
-                                 f"{name!r}; "
-                                 "only chains are supported")
+                raise ModelError(
+                    f"{layer.name}: reads {layer.input_name!r} but the layer before is "
+                    f"{name!r}; "
+                    "only chains are supported"
+                )
             if layer.input != tensor:
-                raise ModelError(f"{layer.name}: input {layer.input} differs from the output of {name!r}, "
-                                 f"{tensor}")
+                raise ModelError(f"{layer.name}: input {layer.input} differs from the output of {name!r}, {tensor}")
             seen.add(layer.name)
             name, tensor = layer.name, layer.output
 

@@ -56,8 +56,9 @@ def check_work(work, owner):
     """Raise ModelError, which names `owner`, where a Work exceeds a bound."""
     for name, count, limit in zip(_NAMES, work, LIMITS, strict=True):
         if count > limit:
-            raise ModelError(f"{owner}: has {checks.shorten(count)} {name}, at most {limit} are allowed; use a smaller "
-                             "network")
+            raise ModelError(
+                f"{owner}: has {checks.shorten(count)} {name}, at most {limit} are allowed; use a smaller network"
+            )
 
 
 def batch(work, largest=MAX_BATCH):
@@ -70,8 +71,9 @@ def check_text(text, owner, *, lines=False):
     if len(text) > MAX_TEXT:
         raise ModelError(f"{owner}: a text has {len(text)} characters, at most {MAX_TEXT} are allowed")
     if _UNSAFE.search(text) or not (lines or not _LINE_ENDS.search(text)):
-        raise ModelError(f"{owner}: {checks.shorten(text)} holds control characters or half a character; "
-                         "leave them out")
+        raise ModelError(
+            f"{owner}: {checks.shorten(text)} holds control characters or half a character; leave them out"
+        )
 
 
 def check_values(value, owner):

@@ -50,8 +50,10 @@ def resolve(name):
     if checks.NAME.fullmatch(str(name)) and (ZOO / str(name) / MODEL_FILE).is_file():
         return ZOO / str(name)
     shipped = ", ".join(zoo_names()) or "none"
-    raise ModelError(f"model {checks.shorten(str(name))}: is neither a model directory nor a model that ships (these "
-                     f"ship: {shipped}; these are generated: {NAMES_TEXT})")
+    raise ModelError(
+        f"model {checks.shorten(str(name))}: is neither a model directory nor a model that ships (these "
+        f"ship: {shipped}; these are generated: {NAMES_TEXT})"
+    )
 
 
 def folder_of(name):
@@ -107,8 +109,10 @@ def contents(graph):
     body = model_json.dump(model_json.graph_to_dict(graph, files)).removesuffix("\n}") + ",\n"
     text = f'{body}{_CRC_KEY}{zlib.crc32(body.encode()):08x}"\n}}\n'
     if len(text) > limits.MAX_JSON_BYTES:  # ASCII
-        raise ModelError(f"{graph.name}: its {MODEL_FILE} would have {len(text)} bytes, at most "
-                         f"{limits.MAX_JSON_BYTES} are allowed; use fewer channels or shorter notes")
+        raise ModelError(
+            f"{graph.name}: its {MODEL_FILE} would have {len(text)} bytes, at most "
+            f"{limits.MAX_JSON_BYTES} are allowed; use fewer channels or shorter notes"
+        )
     model_json.parse(text)  # what is written can be read
     return binaries | {MODEL_FILE: text.encode()}
 
@@ -136,8 +140,7 @@ def _load(folder, reader):
     values = model_json.parse(text)
     model_json.check_format(values)
     _check_own_crc(text)
-    _, _, graph_name, tensor, encoding, class_names, notes, layers, _ = model_json.take(values, _ALL_KEYS,
-                                                                                         MODEL_FILE)
+    _, _, graph_name, tensor, encoding, class_names, notes, layers, _ = model_json.take(values, _ALL_KEYS, MODEL_FILE)
     if not isinstance(class_names, list) or not isinstance(notes, dict):
         raise ModelError(f"{MODEL_FILE}: class_names must be a list and notes an object")
     graph_input = tensor = model_json.tensor_from_dict(tensor, INPUT_NAME)
@@ -146,8 +149,9 @@ def _load(folder, reader):
         built.append(model_json.layer_from_dict(layer, index, tensor, reader.read))
         tensor = built[-1].output
     reader.check_strangers()
-    return Graph(graph_name, graph_input, model_json.encoding_from_dict(encoding), tuple(built),
-                 tuple(class_names), notes)
+    return Graph(
+        graph_name, graph_input, model_json.encoding_from_dict(encoding), tuple(built), tuple(class_names), notes
+    )
 
 
 def _check_own_crc(text):
@@ -155,8 +159,7 @@ def _check_own_crc(text):
     body, key, tail = text.rpartition(_CRC_KEY)
     expected = f'{zlib.crc32(body.encode()):08x}"\n}}\n'
     if not key or tail != expected:
-        raise ModelError(f"{MODEL_FILE}: its CRC-32 does not match; the file is damaged or was edited, "
-                         "export it again")
+        raise ModelError(f"{MODEL_FILE}: its CRC-32 does not match; the file is damaged or was edited, export it again")
 
 
 class _WeightReader:
@@ -171,19 +174,21 @@ class _WeightReader:
         """(weights, bias) of the layer `name`; all sizes are checked before memory is taken."""
         bits, file_name = entry["weight_bits"], entry["file"]
         if type(bits) is not int or bits not in WEIGHT_BITS:
-            raise ModelError(f"{name}: weight_bits must be one of {', '.join(map(str, WEIGHT_BITS))}, not "
-                             f"{checks.shorten(bits)}")
+            raise ModelError(
+                f"{name}: weight_bits must be one of {', '.join(map(str, WEIGHT_BITS))}, not {checks.shorten(bits)}"
+            )
         if not isinstance(file_name, str) or not _FILE_NAME.fullmatch(file_name):
-            raise ModelError(f"{name}: file name {checks.shorten(file_name)} must be a plain name without "
-                             "folders")
+            raise ModelError(f"{name}: file name {checks.shorten(file_name)} must be a plain name without folders")
         if file_name in self.used:
             raise ModelError(f"{name}: file name {checks.shorten(file_name)} is used twice")
         self.used.add(file_name)
         elements = math.prod(shape)
         self.elements += elements
         if self.elements > limits.MAX_WEIGHTS:
-            raise ModelError(f"{name}: weights of shape {shape} are too large, at most {limits.MAX_WEIGHTS} are "
-                             "allowed in all layers together")
+            raise ModelError(
+                f"{name}: weights of shape {shape} are too large, at most {limits.MAX_WEIGHTS} are "
+                "allowed in all layers together"
+            )
         inner = packed_bytes(shape[-1], bits)
         weight_bytes = elements // shape[-1] * inner
         expected = weight_bytes + 4 * shape[0]
@@ -191,9 +196,11 @@ class _WeightReader:
         data = read_file(self.folder / file_name, expected, expected)
         crc = f"{zlib.crc32(data):08x}"
         if crc != entry["crc32"]:
-            raise ModelError(f"{file_name}: CRC-32 is {crc}, not {checks.shorten(entry['crc32'])} as "
-                             f"{MODEL_FILE} says; "
-                             "the file is damaged, copy or export it again")
+            raise ModelError(
+                f"{file_name}: CRC-32 is {crc}, not {checks.shorten(entry['crc32'])} as "
+                f"{MODEL_FILE} says; "
+                "the file is damaged, copy or export it again"
+            )
         packed = np.frombuffer(data, dtype=np.uint8, count=weight_bytes).reshape(*shape[:-1], inner)
         bias = np.frombuffer(data, dtype="<i4", offset=weight_bytes)
         return unpack(packed, bits, shape[-1]), bias.astype(np.int64)
@@ -221,8 +228,9 @@ def read_file(path, size, limit):
             if not stat.S_ISREG(status.st_mode):
                 raise ModelError(f"{path.name}: is not a regular file")
             if size is not None and status.st_size != size:
-                raise ModelError(f"{path.name}: has {status.st_size} bytes, not {size}; the file is "
-                                 "truncated or damaged")
+                raise ModelError(
+                    f"{path.name}: has {status.st_size} bytes, not {size}; the file is truncated or damaged"
+                )
             if status.st_size > limit:
                 raise ModelError(f"{path.name}: has {status.st_size} bytes, at most {limit} are allowed")
             data = stream.read(limit + 1)

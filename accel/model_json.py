@@ -33,8 +33,7 @@ def graph_to_dict(graph, files):
         "format_version": FORMAT_VERSION,
         "name": graph.name,
         "input": _tensor_to_dict(graph.input),
-        "encoding": {"kind": graph.encoding.kind, "mean": list(graph.encoding.mean),
-                     "std": list(graph.encoding.std)},
+        "encoding": {"kind": graph.encoding.kind, "mean": list(graph.encoding.mean), "std": list(graph.encoding.std)},
         "class_names": list(graph.class_names),
         "notes": plain_notes(graph.notes, graph.name),
         "layers": [_layer_to_dict(layer, files.get(layer.name, {})) for layer in graph.layers],
@@ -46,14 +45,11 @@ def _tensor_to_dict(tensor):
 
 
 def _layer_to_dict(layer, file_entry):
-    values = {"op": layer.op, "name": layer.name, "input": layer.input_name,
-              "output": _tensor_to_dict(layer.output)}
+    values = {"op": layer.op, "name": layer.name, "input": layer.input_name, "output": _tensor_to_dict(layer.output)}
     if layer.op != "dense":
-        values.update(kernel=[int(side) for side in layer.kernel], stride=list(layer.stride),
-                      pads=list(layer.pads))
+        values.update(kernel=[int(side) for side in layer.kernel], stride=list(layer.stride), pads=list(layer.pads))
     if layer.op != "maxpool":
-        values.update(weight_bits=layer.weight_bits, weight_scale=layer.weight_scale.tolist(),
-                      requantize=None)
+        values.update(weight_bits=layer.weight_bits, weight_scale=layer.weight_scale.tolist(), requantize=None)
         if layer.requantize is not None:
             values["requantize"] = _requantize_to_dict(layer.requantize)
         values.update(file_entry)
@@ -63,10 +59,14 @@ def _layer_to_dict(layer, file_entry):
 
 def _requantize_to_dict(rule):
     if isinstance(rule, Threshold):
-        return {"rule": THRESHOLD, "threshold": rule.threshold.tolist(),
-                "invert": rule.invert.astype(int).tolist()}
-    return {"rule": rule.rule, "multiplier": rule.multiplier.tolist(), "shift": rule.shift.tolist(),
-            "qmin": rule.qmin, "qmax": rule.qmax}
+        return {"rule": THRESHOLD, "threshold": rule.threshold.tolist(), "invert": rule.invert.astype(int).tolist()}
+    return {
+        "rule": rule.rule,
+        "multiplier": rule.multiplier.tolist(),
+        "shift": rule.shift.tolist(),
+        "qmin": rule.qmin,
+        "qmax": rule.qmax,
+    }
 
 
 def plain_notes(notes, owner):
@@ -93,8 +93,10 @@ def check_format(values):
         raise ModelError(f"model.json: is not a {FORMAT} file; its key 'format' must say so")
     version = values.get("format_version")
     if type(version) is not int or version != FORMAT_VERSION:
-        raise ModelError(f"model.json: format version {checks.shorten(version)} is not supported, only "
-                         f"{FORMAT_VERSION}; export the model again with this version")
+        raise ModelError(
+            f"model.json: format version {checks.shorten(version)} is not supported, only "
+            f"{FORMAT_VERSION}; export the model again with this version"
+        )
 
 
 def tensor_from_dict(values, what):
@@ -133,8 +135,9 @@ def layer_from_dict(values, index, tensor, read_weights):
     if not isinstance(entry["notes"], dict):
         raise ModelError(f"{name}: notes must be an object")
     if op == "maxpool":
-        return MaxPool(name, input_name, tensor, output, entry["kernel"], entry["stride"], entry["pads"],
-                       entry["notes"])
+        return MaxPool(
+            name, input_name, tensor, output, entry["kernel"], entry["stride"], entry["pads"], entry["notes"]
+        )
     requantize = _requantize(entry["requantize"], output.channels, name)
     scale = _list(entry["weight_scale"], output.channels, f"{name}: weight_scale")
     scale = np.array([checks.real(value, f"{name}: weight_scale") for value in scale])
@@ -172,8 +175,10 @@ def _requantize(values, channels, name):
 
 def _threshold(values, channels, name):
     _, threshold, invert = take(values, _THRESHOLD_KEYS, f"{name}: requantize")
-    return Threshold(_integer_list(threshold, channels, f"{name}: threshold", INT32_MIN, INT32_MAX + 1),
-                     _integer_list(invert, channels, f"{name}: invert", 0, 1))
+    return Threshold(
+        _integer_list(threshold, channels, f"{name}: threshold", INT32_MIN, INT32_MAX + 1),
+        _integer_list(invert, channels, f"{name}: invert", 0, 1),
+    )
 
 
 def _integer_list(values, count, what, low, high):
@@ -207,14 +212,16 @@ def parse(text):
         raise ValueError(f"{name} is not allowed")
 
     try:
-        values = json.loads(text, object_pairs_hook=pairs, parse_constant=constant,
-                            parse_int=lambda digits: int(limits.check_number_text(digits)),
-                            parse_float=lambda digits: float(limits.check_number_text(digits)))
+        values = json.loads(
+            text,
+            object_pairs_hook=pairs,
+            parse_constant=constant,
+            parse_int=lambda digits: int(limits.check_number_text(digits)),
+            parse_float=lambda digits: float(limits.check_number_text(digits)),
+        )
     except RecursionError:
         raise ModelError(f"model.json: is nested too deeply, at most {limits.MAX_DEPTH} levels are allowed") from None
     except ValueError as error:
         raise ModelError(f"model.json: is not valid JSON ({checks.shorten(str(error), 100)})") from None
     limits.check_values(values, "model.json")
     return values
-
-

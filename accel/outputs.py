@@ -35,19 +35,24 @@ class Folder:
         if not stat.S_ISDIR(os.lstat(goal).st_mode):
             raise OutputError(f"{self.label} {shown(goal)}: exists and is not a folder; choose another output folder")
         if os.path.ismount(goal):
-            raise OutputError(f"{self.label} {shown(goal)}: is a mount point, which cannot be replaced; choose a "
-                              "folder in it")
+            raise OutputError(
+                f"{self.label} {shown(goal)}: is a mount point, which cannot be replaced; choose a folder in it"
+            )
         if not any(goal.iterdir()):
-            raise OutputError(f"{self.label} {shown(goal)}: is an empty folder that Bitloom did not make; remove it or "
-                              "choose another output folder")
+            raise OutputError(
+                f"{self.label} {shown(goal)}: is an empty folder that Bitloom did not make; remove it or "
+                "choose another output folder"
+            )
         try:
             names = set(self.owned(goal))
             why = _stranger(goal, names)
         except BitloomError as error:
             why = shown(str(error).removeprefix(f"{goal}: "), 200)
         if why:
-            raise OutputError(f"{self.label} {shown(goal)}: is not replaced, because {why}; move it away or choose "
-                              "another output folder")
+            raise OutputError(
+                f"{self.label} {shown(goal)}: is not replaced, because {why}; move it away or choose "
+                "another output folder"
+            )
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,10 @@ class File:
         if self.mark is None:
             return
         if not (self.mark(goal) if callable(self.mark) else has_mark(goal, self.mark)):
-            raise OutputError(f"{self.label} {shown(goal)}: exists and is not a file that this command wrote; move it "
-                              "away or choose another output file")
+            raise OutputError(
+                f"{self.label} {shown(goal)}: exists and is not a file that this command wrote; move it "
+                "away or choose another output file"
+            )
 
 
 def check_outputs(*outputs, **inputs):
@@ -104,8 +111,9 @@ def check_output(output):
         with work_folder(goal):  # a trial: a place that can be written
             pass
     except OSError as error:
-        raise OutputError(f"{output.label} {shown(goal)}: cannot be written ({reason(error)}); choose another output "
-                          f"{output.what}") from None
+        raise OutputError(
+            f"{output.label} {shown(goal)}: cannot be written ({reason(error)}); choose another output {output.what}"
+        ) from None
     return goal
 
 
@@ -121,8 +129,9 @@ def place(output):
     text = os.fspath(output.path)
     check_named(text, label)
     if not text.isprintable():
-        raise OutputError(f"{label} {shown(text)}: holds characters that cannot be printed; choose another "
-                          f"output {what}")
+        raise OutputError(
+            f"{label} {shown(text)}: holds characters that cannot be printed; choose another output {what}"
+        )
     name = os.path.basename(text.rstrip("/"))
     try:
         if name in ("", ".", ".."):
@@ -131,11 +140,13 @@ def place(output):
             goal = Path(os.path.realpath(os.path.dirname(text.rstrip("/")))) / name
         for name, path in (("current", Path.cwd()), ("home", Path(os.path.realpath(os.path.expanduser("~"))))):
             if goal == path or goal in path.parents:
-                raise OutputError(f"{label} {shown(text)}: is the {name} folder or holds it; choose another output "
-                                  f"{what}")
+                raise OutputError(
+                    f"{label} {shown(text)}: is the {name} folder or holds it; choose another output {what}"
+                )
         if goal.is_symlink():
-            raise OutputError(f"{label} {shown(goal)}: is a symbolic link; name what it points to, or choose another "
-                              f"output {what}")
+            raise OutputError(
+                f"{label} {shown(goal)}: is a symbolic link; name what it points to, or choose another output {what}"
+            )
         parent = existing_parent(goal)
         if not parent.is_dir():
             raise OutputError(f"{label} {shown(goal)}: {shown(parent)} is not a folder; choose another output {what}")
@@ -143,8 +154,9 @@ def place(output):
         if max(len(os.fsencode(part)) for part in goal.parts) > longest or len(os.fsencode(goal)) > _LONGEST_PATH:
             raise OutputError(f"{label} {shown(goal)}: is too long a name; choose another output {what}")
     except OSError as error:
-        raise OutputError(f"{label} {shown(text)}: cannot be read ({reason(error)}); choose another output "
-                          f"{what}") from None
+        raise OutputError(
+            f"{label} {shown(text)}: cannot be read ({reason(error)}); choose another output {what}"
+        ) from None
     return goal
 
 
@@ -158,8 +170,9 @@ def _check_apart(output, goal, label, other):
         relation = "lies in"
     else:
         return
-    raise OutputError(f"{output.label} {shown(goal)}: {relation} the {label} {shown(other)}; choose another output "
-                      f"{output.what}")
+    raise OutputError(
+        f"{output.label} {shown(goal)}: {relation} the {label} {shown(other)}; choose another output {output.what}"
+    )
 
 
 def _stranger(folder, names):

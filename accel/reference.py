@@ -37,9 +37,11 @@ def check_accumulators(layer):
     bad = np.flatnonzero((low < INT32_MIN) | (high > INT32_MAX))
     if bad.size:
         channel = int(bad[0])
-        raise RangeError(f"{layer.name}: the accumulator of channel {channel} may reach {int(low[channel])}.."
-                         f"{int(high[channel])}, outside int32; use smaller weights, a smaller bias or "
-                         "fewer inputs")
+        raise RangeError(
+            f"{layer.name}: the accumulator of channel {channel} may reach {int(low[channel])}.."
+            f"{int(high[channel])}, outside int32; use smaller weights, a smaller bias or "
+            "fewer inputs"
+        )
 
 
 def run(graph, q, keep=None):
@@ -52,7 +54,7 @@ def run(graph, q, keep=None):
     q, batch = _check_input(graph, q), limits.batch(graph.work, len(q))
     parts = {layer.name: [] for layer in graph.layers if keep is None or layer.name in keep}
     for start in range(0, max(1, len(q)), batch):
-        tensor = q[start:start + batch]
+        tensor = q[start : start + batch]
         for layer in graph.layers:
             tensor = run_layer(layer, tensor)
             if layer.name in parts:
@@ -75,9 +77,9 @@ def run_layer(layer, q):
     compute = _max_pool if layer.op == "maxpool" else _weighted(layer)
     out = np.empty((len(q), rows, columns, channels), dtype=np.int64)
     for start in range(0, len(q), images):
-        windows = _windows(layer, q[start:start + images])
+        windows = _windows(layer, q[start : start + images])
         for high, wide in limits.blocks(rows, columns, place, _CHUNK_ELEMENTS):
-            out[start:start + images, high, wide] = compute(windows[:, high, wide])
+            out[start : start + images, high, wide] = compute(windows[:, high, wide])
     return out
 
 
@@ -86,9 +88,9 @@ def _check_input(graph, q):
     if q.dtype.kind not in "iu":
         raise ModelError(f"{graph.name}: input must be integers, not {q.dtype}")
     if q.ndim != 4 or q.shape[1:] != graph.input.shape:
-        raise ModelError(f"{graph.name}: input must have shape (N, "
-                         f"{', '.join(map(str, graph.input.shape))}), "
-                         f"not {q.shape}")
+        raise ModelError(
+            f"{graph.name}: input must have shape (N, {', '.join(map(str, graph.input.shape))}), not {q.shape}"
+        )
     if not graph.input.holds(q):
         low, high = graph.input.qrange
         allowed = "be -1 or +1" if graph.input.bits == 1 else f"lie in {low}..{high}"
@@ -104,7 +106,7 @@ def _windows(layer, q):
     fill = layer.input.qrange[0] if layer.op == "maxpool" else layer.input.padding
     padded = np.pad(q, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     windows = np.lib.stride_tricks.sliding_window_view(padded, layer.kernel, axis=(1, 2))
-    return windows[:, ::layer.stride[0], ::layer.stride[1]]
+    return windows[:, :: layer.stride[0], :: layer.stride[1]]
 
 
 def _max_pool(windows):
@@ -126,6 +128,7 @@ def _weighted(layer):
         if acc.size and (acc.min() < INT32_MIN or acc.max() > INT32_MAX):
             check_accumulators(layer)
         return _stored(layer, acc)
+
     return compute
 
 
@@ -136,8 +139,15 @@ def _stored(layer, acc):
         return acc
     if isinstance(rule, Threshold):
         return fixedpoint.threshold(acc, rule.threshold, rule.invert)
-    return fixedpoint.requantize(acc, rule.multiplier, rule.shift, rule=rule.rule, qmin=rule.qmin,
-                                 qmax=rule.qmax, zero_point=layer.output.zero_point)
+    return fixedpoint.requantize(
+        acc,
+        rule.multiplier,
+        rule.shift,
+        rule=rule.rule,
+        qmin=rule.qmin,
+        qmax=rule.qmax,
+        zero_point=layer.output.zero_point,
+    )
 
 
 def encode_input(graph, images):
@@ -150,13 +160,12 @@ def encode_input(graph, images):
     if images.ndim == 3 and graph.input.channels == 1:
         images = images[..., None]
     if images.ndim != 4 or images.shape[1:] != graph.input.shape:
-        raise ModelError(f"{graph.name}: images must have shape (N, "
-                         f"{', '.join(map(str, graph.input.shape))}), "
-                         f"not {images.shape}")
+        raise ModelError(
+            f"{graph.name}: images must have shape (N, {', '.join(map(str, graph.input.shape))}), not {images.shape}"
+        )
     if graph.encoding.kind == "uint8":
         if images.dtype != np.uint8:
-            raise ModelError(f"{graph.name}: images must be uint8, not {images.dtype}; the input encoding "
-                             "is uint8")
+            raise ModelError(f"{graph.name}: images must be uint8, not {images.dtype}; the input encoding is uint8")
         return images.astype(np.int64) - 128
     if images.dtype == np.uint8:
         mean, std = (np.array(part, dtype=np.float32) for part in (graph.encoding.mean, graph.encoding.std))
@@ -174,6 +183,8 @@ def classify(graph, q, batch=limits.MAX_BATCH):
         raise UnsupportedError(f"{graph.name}: output {graph.output.shape} is not a vector of classes")
     last = graph.layers[-1].name
     q, batch = _check_input(graph, q), limits.batch(graph.work, batch)
-    parts = [run(graph, q[start:start + batch], (last,))[last].reshape(-1, graph.output.channels).argmax(axis=1)
-             for start in range(0, q.shape[0], batch)]
+    parts = [
+        run(graph, q[start : start + batch], (last,))[last].reshape(-1, graph.output.channels).argmax(axis=1)
+        for start in range(0, q.shape[0], batch)
+    ]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -67,8 +67,10 @@ def scale_of(minimum, maximum, bits, symmetric):
         scale = width / steps if width else ONE
         inv_scale = ONE / scale
     if not (np.isfinite(scale) and np.isfinite(inv_scale)):
-        raise RangeError(f"range {minimum!r} .. {maximum!r} gives scale {scale!r} at {bits} bits; the scale and its "
-                         "inverse must be positive and finite in float32; scale the values")
+        raise RangeError(
+            f"range {minimum!r} .. {maximum!r} gives scale {scale!r} at {bits} bits; the scale and its "
+            "inverse must be positive and finite in float32; scale the values"
+        )
     if symmetric:
         return Scale(scale, inv_scale, 0)
     qmin, qmax = qrange(bits)

@@ -61,6 +61,7 @@ def need(*packages, alone=False):
 def missing_text(package, alone=False):
     """The sentence for a package that is not installed; names all that is missing of its group, unless alone."""
     group = () if alone else next((group for group in GROUPS if package in group), ())
-    others = [other for other in group
-              if other != package and importlib.util.find_spec(MODULES.get(other, other)) is None]
+    others = [
+        other for other in group if other != package and importlib.util.find_spec(MODULES.get(other, other)) is None
+    ]
     return f"the Python package {package} is missing; run: pip install {' '.join((package, *others))}"

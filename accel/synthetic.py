@@ -13,8 +13,16 @@ from accel.ir import Conv2D, Dense, Graph, InputEncoding, Requantize, TensorType
 
 CONV_CHANNELS, CONV_SIDE, CONV_KERNEL = 128, 16, 3
 DENSE_CHANNELS = 1024
-WIDTHS = {"w8a8": (8, 8), "w6a8": (6, 8), "w4a8": (4, 8), "w4a4": (4, 4), "w2a8": (2, 8), "w2a2": (2, 2),
-          "w1a8": (1, 8), "w1a1": (1, 1)}
+WIDTHS = {
+    "w8a8": (8, 8),
+    "w6a8": (6, 8),
+    "w4a8": (4, 8),
+    "w4a4": (4, 4),
+    "w2a8": (2, 8),
+    "w2a2": (2, 2),
+    "w1a8": (1, 8),
+    "w1a1": (1, 1),
+}
 SHAPES = ("conv128", "dense1024")
 NAMES = tuple(f"{shape}-{widths}" for shape in SHAPES for widths in WIDTHS)
 NAMES_TEXT = f"{' or '.join(SHAPES)} with -{', -'.join(WIDTHS)}"

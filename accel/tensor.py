@@ -36,11 +36,13 @@ class TensorType:
         for side in ("height", "width", "channels"):
             _set(self, **{side: checks.integer(getattr(self, side), side, 1, limits.MAX_SIDE)})
         if self.elements > limits.MAX_ACTIVATIONS:
-            raise ModelError(f"shape {self.shape} has {self.elements} elements, at most {limits.MAX_ACTIVATIONS} are "
-                             "allowed")
+            raise ModelError(
+                f"shape {self.shape} has {self.elements} elements, at most {limits.MAX_ACTIVATIONS} are allowed"
+            )
         if type(self.bits) is not int or self.bits not in TENSOR_BITS:
-            raise ModelError(f"activation bits must be one of {', '.join(map(str, TENSOR_BITS))}, not "
-                             f"{checks.shorten(self.bits)}")
+            raise ModelError(
+                f"activation bits must be one of {', '.join(map(str, TENSOR_BITS))}, not {checks.shorten(self.bits)}"
+            )
         scale = checks.real(self.scale, "scale")
         if self.bits == RAW_BITS:
             if scale <= 0:
@@ -143,5 +145,8 @@ class Threshold:
         shape = np.shape(self.threshold)
         if len(shape) != 1:
             raise ModelError(f"threshold must hold one value per output channel, not shape {shape}")
-        _set(self, threshold=checks.integer_array(self.threshold, "threshold", shape, INT32_MIN, INT32_MAX + 1),
-             invert=checks.flag_array(self.invert, "invert", shape))
+        _set(
+            self,
+            threshold=checks.integer_array(self.threshold, "threshold", shape, INT32_MIN, INT32_MAX + 1),
+            invert=checks.flag_array(self.invert, "invert", shape),
+        )

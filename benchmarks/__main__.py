@@ -2,6 +2,7 @@
 
 if __name__ == "__main__":  # before the imports below: run() says which package is missing
     from accel.start import run
+
     run("benchmarks.__main__", "python -m benchmarks")
 
 import importlib
@@ -37,8 +38,13 @@ Examples:
 @click.option("--count", type=click.IntRange(min=1), help=f"Cases, of {', '.join(COUNTED)}.")
 @click.option("--seed", type=click.IntRange(min=0), help=f"Other cases, of {', '.join(COUNTED)}.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data sets (mnist/ in it).")
-@click.option("--out", type=click.Path(), default="build/out/benchmarks", show_default=True,
-              help="Folder for results, netlists and logs.")
+@click.option(
+    "--out",
+    type=click.Path(),
+    default="build/out/benchmarks",
+    show_default=True,
+    help="Folder for results, netlists and logs.",
+)
 @click.option("--save", is_flag=True, help="Keep the results in benchmarks/results, fill docs/figures.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @handle_errors

@@ -20,9 +20,19 @@ def measure(progress, folder, quick, data_dir):
     progress.advance(task, len(images))
     quantized = evaluate.accuracy(load(MODEL), images, labels, lambda count: progress.advance(task, count))
     rows = (
-        Row(f"LeNet-5 on {len(images):,} MNIST test images, FP32", ">= 99.0 %", "99.2 %", f"{exact:.2%}",
-            exact >= MUST_FLOAT),
-        Row("the same, int8 by the integer reference", "within 0.1 point", "no loss", f"{quantized:.2%}",
-            exact - quantized <= MUST_LOSS),
+        Row(
+            f"LeNet-5 on {len(images):,} MNIST test images, FP32",
+            ">= 99.0 %",
+            "99.2 %",
+            f"{exact:.2%}",
+            exact >= MUST_FLOAT,
+        ),
+        Row(
+            "the same, int8 by the integer reference",
+            "within 0.1 point",
+            "no loss",
+            f"{quantized:.2%}",
+            exact - quantized <= MUST_LOSS,
+        ),
     )
     return Result("accuracy", rows, {"float": exact, "int8": quantized, "images": len(images)})

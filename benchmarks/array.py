@@ -24,8 +24,19 @@ MAX_LUT_LEVELS, MAX_DSPS = 6, 1
 
 def make_array(config):
     return mac_array(
-        flag(), reset(), flag(), word(2) if config.mixed else None, word(config.word_bits),
-        word(config.weight_word_bits), flag(), flag(), flag(), word(2), word(config.result_bits), flag(), word(2),
+        flag(),
+        reset(),
+        flag(),
+        word(2) if config.mixed else None,
+        word(config.word_bits),
+        word(config.weight_word_bits),
+        flag(),
+        flag(),
+        flag(),
+        word(2),
+        word(config.result_bits),
+        flag(),
+        word(2),
         config=config,
     )
 
@@ -59,14 +70,28 @@ def measure(progress, folder, quick, data_dir):
             figures = _figures(config, *run.result())
             details[f"{size}x{size} {name}"] = figures
             luts = figures["luts_per_mac"]
-            met = (figures["dsps"] == dsps and (must is None or luts <= must)
-                   and figures["lut_levels"] <= MAX_LUT_LEVELS and figures["dsps_on_a_path"] <= MAX_DSPS)
-            rates = ", ".join(f"{rate:.0f} {'binary' if bits == 1 else f'int{bits}'}"
-                              for bits, rate in figures["macs_per_dsp"].items()) + " MACs per DSP and cycle"
-            rows.append(Row(
-                f"{size}x{size} array alone on xc7, {name}",
-                f"{dsps} DSP48E1" + (f", <= {must} LUT per int8 MAC" if must else ""), f"<= {aim}" if aim else "",
-                f"{figures['dsps']} DSP48E1, {luts:.1f} LUT per int8 MAC", met, rates if dsps else "",
-            ))
+            met = (
+                figures["dsps"] == dsps
+                and (must is None or luts <= must)
+                and figures["lut_levels"] <= MAX_LUT_LEVELS
+                and figures["dsps_on_a_path"] <= MAX_DSPS
+            )
+            rates = (
+                ", ".join(
+                    f"{rate:.0f} {'binary' if bits == 1 else f'int{bits}'}"
+                    for bits, rate in figures["macs_per_dsp"].items()
+                )
+                + " MACs per DSP and cycle"
+            )
+            rows.append(
+                Row(
+                    f"{size}x{size} array alone on xc7, {name}",
+                    f"{dsps} DSP48E1" + (f", <= {must} LUT per int8 MAC" if must else ""),
+                    f"<= {aim}" if aim else "",
+                    f"{figures['dsps']} DSP48E1, {luts:.1f} LUT per int8 MAC",
+                    met,
+                    rates if dsps else "",
+                )
+            )
             progress.advance(task)
     return Result("array", tuple(rows), details)

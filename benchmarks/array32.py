@@ -35,13 +35,27 @@ def measure(progress, folder, quick, data_dir):
             progress.advance(task)
     mhz = report_mhz()
     rows = (
-        Row("32x32 accelerator with all modes: converted, `verilator --lint-only -Wall`", "no warning", "",
-            "no warning" if not warnings else f"{warnings.count('%Warning')} warnings", not warnings),
+        Row(
+            "32x32 accelerator with all modes: converted, `verilator --lint-only -Wall`",
+            "no warning",
+            "",
+            "no warning" if not warnings else f"{warnings.count('%Warning')} warnings",
+            not warnings,
+        ),
         exact_row(figures),
         gops_row(figures, mhz),
     )
-    return Result("array32", rows, {"config": config.to_dict(), "layers": figures, "fmax_mhz": mhz,
-                                    "files": len(design.files), "warnings": warnings[:2000]})
+    return Result(
+        "array32",
+        rows,
+        {
+            "config": config.to_dict(),
+            "layers": figures,
+            "fmax_mhz": mhz,
+            "files": len(design.files),
+            "warnings": warnings[:2000],
+        },
+    )
 
 
 def report_mhz():
@@ -57,8 +71,14 @@ def exact_row(figures):
     equal = all(values["equal"] for values in figures.values())
     found = ", ".join(f"{NAMES[bits]} {values['macs_per_cycle']:,.0f}" for bits, values in figures.items())
     layer = f"3x3 convolution {CHANNELS_IN}->{CHANNELS_OUT} on {SIDE}x{SIDE} pixels, converted Verilog"
-    return Row("the same, one layer in every mode", "bit-exact", "", "equal" if equal else "DIFFERS", equal,
-               f"{layer}; MACs per cycle {found}")
+    return Row(
+        "the same, one layer in every mode",
+        "bit-exact",
+        "",
+        "equal" if equal else "DIFFERS",
+        equal,
+        f"{layer}; MACs per cycle {found}",
+    )
 
 
 def gops_row(figures, mhz):
@@ -66,6 +86,12 @@ def gops_row(figures, mhz):
         return " / ".join(f"{gops(values['macs_per_cycle'], clock):,.0f}" for values in figures.values())
 
     aim = " / ".join(f"{GOAL_GOPS[bits]:,}" for bits in figures)
-    return Row(f"its GOPS int8 / int4 / int2 / binary, at an assumed {GOAL_MHZ} MHz", "", aim, listed(GOAL_MHZ), None,
-               "an estimate: 2 x measured MACs per cycle x clock, no 32x32 build was placed and routed; at the Fmax of "
-               f"the 8x8 int8 build on an ECP5, {mhz} MHz: {listed(mhz)}")
+    return Row(
+        f"its GOPS int8 / int4 / int2 / binary, at an assumed {GOAL_MHZ} MHz",
+        "",
+        aim,
+        listed(GOAL_MHZ),
+        None,
+        "an estimate: 2 x measured MACs per cycle x clock, no 32x32 build was placed and routed; at the Fmax of "
+        f"the 8x8 int8 build on an ECP5, {mhz} MHz: {listed(mhz)}",
+    )

@@ -20,12 +20,24 @@ def measure(progress, folder, quick, data_dir):
         figures = _measure_size(graph, size, inputs)
         rows.append(_row(size, figures))
         details["{}x{}".format(*size)] = figures
-        worst = max([worst, _error_percent(figures["predicted_cycles"], figures["cycles"]),
-                     *(layer["error_percent"] for layer in figures["layers"])])
+        worst = max(
+            [
+                worst,
+                _error_percent(figures["predicted_cycles"], figures["cycles"]),
+                *(layer["error_percent"] for layer in figures["layers"]),
+            ]
+        )
         progress.advance(task)
     layers = sum(len(figures["layers"]) for figures in details.values())
-    rows.append(Row("cost model against measured cycles, every layer", "within 1 %", "equal",
-                    f"largest error {worst:.2f} % in {layers} layers and {len(sizes)} whole images", worst <= 1))
+    rows.append(
+        Row(
+            "cost model against measured cycles, every layer",
+            "within 1 %",
+            "equal",
+            f"largest error {worst:.2f} % in {layers} layers and {len(sizes)} whole images",
+            worst <= 1,
+        )
+    )
     return Result("cycles", tuple(rows), details)
 
 
@@ -47,8 +59,13 @@ def _measure_size(graph, size, inputs):
         "steady_cycles": together.total_cycles / len(beats),
         "same_outputs": together.outputs == singles.outputs,
         "layers": [
-            {"name": plan.name, "predicted": plan.predicted_cycles, "cycles": count, "stalls": stalls,
-             "error_percent": _error_percent(plan.predicted_cycles, count)}
+            {
+                "name": plan.name,
+                "predicted": plan.predicted_cycles,
+                "cycles": count,
+                "stalls": stalls,
+                "error_percent": _error_percent(plan.predicted_cycles, count),
+            }
             for plan, (count, stalls) in zip(program.layers, counters, strict=True)
         ],
     }
@@ -61,8 +78,15 @@ def _error_percent(predicted, measured):
 def _row(size, figures):
     limit, goal = LIMITS[size]
     same = "equal" if figures["same_outputs"] else "DIFFER"
-    measured = (f"{figures['cycles']:,} ({figures['utilization']:.1%}); {BACK_TO_BACK} back to back "
-                f"{figures['steady_cycles']:,.0f} each, outputs {same}")
+    measured = (
+        f"{figures['cycles']:,} ({figures['utilization']:.1%}); {BACK_TO_BACK} back to back "
+        f"{figures['steady_cycles']:,.0f} each, outputs {same}"
+    )
     met = figures["same_outputs"] and (limit is None or figures["cycles"] <= limit)
-    return Row(f"cycles of LeNet-5 at {size[0]}x{size[1]}, {figures['beat_bytes']}-byte beats",
-               f"<= {limit:,}" if limit else "", f"<= {goal:,}" if goal else "", measured, met)
+    return Row(
+        f"cycles of LeNet-5 at {size[0]}x{size[1]}, {figures['beat_bytes']}-byte beats",
+        f"<= {limit:,}" if limit else "",
+        f"<= {goal:,}" if goal else "",
+        measured,
+        met,
+    )

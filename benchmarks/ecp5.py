@@ -33,10 +33,18 @@ def summarize(config, runs):
     """The Result of {seed: figures of nextpnr}: the best run counts, all are named."""
     best = max(runs.values(), key=lambda figures: figures["fmax_mhz"])
     rates = ", ".join(f"{figures['fmax_mhz']:.1f}" for figures in runs.values())
-    used = ", ".join(f"{count:,} {kind}" for kind, (count, _) in best["utilization"].items()
-                     if kind in ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD"))
-    row = Row("Fmax of the 8x8 accelerator placed and routed on an ECP5", ">= 50 MHz", ">= 100 MHz",
-              f"{best['fmax_mhz']:.1f} MHz", best["fmax_mhz"] >= MUST_MHZ,
-              f"nextpnr-ecp5, LFE5U-85F, speed grade 6, behind a pin-saving wrapper; the best of {len(runs)} placement "
-              f"seeds ({rates}); {used}")
+    used = ", ".join(
+        f"{count:,} {kind}"
+        for kind, (count, _) in best["utilization"].items()
+        if kind in ("TRELLIS_COMB", "TRELLIS_FF", "MULT18X18D", "DP16KD")
+    )
+    row = Row(
+        "Fmax of the 8x8 accelerator placed and routed on an ECP5",
+        ">= 50 MHz",
+        ">= 100 MHz",
+        f"{best['fmax_mhz']:.1f} MHz",
+        best["fmax_mhz"] >= MUST_MHZ,
+        f"nextpnr-ecp5, LFE5U-85F, speed grade 6, behind a pin-saving wrapper; the best of {len(runs)} placement "
+        f"seeds ({rates}); {used}",
+    )
     return Result("ecp5", (row,), best | {"config": config.to_dict(), "fmax_mhz_by_seed": rates})

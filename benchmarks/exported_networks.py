@@ -22,8 +22,10 @@ PTQ = {  # name: (float network, options of post-training quantization)
     "lenet5 PTQ W8A8": ("lenet5", {}),
     "lenet5 PTQ W6A8, float input": ("lenet5", {"weight_bits": 6, "encoding": "float"}),
     "lenet5 PTQ W4A8 AdaRound": ("lenet5", {"weight_bits": 4, "rounding": "adaround", "layer_images": 64}),
-    "lenet5 PTQ W4A4 GPTQ, MSE": ("lenet5", {"weight_bits": 4, "activation_bits": 4, "rounding": "gptq",
-                                             "calibration": "mse", "weight_calibration": "mse"}),
+    "lenet5 PTQ W4A4 GPTQ, MSE": (
+        "lenet5",
+        {"weight_bits": 4, "activation_bits": 4, "rounding": "gptq", "calibration": "mse", "weight_calibration": "mse"},
+    ),
     "lenet5 PTQ W4A8 AWQ, KL": ("lenet5", {"weight_bits": 4, "rounding": "awq", "calibration": "kl"}),
     "lenet5 PTQ W2A2": ("lenet5", {"weight_bits": 2, "activation_bits": 2, "full_range": True}),
     "lenet5 PTQ W1A8 per tensor": ("lenet5", {"weight_bits": 1, "granularity": "tensor"}),
@@ -58,6 +60,7 @@ def written(data_dir, names=None, advance=lambda: None):
     from quant.qfx.export import export
     from quant.qfx.learn import fixed_network
     from quant.qfx.network import FixedOptions
+
     found, images = {}, {}
     for name, (source, choice) in {**PTQ, **QFX}.items():
         if names is not None and name not in names:
@@ -84,14 +87,15 @@ def measure(progress, folder, quick, data_dir):
     networks |= written(data_dir, names, lambda: progress.advance(task))
     task = progress.add_task("run", total=len(networks))
     builds = {"full": networks, KHOT: {name: one for name, one in networks.items() if one[2] != "full"}}
-    images = {data: datasets.load(data, data_dir)[0][:4 if quick else IMAGES] for data in {one[1] for one in
-                                                                                         networks.values()}}
+    images = {
+        data: datasets.load(data, data_dir)[0][: 4 if quick else IMAGES]
+        for data in {one[1] for one in networks.values()}
+    }
     figures = {}
     for requantizer, chosen in builds.items():
         own = {name: one for name, one in chosen.items() if (one[2] != "full") == (requantizer != "full")}
         if own:
-            figures |= run_build(requantizer, own, images, 1 if quick else LAYER_IMAGES,
-                                 lambda: progress.advance(task))
+            figures |= run_build(requantizer, own, images, 1 if quick else LAYER_IMAGES, lambda: progress.advance(task))
     return summarize(figures, 4 if quick else IMAGES, 1 if quick else LAYER_IMAGES)
 
 
@@ -105,9 +109,14 @@ def run_build(requantizer, networks, images, by_layer, advance):
             _, layers = workload.compare(accelerator, graph, q[:by_layer], layers=True)
             program, run = workload.compare(accelerator, graph, q)
             figures[name] = {
-                "build": requantizer, "images": len(q), "rtl_layers": len(layers.mismatches),
-                "rtl_outputs": len(run.mismatches), "torch": torch_mismatches(graph, q),
-                "cycles": run.cycles_per_image, "predicted_cycles": program.predicted_cycles}
+                "build": requantizer,
+                "images": len(q),
+                "rtl_layers": len(layers.mismatches),
+                "rtl_outputs": len(run.mismatches),
+                "torch": torch_mismatches(graph, q),
+                "cycles": run.cycles_per_image,
+                "predicted_cycles": program.predicted_cycles,
+            }
             advance()
     return figures
 
@@ -115,11 +124,13 @@ def run_build(requantizer, networks, images, by_layer, advance):
 def torch_mismatches(graph, q):
     """Integers of any layer in which PyTorch's quantized execution differs from the reference."""
     from quant.reference.integer import IntegerNetwork
+
     network, wrong = IntegerNetwork(graph), 0
     for at in range(0, len(q), BATCH):
-        expected, actual = reference.run(graph, q[at:at + BATCH]), network.run(q[at:at + BATCH])
-        wrong += sum(int(np.count_nonzero(expected[layer.name] != actual[layer.name].numpy()))
-                     for layer in graph.layers)
+        expected, actual = reference.run(graph, q[at : at + BATCH]), network.run(q[at : at + BATCH])
+        wrong += sum(
+            int(np.count_nonzero(expected[layer.name] != actual[layer.name].numpy())) for layer in graph.layers
+        )
     return wrong
 
 
@@ -130,11 +141,21 @@ def summarize(figures, count, by_layer):
     khot = sum(found["build"] == KHOT for found in figures.values())
     size = "x".join(map(str, SIZE))
     rows = (
-        Row(f"{len(figures)} networks that ship or that the tools write: RTL at {size} = reference = PyTorch", "equal",
-            "", "equal" if not wrong else f"different: {', '.join(wrong)}", not wrong,
+        Row(
+            f"{len(figures)} networks that ship or that the tools write: RTL at {size} = reference = PyTorch",
+            "equal",
+            "",
+            "equal" if not wrong else f"different: {', '.join(wrong)}",
+            not wrong,
             f"PTQ, search and QFX; outputs of {count:,} test images, every layer of {by_layer} (PyTorch: of all); "
-            f"{khot} of them on a build with requantizer={KHOT}"),
-        Row("their cycles an image", "as predicted", "", "as predicted" if not inexact
-            else f"not as predicted: {', '.join(inexact)}", not inexact),
+            f"{khot} of them on a build with requantizer={KHOT}",
+        ),
+        Row(
+            "their cycles an image",
+            "as predicted",
+            "",
+            "as predicted" if not inexact else f"not as predicted: {', '.join(inexact)}",
+            not inexact,
+        ),
     )
     return Result("exported_networks", rows, figures)

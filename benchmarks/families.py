@@ -36,18 +36,35 @@ class Family:
 
 
 XC7 = Family(
-    "xc7", "synth_xilinx -family xc7 -top {top} -flatten -noiopad", "LUT", LUTS_PER_CELL, ("DSP48E1",),
-    ("FDRE", "FDSE", "FDCE", "FDPE"), ("RAMB36E1", "RAMB18E1"))
+    "xc7",
+    "synth_xilinx -family xc7 -top {top} -flatten -noiopad",
+    "LUT",
+    LUTS_PER_CELL,
+    ("DSP48E1",),
+    ("FDRE", "FDSE", "FDCE", "FDPE"),
+    ("RAMB36E1", "RAMB18E1"),
+)
 # An ALM holds two of these tables; one of six inputs takes a whole one, as does a bit of arithmetic half of one.
 CYCLONE_V = Family(
-    "cyclonev", "synth_intel_alm -family cyclonev -top {top}", "ALUT",
-    {f"MISTRAL_ALUT{inputs}": 1 for inputs in range(2, 7)} | {"MISTRAL_ALUT_ARITH": 1, "MISTRAL_NOT": 1,
-                                                                 "MISTRAL_MLAB": 1},
-    ("MISTRAL_MUL27X27", "MISTRAL_MUL18X18", "MISTRAL_MUL9X9"), ("MISTRAL_FF",), ("MISTRAL_M10K",))
+    "cyclonev",
+    "synth_intel_alm -family cyclonev -top {top}",
+    "ALUT",
+    {f"MISTRAL_ALUT{inputs}": 1 for inputs in range(2, 7)}
+    | {"MISTRAL_ALUT_ARITH": 1, "MISTRAL_NOT": 1, "MISTRAL_MLAB": 1},
+    ("MISTRAL_MUL27X27", "MISTRAL_MUL18X18", "MISTRAL_MUL9X9"),
+    ("MISTRAL_FF",),
+    ("MISTRAL_M10K",),
+)
 # A carry cell is two tables, a distributed memory of 16 x 4 bits four and the two of its slice that address them.
 ECP5 = Family(
-    "ecp5", "synth_ecp5 -top {top}", "LUT4", {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}, ("MULT18X18D",),
-    ("TRELLIS_FF",), ("DP16KD", "PDPW16KD"))
+    "ecp5",
+    "synth_ecp5 -top {top}",
+    "LUT4",
+    {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
+    ("MULT18X18D",),
+    ("TRELLIS_FF",),
+    ("DP16KD", "PDPW16KD"),
+)
 FAMILIES = (XC7, CYCLONE_V, ECP5)
 
 

@@ -22,22 +22,27 @@ def measure(progress, folder, quick, data_dir):
     task = progress.add_task("images", total=2 * len(images))
     graphs = {name: model_dir.load(name) for name in (INT8, MIXED)}
     exact = sources.float_accuracy(FLOAT_MODEL, images, labels)
-    figures = {name: {"accuracy": evaluate.accuracy(graph, images, labels, lambda count: progress.advance(task, count))}
-               for name, graph in graphs.items()}
+    figures = {
+        name: {"accuracy": evaluate.accuracy(graph, images, labels, lambda count: progress.advance(task, count))}
+        for name, graph in graphs.items()
+    }
     config = workload.one_build(graphs.values(), SIZE, PRECISIONS, **OPTIONS)
     with workload.accelerator(config) as accelerator:
         for name, graph in graphs.items():
-            inputs = encode_input(graph, images[:2 if quick else RTL_IMAGES])
+            inputs = encode_input(graph, images[: 2 if quick else RTL_IMAGES])
             program, run = workload.compare(accelerator, graph, inputs, layers=True)
             figures[name] |= {
-                "cycles": run.cycles_per_image, "predicted_cycles": program.predicted_cycles,
-                "mismatches": len(run.mismatches), "images": len(inputs),
+                "cycles": run.cycles_per_image,
+                "predicted_cycles": program.predicted_cycles,
+                "mismatches": len(run.mismatches),
+                "images": len(inputs),
                 "bank_bytes": sum(plan.weight_memory.bank_bytes for plan in program.layers),
                 "file_bytes": sum(model_dir.packed_weights(layer).size for layer in graph.layers if layer.macs),
                 "widths": [[layer.weight_bits, layer.output.bits] for layer in graph.layers if layer.macs],
             }
-    return Result("fashion", tuple(_rows(exact, figures, len(images))),
-                  {"float": exact, "config": config.to_dict(), **figures})
+    return Result(
+        "fashion", tuple(_rows(exact, figures, len(images))), {"float": exact, "config": config.to_dict(), **figures}
+    )
 
 
 def _rows(exact, figures, count):
@@ -45,15 +50,35 @@ def _rows(exact, figures, count):
     shares = {key: mixed[key] / int8[key] for key in ("bank_bytes", "file_bytes", "cycles")}
     equal = all(not item["mismatches"] and item["cycles"] == item["predicted_cycles"] for item in figures.values())
     weights, outputs = (",".join(map(str, bits)) for bits in zip(*mixed["widths"], strict=True))
-    yield Row(f"Fashion-MNIST, {FLOAT_MODEL} (60,688 weights), {count:,} test images: FP32", ">= 91 %", "",
-              f"{exact:.2%}", exact >= MUST_FLOAT)
-    yield Row("the same, int8", "within 0.2 point", "", f"{int8['accuracy']:.2%}",
-              exact - int8["accuracy"] <= MUST_INT8)
-    yield Row(f"the same, mixed: bits of weights {weights}, of outputs {outputs} (32: raw)", "within 1 point", "",
-              f"{mixed['accuracy']:.2%}", exact - mixed["accuracy"] <= MUST_MIXED)
-    yield Row("its weight bytes and its cycles against int8 on one 8x8 build", "<= 60 %, <= 60 %", "",
-              f"{shares['bank_bytes']:.1%}, {shares['cycles']:.1%} ({mixed['cycles']:,} of {int8['cycles']:,})",
-              max(shares.values()) <= MUST_SHARE,
-              f"bytes in the bank, in the file {shares['file_bytes']:.1%}; precisions 8,4, req_lanes 4")
-    yield Row(f"both on that RTL = reference, every layer of {int8['images']} images, cycles as predicted", "equal", "",
-              "equal" if equal else "NOT equal", equal)
+    yield Row(
+        f"Fashion-MNIST, {FLOAT_MODEL} (60,688 weights), {count:,} test images: FP32",
+        ">= 91 %",
+        "",
+        f"{exact:.2%}",
+        exact >= MUST_FLOAT,
+    )
+    yield Row(
+        "the same, int8", "within 0.2 point", "", f"{int8['accuracy']:.2%}", exact - int8["accuracy"] <= MUST_INT8
+    )
+    yield Row(
+        f"the same, mixed: bits of weights {weights}, of outputs {outputs} (32: raw)",
+        "within 1 point",
+        "",
+        f"{mixed['accuracy']:.2%}",
+        exact - mixed["accuracy"] <= MUST_MIXED,
+    )
+    yield Row(
+        "its weight bytes and its cycles against int8 on one 8x8 build",
+        "<= 60 %, <= 60 %",
+        "",
+        f"{shares['bank_bytes']:.1%}, {shares['cycles']:.1%} ({mixed['cycles']:,} of {int8['cycles']:,})",
+        max(shares.values()) <= MUST_SHARE,
+        f"bytes in the bank, in the file {shares['file_bytes']:.1%}; precisions 8,4, req_lanes 4",
+    )
+    yield Row(
+        f"both on that RTL = reference, every layer of {int8['images']} images, cycles as predicted",
+        "equal",
+        "",
+        "equal" if equal else "NOT equal",
+        equal,
+    )

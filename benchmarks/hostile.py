@@ -53,10 +53,16 @@ def measure(progress, folder, quick, data_dir, count=None, seed=None):
             details[name] = figures
             counts = figures["counts"]
             bad = sum(counts.get(kind, 0) for kind in BAD)
-            rows.append(Row(f"{cases:,} {text}",
-                            f"no traceback, hang over {SECONDS} s, more than {MEMORY >> 30} GB", "",
-                            f"{counts.get('refused', 0):,} refused in one sentence, {counts.get('accepted', 0):,} "
-                            f"accepted, {bad} fail", bad == 0))
+            rows.append(
+                Row(
+                    f"{cases:,} {text}",
+                    f"no traceback, hang over {SECONDS} s, more than {MEMORY >> 30} GB",
+                    "",
+                    f"{counts.get('refused', 0):,} refused in one sentence, {counts.get('accepted', 0):,} "
+                    f"accepted, {bad} fail",
+                    bad == 0,
+                )
+            )
     return Result("hostile", tuple(rows), details)
 
 

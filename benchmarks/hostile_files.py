@@ -25,9 +25,18 @@ def net():
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
 """
 SHAPES = {"0.weight": (2, 1, 3, 3), "0.bias": (2,), "3.weight": (3, 8), "3.bias": (3,)}
-FORMATS = (("weights", ".npz"), ("weights", ".pt"), ("weights", ".pth"), ("weights", ".ckpt"),
-           ("weights", ".safetensors"), ("images", ".npy"), ("images", ".npz"), ("images", ".png"),
-           ("checkpoint", ".pt"), ("data set", ".gz"))
+FORMATS = (
+    ("weights", ".npz"),
+    ("weights", ".pt"),
+    ("weights", ".pth"),
+    ("weights", ".ckpt"),
+    ("weights", ".safetensors"),
+    ("images", ".npy"),
+    ("images", ".npz"),
+    ("images", ".png"),
+    ("checkpoint", ".pt"),
+    ("data set", ".gz"),
+)
 DATA_FILE = "mnist/t10k-images-idx3-ubyte.gz"
 OPTIONS = TrainingOptions(epochs=1, batch=4, augment=0.0)
 _NUMBERS = (b"0", b"-1", b"65536", b"2147483648", b"99999999999999999999", b"1e9", b"True", b"()")
@@ -128,14 +137,25 @@ def _archive(arrays, wrapped):
     """A file of torch.save, as it is today."""
     state = _state(arrays, b"")
     state = b"}" + _text("state_dict") + state + b"s" if wrapped else state
-    return _zip({"w/data.pkl": b"\x80\2" + state + b".", "w/byteorder": b"little", "w/version": b"3\n",
-                 **{f"w/data/{index}": array.tobytes() for index, array in enumerate(arrays.values())}})
+    return _zip(
+        {
+            "w/data.pkl": b"\x80\2" + state + b".",
+            "w/byteorder": b"little",
+            "w/version": b"3\n",
+            **{f"w/data/{index}": array.tobytes() for index, array in enumerate(arrays.values())},
+        }
+    )
 
 
 def _legacy(arrays):
     """A file of torch.save, as it was before torch 1.6."""
-    parts = [b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19", b"M\xe9\3", b"}", _state(arrays, b"N"),
-             b"](" + b"".join(_text(str(index)) for index in range(len(arrays))) + b"e"]
+    parts = [
+        b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19",
+        b"M\xe9\3",
+        b"}",
+        _state(arrays, b"N"),
+        b"](" + b"".join(_text(str(index)) for index in range(len(arrays))) + b"e",
+    ]
     storages = b"".join(struct.pack("<Q", array.size) + array.tobytes() for array in arrays.values())
     return b"".join(b"\x80\2" + part + b"." for part in parts) + storages
 
@@ -164,7 +184,7 @@ def _flip(rng, data):
 
 
 def _cut(rng, data):
-    return data[:_place(rng, data)]
+    return data[: _place(rng, data)]
 
 
 def _field(rng, data):
@@ -172,7 +192,7 @@ def _field(rng, data):
     size, top = ((1, 7), (2, 15), (4, 31), (8, 63))[rng.integers(4)]
     value = (0, 1, (1 << top) - 1, 1 << top, (2 << top) - 1)[rng.integers(5)]
     at = _place(rng, data)
-    return data[:at] + value.to_bytes(size, ("little", "big")[rng.integers(2)]) + data[at + size:]
+    return data[:at] + value.to_bytes(size, ("little", "big")[rng.integers(2)]) + data[at + size :]
 
 
 def _digits(rng, data):
@@ -181,16 +201,16 @@ def _digits(rng, data):
     if not runs:
         return data
     run = runs[rng.integers(len(runs))]
-    return data[:run.start()] + _NUMBERS[rng.integers(len(_NUMBERS))] + data[run.end():]
+    return data[: run.start()] + _NUMBERS[rng.integers(len(_NUMBERS))] + data[run.end() :]
 
 
 def _splice(rng, data):
     """A run of bytes is left out, doubled, or put elsewhere."""
     start, length, to = _place(rng, data), int(rng.integers(1, 64)), _place(rng, data)
-    run = data[start:start + length]
+    run = data[start : start + length]
     kind = rng.integers(3)
     if kind == 0:
-        return data[:start] + data[start + length:]
+        return data[:start] + data[start + length :]
     return data[:to] + run * (1 if kind == 1 else 50) + data[to:]
 
 
@@ -202,13 +222,19 @@ def _inside(rng, data):
     if not data.startswith(b"\x89PNG") or not chunks:
         return data
     at = chunks[rng.integers(len(chunks))].start()
-    size = int.from_bytes(data[at - 4:at], "big")
-    body = _simple(rng, data[at + 4:at + 4 + size])
-    if data[at:at + 4] == b"IDAT" and rng.random() < 0.5:
+    size = int.from_bytes(data[at - 4 : at], "big")
+    body = _simple(rng, data[at + 4 : at + 4 + size])
+    if data[at : at + 4] == b"IDAT" and rng.random() < 0.5:
         body = zlib.compress(rng.bytes(200))
-    check = zlib.crc32(data[at:at + 4] + body)
-    return (data[:at - 4] + struct.pack(">I", len(body)) + data[at:at + 4] + body + struct.pack(">I", check)
-            + data[at + 8 + size:])
+    check = zlib.crc32(data[at : at + 4] + body)
+    return (
+        data[: at - 4]
+        + struct.pack(">I", len(body))
+        + data[at : at + 4]
+        + body
+        + struct.pack(">I", check)
+        + data[at + 8 + size :]
+    )
 
 
 def _inside_archive(rng, data):

@@ -34,13 +34,20 @@ def small_graph(rng):
     """A convolution, a pool and a dense layer."""
     source = tensor(rng, 6, 5, int(rng.integers(1, 6)))
     middle = tensor(rng, 6, 5, int(rng.integers(1, 10)))
-    first = weighted(rng, "conv", "conv", "input", source, middle, (middle.channels, 3, 3, source.channels),
-                      pads=(1, 1, 1, 1))
+    first = weighted(
+        rng, "conv", "conv", "input", source, middle, (middle.channels, 3, 3, source.channels), pads=(1, 1, 1, 1)
+    )
     pooled = TensorType(3, 2, middle.channels, middle.bits, middle.scale, middle.zero_point)
     pool = MaxPool("pool", "conv", middle, pooled, (2, 2), (2, 2), (0, 0, 0, 0))
     last = weighted(rng, "dense", "last", "pool", pooled, tensor(rng, 1, 1, 4, raw=True), (4, pooled.elements))
-    return Graph("small", source, InputEncoding("uint8" if source.bits == 8 else "float"), (first, pool, last),
-                 ("a", "b", "c", "d"), {"origin": "random"})
+    return Graph(
+        "small",
+        source,
+        InputEncoding("uint8" if source.bits == 8 else "float"),
+        (first, pool, last),
+        ("a", "b", "c", "d"),
+        {"origin": "random"},
+    )
 
 
 def side(rng, most=65535):

@@ -20,14 +20,102 @@ ZOO = ("lenet5-int8", "lenet5-mixed", "lenet5-w1a1")
 SIZES = ((4, 4), (8, 8), (16, 16), (64, 64))
 MODEL = model_dir.MODEL_FILE
 RUN_MACS, RUN_WINDOWS, TEXT_WEIGHTS = 2**28, 2**23, 2**16  # what is more is left out, to try more models
-_NUMBERS = (0, 1, -1, 2, 3, 7, 8, 31, 32, 62, 63, 64, 127, 128, -128, -129, 255, 256, 1023, 1024, 65535, 65536, 2**20,
-            2**26, INT32_MAX, INT32_MIN, 2**31, 2**32, 2**53 + 1, 2**63, -(2**63), 10**30, 10**63, 10**400, 0.5, -0.0,
-            1e-320, 5e-324, 1e-40, 1e38, 1e308, 1e999, -1e999, 1.0, 1e-300)
-_TEXTS = ("", "input", "conv2d", "dense", "maxpool", "threshold", "gemmlowp", "half_up", "float", "..", "../x", MODEL,
-          "/etc/passwd", "a" * 64, "a" * 65, "a" * 20_000, "\0", "\n", "\ud800", "\u202e", "\x1b[2J", "ä", "%s%n", "*/")
-_RAW = ("NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "0." + "1" * 5000, "01", "'x'", "[1,]", "{}{}", "\ufeff",
-        "[" * 70 + "]" * 70, "[" * 3000 + "]" * 3000, '{"a":' * 100 + "1" + "}" * 100, '{"a":1,"a":2}', "1e-999", "-0",
-        '"\\ud83d"', '"\\u0000"', "[" + "0," * 3000 + "0]", "[" + "[],"* 2000 + "[]]")
+_NUMBERS = (
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    8,
+    31,
+    32,
+    62,
+    63,
+    64,
+    127,
+    128,
+    -128,
+    -129,
+    255,
+    256,
+    1023,
+    1024,
+    65535,
+    65536,
+    2**20,
+    2**26,
+    INT32_MAX,
+    INT32_MIN,
+    2**31,
+    2**32,
+    2**53 + 1,
+    2**63,
+    -(2**63),
+    10**30,
+    10**63,
+    10**400,
+    0.5,
+    -0.0,
+    1e-320,
+    5e-324,
+    1e-40,
+    1e38,
+    1e308,
+    1e999,
+    -1e999,
+    1.0,
+    1e-300,
+)
+_TEXTS = (
+    "",
+    "input",
+    "conv2d",
+    "dense",
+    "maxpool",
+    "threshold",
+    "gemmlowp",
+    "half_up",
+    "float",
+    "..",
+    "../x",
+    MODEL,
+    "/etc/passwd",
+    "a" * 64,
+    "a" * 65,
+    "a" * 20_000,
+    "\0",
+    "\n",
+    "\ud800",
+    "\u202e",
+    "\x1b[2J",
+    "ä",
+    "%s%n",
+    "*/",
+)
+_RAW = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "9" * 5000,
+    "0." + "1" * 5000,
+    "01",
+    "'x'",
+    "[1,]",
+    "{}{}",
+    "\ufeff",
+    "[" * 70 + "]" * 70,
+    "[" * 3000 + "]" * 3000,
+    '{"a":' * 100 + "1" + "}" * 100,
+    '{"a":1,"a":2}',
+    "1e-999",
+    "-0",
+    '"\\ud83d"',
+    '"\\u0000"',
+    "[" + "0," * 3000 + "0]",
+    "[" + "[]," * 2000 + "[]]",
+)
 
 
 def damaged_model(rng, folder):
@@ -47,8 +135,11 @@ def try_model(rng, folder):
     """Load a model directory, then all that is done with one: compile, run, export, save. Raises BitloomError where it
     is refused at the door; what later passes refuse by a BitloomError is fine, what is saved must load."""
     graph = model_dir.load(folder)
-    steps = [lambda: _compile(rng, graph), lambda: _run(rng, graph),
-             lambda: contents(graph) if graph.work.weights <= TEXT_WEIGHTS else None]
+    steps = [
+        lambda: _compile(rng, graph),
+        lambda: _run(rng, graph),
+        lambda: contents(graph) if graph.work.weights <= TEXT_WEIGHTS else None,
+    ]
     for step in steps:
         try:
             step()
@@ -85,7 +176,6 @@ def _good(number):
     return model_dir.contents(graph)
 
 
-
 def _extreme(rng):
     """A layer of any size whose shapes agree and whose file has at most a megabyte: what the checks must weigh."""
     height, width, channels, outputs = (side(rng) for _ in range(4))
@@ -115,12 +205,25 @@ def _extreme(rng):
     if kind != "maxpool":
         layer["output"] = output | {"bits": 32}
         files["a.bin"] = rng.bytes(size) + bytes(4 * outputs)
-        layer |= {"weight_bits": bits, "weight_scale": [0.01] * outputs, "requantize": None, "file": "a.bin",
-                  "bytes": 0, "crc32": ""}
+        layer |= {
+            "weight_bits": bits,
+            "weight_scale": [0.01] * outputs,
+            "requantize": None,
+            "file": "a.bin",
+            "bytes": 0,
+            "crc32": "",
+        }
     layer["notes"] = {}
-    values = {"format": model_json.FORMAT, "format_version": 1, "name": "extreme", "input": tensor,
-              "encoding": {"kind": "uint8", "mean": [0.0], "std": [1.0]}, "class_names": [], "notes": {},
-              "layers": [layer]}
+    values = {
+        "format": model_json.FORMAT,
+        "format_version": 1,
+        "name": "extreme",
+        "input": tensor,
+        "encoding": {"kind": "uint8", "mean": [0.0], "std": [1.0]},
+        "class_names": [],
+        "notes": {},
+        "layers": [layer],
+    }
     files[MODEL] = _text(values, files)
     return files
 
@@ -206,7 +309,7 @@ def _change_text(rng, files):
     if marks:
         at = _pick(rng, marks) + 1
         end = next((index for index in range(at, len(text)) if text[index] in ",]}\n"), at)
-        text = text[:at] + _pick(rng, _RAW) + text[end if rng.random() < 0.8 else at:]
+        text = text[:at] + _pick(rng, _RAW) + text[end if rng.random() < 0.8 else at :]
     files[MODEL] = _checked(text.removesuffix("}") + "}")
 
 
@@ -219,7 +322,7 @@ def _change_bytes(rng, files):
         for _ in range(rng.integers(1, 9)):
             data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
     elif kind == 1:
-        del data[int(rng.integers(len(data) + 1)):]
+        del data[int(rng.integers(len(data) + 1)) :]
     elif kind == 2:
         at = int(rng.integers(len(data) + 1))
         data[at:at] = rng.bytes(int(rng.integers(1, 40)))

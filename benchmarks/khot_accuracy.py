@@ -21,6 +21,7 @@ def measure(progress, folder, quick, data_dir):
     """Six trainings of four epochs of 30,000 images, counted on the 10,000 test images (quick: two of 100 images)."""
     from quant.qfx.binary import trained_graph
     from quant.reference import evaluate
+
     images, labels = datasets.load("mnist", data_dir, "train")
     test = datasets.load("mnist", data_dir)
     count, seeds, options = TRAINED, SEEDS, OPTIONS
@@ -31,11 +32,12 @@ def measure(progress, folder, quick, data_dir):
     shares, wrong = {kind: {} for kind in KINDS}, {}
     for kind, (hot, requantizer) in KINDS.items():
         for seed in seeds:
-            graph = trained_graph((images[:count], labels[:count]), hot=hot, activation=ACTIVATION,
-                                  options=options | {"seed": seed})
+            graph = trained_graph(
+                (images[:count], labels[:count]), hot=hot, activation=ACTIVATION, options=options | {"seed": seed}
+            )
             shares[kind][seed] = evaluate.accuracy(graph, *test)
             progress.advance(task)
-        wrong[kind] = differing(graph, requantizer, test[0][:2 if quick else RUN])
+        wrong[kind] = differing(graph, requantizer, test[0][: 2 if quick else RUN])
     return summarize(shares, wrong, options, quick)
 
 
@@ -52,15 +54,26 @@ def summarize(shares, wrong, options, quick=False):
     means = {kind: sum(found.values()) / len(found) for kind, found in shares.items()}
     full, hot = means.values()
     points = round(100 * (full - hot), 6)
-    texts = [f"{kind} {means[kind]:.2%} ({', '.join(f'{share:.2%}' for share in found.values())})"
-             for kind, found in shares.items()]
+    texts = [
+        f"{kind} {means[kind]:.2%} ({', '.join(f'{share:.2%}' for share in found.values())})"
+        for kind, found in shares.items()
+    ]
     seeds = ", ".join(map(str, next(iter(shares.values()))))
     rows = (
-        Row(f"W1A{ACTIVATION} LeNet-5: 2-hot multipliers in element-wise layers against 8-bit ones", "within 0.4 point",
-            "no loss", f"{hot:.2%} against {full:.2%}: {points:+.2f} points lost", points <= MOST_POINTS or quick,
-            f"mean of seeds {seeds}: {', '.join(texts)}"),
-        Row("both on the RTL, every layer; the 2-hot one without a multiplier in the requantizer", "equal", "",
+        Row(
+            f"W1A{ACTIVATION} LeNet-5: 2-hot multipliers in element-wise layers against 8-bit ones",
+            "within 0.4 point",
+            "no loss",
+            f"{hot:.2%} against {full:.2%}: {points:+.2f} points lost",
+            points <= MOST_POINTS or quick,
+            f"mean of seeds {seeds}: {', '.join(texts)}",
+        ),
+        Row(
+            "both on the RTL, every layer; the 2-hot one without a multiplier in the requantizer",
+            "equal",
+            "",
             "equal" if not any(wrong.values()) else f"{sum(wrong.values())} layers of images differ",
-            not any(wrong.values())),
+            not any(wrong.values()),
+        ),
     )
     return Result("khot_accuracy", rows, {"accuracy": shares, "mean": means, "mismatches": wrong, "options": options})

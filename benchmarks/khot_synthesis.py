@@ -68,22 +68,41 @@ def overhead(sizes):
 
 def summarize(lanes, whole, families):
     """The Result of {family: {requantizer: size}} of a lane and, where it was measured, of the accelerator."""
+
     def text(family, sizes):
         full, hot = sizes["full"], sizes["khot2"]
-        return (f"{family.name} {full['dsps']} -> {hot['dsps']} DSP, {full['luts']:,} -> {hot['luts']:,} {family.unit} "
-                f"({overhead(sizes):+.1f} %)")
+        return (
+            f"{family.name} {full['dsps']} -> {hot['dsps']} DSP, {full['luts']:,} -> {hot['luts']:,} {family.unit} "
+            f"({overhead(sizes):+.1f} %)"
+        )
 
     def row(what, must, aim, measured, met, note=""):
         first, *others = [text(family, measured[family.name]) for family in families if family.name in measured]
         return Row(what, must, aim, first, met, "; ".join(filter(None, (note, *others))))
-    rows = [row("a lane of the requantizer, full -> 2-hot multipliers", "0 DSP", "", lanes,
-                not any(sizes["khot2"]["dsps"] for sizes in lanes.values()))]
+
+    rows = [
+        row(
+            "a lane of the requantizer, full -> 2-hot multipliers",
+            "0 DSP",
+            "",
+            lanes,
+            not any(sizes["khot2"]["dsps"] for sizes in lanes.values()),
+        )
+    ]
     if whole:
-        gone = all(sizes["full"]["dsps"] - sizes["khot2"]["dsps"] == lane_dsps(lanes[name])
-                   for name, sizes in whole.items())
-        rows.append(row(f"the same, whole {SIZE}x{SIZE} accelerator, int8 and binary", "0 DSP in these layers",
-                        f"+{PUBLISHED} % LUT", whole, gone,
-                        "the DSPs left multiply int8 in the MAC array; aim: published, of a whole accelerator"))
+        gone = all(
+            sizes["full"]["dsps"] - sizes["khot2"]["dsps"] == lane_dsps(lanes[name]) for name, sizes in whole.items()
+        )
+        rows.append(
+            row(
+                f"the same, whole {SIZE}x{SIZE} accelerator, int8 and binary",
+                "0 DSP in these layers",
+                f"+{PUBLISHED} % LUT",
+                whole,
+                gone,
+                "the DSPs left multiply int8 in the MAC array; aim: published, of a whole accelerator",
+            )
+        )
     return Result("khot_synthesis", tuple(rows), {"tool": yosys.version(), "lane": lanes, "accelerator": whole})
 
 

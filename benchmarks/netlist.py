@@ -8,8 +8,18 @@ from pathlib import Path
 
 # LUTs that one logic or distributed memory cell occupies.
 LUTS_PER_CELL = {
-    "INV": 1, "RAM32X1S": 1, "RAM32X1D": 2, "RAM64X1S": 1, "RAM64X1D": 2, "RAM32M": 4, "RAM64M": 4,
-    "RAM128X1S": 2, "RAM128X1D": 4, "RAM256X1S": 4, "SRL16E": 1, "SRLC32E": 1,
+    "INV": 1,
+    "RAM32X1S": 1,
+    "RAM32X1D": 2,
+    "RAM64X1S": 1,
+    "RAM64X1D": 2,
+    "RAM32M": 4,
+    "RAM64M": 4,
+    "RAM128X1S": 2,
+    "RAM128X1D": 4,
+    "RAM256X1S": 4,
+    "SRL16E": 1,
+    "SRLC32E": 1,
 } | {f"LUT{inputs}": 1 for inputs in range(1, 7)}
 
 WIRE_CELLS = {"MUXF7", "MUXF8", "BUFG", "BUFGCTRL", "IBUF", "OBUF"}
@@ -60,8 +70,13 @@ class Netlist:
         return self.counts["RAMB36E1"] + self.counts["RAMB18E1"] / 2
 
     def summary(self):
-        return {"luts": self.luts(), "flip_flops": self.flip_flops(), "dsps": self.dsps(),
-                "ramb36": self.block_rams(), "cells": dict(sorted(self.counts.items()))}
+        return {
+            "luts": self.luts(),
+            "flip_flops": self.flip_flops(),
+            "dsps": self.dsps(),
+            "ramb36": self.block_rams(),
+            "cells": dict(sorted(self.counts.items())),
+        }
 
     def longest_paths(self):
         """(path with most LUT levels, path with most DSPs) among all register-to-register paths."""

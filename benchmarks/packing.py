@@ -15,8 +15,17 @@ NAMES = {8: "int8", 4: "int4", 2: "int2", 1: "binary"}
 
 
 def _binary():
-    return packing_miter(flag(), word(operand_count(1, True)), flag(), number=0, size=1, modes=MODES, packed=True,
-                         bits=operand_bits("25x18", True), skip_lowest=False)
+    return packing_miter(
+        flag(),
+        word(operand_count(1, True)),
+        flag(),
+        number=0,
+        size=1,
+        modes=MODES,
+        packed=True,
+        bits=operand_bits("25x18", True),
+        skip_lowest=False,
+    )
 
 
 def _xnor():
@@ -44,14 +53,29 @@ def measure(progress, folder, quick, data_dir):
             good = good and wrong == 0 and (quick or checked == all_operands(style, size))
             counts.append(f"{NAMES[size]} {checked:,}")
             progress.advance(task)
-        rows.append(Row(f"packing on {style} multipliers, every operand of a group of four, simulated", "none wrong",
-                        "", "all right" if good else "WRONG", good, ", ".join(counts)))
+        rows.append(
+            Row(
+                f"packing on {style} multipliers, every operand of a group of four, simulated",
+                "none wrong",
+                "",
+                "all right" if good else "WRONG",
+                good,
+                ", ".join(counts),
+            )
+        )
     seconds = {
         "one multiplier": prove(_binary, "-prove ok 1", folder / "packing_binary"),
         "sums of any length": prove(_xnor, "-tempinduct -set-init-zero -prove same 255", folder / "packing_xnor"),
     }
     progress.advance(task)
     details["sat_seconds"] = seconds
-    rows.append(Row("XNOR-popcount of 64 bits and more, Yosys SAT and induction", "proven", "", "proven in "
-                    + ", ".join(f"{value:.0f} s ({name})" for name, value in seconds.items()), True))
+    rows.append(
+        Row(
+            "XNOR-popcount of 64 bits and more, Yosys SAT and induction",
+            "proven",
+            "",
+            "proven in " + ", ".join(f"{value:.0f} s ({name})" for name, value in seconds.items()),
+            True,
+        )
+    )
     return Result("packing", tuple(rows), details)

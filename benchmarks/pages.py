@@ -31,16 +31,21 @@ def table(results, old=()):
         for row in result.rows:
             holds = {True: "yes", False: "**no**", None: ""}[row.met]
             mark = f"{holds}, {OLD}" if holds else OLD
-            lines.append(f"| {row.what} | {row.must} | {row.aim} | {row.measured} | "
-                         f"{mark if result.name in old else holds} |")
+            lines.append(
+                f"| {row.what} | {row.must} | {row.aim} | {row.measured} | {mark if result.name in old else holds} |"
+            )
     return "\n".join(lines)
 
 
 def notes(results):
     """What the table has no room for, a line for each row that has it."""
     lines = [f"{row.what}: {row.note}." for result in results for row in result.rows if row.note]
-    return "\n".join(textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False,
-                                   break_long_words=False) for line in lines)
+    return "\n".join(
+        textwrap.fill(
+            line, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+        )
+        for line in lines
+    )
 
 
 def figures(page):

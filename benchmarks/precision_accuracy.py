@@ -13,8 +13,12 @@ from quant.reference import evaluate
 
 SEEDS = RESULTS / "seeds.json"
 SHIPPED_SEED = "1"
-BOUNDS = {"lenet5-w8a8": (0.992, 0.9969), "lenet5-w4a4": (0.991, 0.9968), "lenet5-w2a2": (0.989, 0.9962),
-          "lenet5-w1a1": (0.984, 0.9937)}
+BOUNDS = {
+    "lenet5-w8a8": (0.992, 0.9969),
+    "lenet5-w4a4": (0.991, 0.9968),
+    "lenet5-w2a2": (0.989, 0.9962),
+    "lenet5-w1a1": (0.984, 0.9937),
+}
 
 
 def measure(progress, folder, quick, data_dir):
@@ -31,10 +35,14 @@ def measure(progress, folder, quick, data_dir):
         mean = sum(runs.values()) / len(runs)
         must, aim = BOUNDS.get(name, (None, None))
         repeated = quick or share == runs[SHIPPED_SEED]
-        rows.append(Row(
-            f"{name}, mean of {len(runs)} seed{'s' * (len(runs) > 1)}", f">= {must:.1%}" if must else "",
-            f"{aim:.2%}" if aim else "",
-            f"{mean:.2%} ({', '.join(f'{run:.2%}' for run in runs.values())}); the shipped one now {share:.2%}",
-            repeated and (must is None or mean >= must)))
+        rows.append(
+            Row(
+                f"{name}, mean of {len(runs)} seed{'s' * (len(runs) > 1)}",
+                f">= {must:.1%}" if must else "",
+                f"{aim:.2%}" if aim else "",
+                f"{mean:.2%} ({', '.join(f'{run:.2%}' for run in runs.values())}); the shipped one now {share:.2%}",
+                repeated and (must is None or mean >= must),
+            )
+        )
         details[name] = {"shipped": share, "mean": mean, **stored}
     return Result("precision_accuracy", tuple(rows), details)

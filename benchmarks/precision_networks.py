@@ -25,9 +25,11 @@ def measure(progress, folder, quick, data_dir):
             classes = run.outputs.reshape(len(inputs), -1).argmax(axis=1)
             cycles = run.cycles_per_image
             figures[name] = {
-                "cycles": cycles, "predicted_cycles": program.predicted_cycles,
+                "cycles": cycles,
+                "predicted_cycles": program.predicted_cycles,
                 "mismatches": len(every.mismatches) + len(run.mismatches),
-                "correct": int((classes == labels).sum()), "images": len(inputs),
+                "correct": int((classes == labels).sum()),
+                "images": len(inputs),
                 "utilization": breakdown.utilization(program, cycles),
                 "weight_words": sum(plan.weight_words for plan in program.layers),
                 "layers": breakdown.by_layer(program, run.cycles[-1], run.counters),
@@ -35,10 +37,22 @@ def measure(progress, folder, quick, data_dir):
             progress.advance(task)
     wrong = sum(values["mismatches"] for values in figures.values())
     exact = all(values["cycles"] == values["predicted_cycles"] for values in figures.values())
-    rows = [Row(f"{len(figures)} LeNet-5 of all precisions, one after the other on one 16x16 netlist = reference",
-                "equal", "", "equal" if not wrong else f"{wrong} layers of images differ", not wrong,
-                f"precisions {','.join(map(str, PRECISIONS))}; every layer of {by_layer} digits, outputs of {count}"),
-            Row("their cycles an image at 16x16", "", "",
-                ", ".join(f"{name[7:]} {values['cycles']:,}" for name, values in figures.items())
-                + ("; all as predicted" if exact else "; NOT as predicted"), exact)]
+    rows = [
+        Row(
+            f"{len(figures)} LeNet-5 of all precisions, one after the other on one 16x16 netlist = reference",
+            "equal",
+            "",
+            "equal" if not wrong else f"{wrong} layers of images differ",
+            not wrong,
+            f"precisions {','.join(map(str, PRECISIONS))}; every layer of {by_layer} digits, outputs of {count}",
+        ),
+        Row(
+            "their cycles an image at 16x16",
+            "",
+            "",
+            ", ".join(f"{name[7:]} {values['cycles']:,}" for name, values in figures.items())
+            + ("; all as predicted" if exact else "; NOT as predicted"),
+            exact,
+        ),
+    ]
     return Result("precision_networks", tuple(rows), figures | {"config": config.to_dict()})

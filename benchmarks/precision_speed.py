@@ -38,10 +38,15 @@ def run_layer(accelerator, graph):
     program, run = workload.compare(accelerator, graph, inputs)
     plan, cycles = program.layers[0], run.cycles_per_image
     return {
-        "cycles": cycles, "predicted_cycles": program.predicted_cycles, "equal": not run.mismatches,
-        "macs": program.mac_count, "macs_per_cycle": program.mac_count / cycles, "note": plan.precision.note,
+        "cycles": cycles,
+        "predicted_cycles": program.predicted_cycles,
+        "equal": not run.mismatches,
+        "macs": program.mac_count,
+        "macs_per_cycle": program.mac_count / cycles,
+        "note": plan.precision.note,
         "utilization": breakdown.utilization(program, cycles),
-        "weight_words": plan.weight_words, "compute_bits": plan.precision.compute_bits,
+        "weight_words": plan.weight_words,
+        "compute_bits": plan.precision.compute_bits,
     }
 
 
@@ -54,7 +59,12 @@ def _row(kind, figures):
     cycles = " / ".join(f"{figures[bits]['cycles']:,}" for bits in WIDTHS)
     found = ", ".join(f"{gain:.2f}" for gain in gains.values())
     same = "equal to" if exact else "DIFFER from"
-    return Row(f"{title}: speed-up of int4, int2, binary over int8", asked, "2, 4, 8", found,
-               exact and own and all(gains[bits] >= gain for bits, gain in least.items()),
-               f"one 16x16 netlist; cycles int8 / int4 / int2 / binary {cycles}; outputs and predicted cycles {same} "
-               "the reference")
+    return Row(
+        f"{title}: speed-up of int4, int2, binary over int8",
+        asked,
+        "2, 4, 8",
+        found,
+        exact and own and all(gains[bits] >= gain for bits, gain in least.items()),
+        f"one 16x16 netlist; cycles int8 / int4 / int2 / binary {cycles}; outputs and predicted cycles {same} "
+        "the reference",
+    )

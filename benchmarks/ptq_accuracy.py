@@ -57,18 +57,26 @@ class Study:
 
     def divergences(self, widths, ways):
         """{way: {seed: divergence on the held-out training images}}."""
-        return {way: {seed: methods.divergence(module, self.graph(seed, widths, changes), self.held)
-                      for seed, module in self.modules.items()} for way, changes in ways.items()}
+        return {
+            way: {
+                seed: methods.divergence(module, self.graph(seed, widths, changes), self.held)
+                for seed, module in self.modules.items()
+            }
+            for way, changes in ways.items()
+        }
 
     def accuracies(self, widths, changes):
         """{seed: share of the test images} by the integer reference."""
-        return {seed: evaluate.accuracy(self.graph(seed, widths, changes), self.test, self.labels)
-                for seed in self.modules}
+        return {
+            seed: evaluate.accuracy(self.graph(seed, widths, changes), self.test, self.labels) for seed in self.modules
+        }
 
     def float_accuracies(self):
         """{seed: share of the test images} in float32."""
-        return {seed: sources.accuracy(module, sources.to_float(self.test), self.labels)
-                for seed, module in self.modules.items()}
+        return {
+            seed: sources.accuracy(module, sources.to_float(self.test), self.labels)
+            for seed, module in self.modules.items()
+        }
 
 
 def mean(by_seed):
@@ -91,10 +99,21 @@ def measure(progress, folder, quick, data_dir):
     study = Study(progress, quick, data_dir)
     exact = study.float_accuracies()
     count = len(exact)
-    rows = [Row(f"LeNet-5 on {len(study.labels):,} MNIST test images, FP32, mean of {count} seed{'s' * (count > 1)}",
-                "", "", f"{mean(exact):.2%} ({', '.join(f'{value:.2%}' for value in exact.values())})")]
-    details = {"float": exact, "widths": {}, "images": len(study.labels), "calibration": len(study.calibration),
-               "held": len(study.held)}
+    rows = [
+        Row(
+            f"LeNet-5 on {len(study.labels):,} MNIST test images, FP32, mean of {count} seed{'s' * (count > 1)}",
+            "",
+            "",
+            f"{mean(exact):.2%} ({', '.join(f'{value:.2%}' for value in exact.values())})",
+        )
+    ]
+    details = {
+        "float": exact,
+        "widths": {},
+        "images": len(study.labels),
+        "calibration": len(study.calibration),
+        "held": len(study.held),
+    }
     for name, (widths, must) in WIDTHS.items():
         row, details["widths"][name] = best_method(study, name, widths, must, exact)
         rows.append(row)
@@ -114,8 +133,13 @@ def best_method(study, name, widths, must, exact):
     accuracy = study.accuracies(widths, ways[best])
     plain = study.accuracies(widths, {})
     lost = mean(losses(exact, accuracy))
-    row = Row(f"PTQ {name}, {best}", f"within {must} point", "no loss" if widths[1] == 8 else "",
-              f"{text_of(exact, accuracy)}; to nearest: {mean(plain):.2%}", study.quick or lost <= must)
+    row = Row(
+        f"PTQ {name}, {best}",
+        f"within {must} point",
+        "no loss" if widths[1] == 8 else "",
+        f"{text_of(exact, accuracy)}; to nearest: {mean(plain):.2%}",
+        study.quick or lost <= must,
+    )
     return row, {"divergence": divergences, "chosen": best, "accuracy": accuracy, "nearest": plain}
 
 

@@ -17,20 +17,44 @@ EPOCHS, LEARNING_RATE = 2, 2e-3
 def measure(progress, folder, quick, data_dir):
     """24 trainings of two epochs of 6,000 images (quick: 4 of one epoch of 200)."""
     from quant.qat.ablation import estimators
+
     images, labels = datasets.load("mnist", data_dir, "train")
     trained, counted = (200, 200) if quick else (TRAINED, COUNTED)
     seeds, bits, epochs = (SEEDS[:1], BITS[2:], 1) if quick else (SEEDS, BITS, EPOCHS)
     task = progress.add_task("trainings", total=len(bits) * len(ESTIMATORS) * len(seeds))
-    found = estimators("lenet5", (images[:trained], labels[:trained]), (images[-counted:], labels[-counted:]),
-                       bits=bits, names=ESTIMATORS, seeds=seeds, epochs=epochs, learning_rate=LEARNING_RATE,
-                       advance=lambda: progress.advance(task))
-    rows = tuple(Row(f"gradient estimator at {width} bits, short trainings", "", "",
-                     "; ".join(f"{name} {_text(runs)}" for name, runs in found[width].items()))
-                 for width in bits)
-    details = {"images": trained, "counted": counted, "epochs": epochs, "learning_rate": LEARNING_RATE,
-               "seeds": list(seeds),
-               "runs": {str(width): {name: [{"loss": loss, "accuracy": share} for loss, share in runs]
-                                     for name, runs in by_name.items()} for width, by_name in found.items()}}
+    found = estimators(
+        "lenet5",
+        (images[:trained], labels[:trained]),
+        (images[-counted:], labels[-counted:]),
+        bits=bits,
+        names=ESTIMATORS,
+        seeds=seeds,
+        epochs=epochs,
+        learning_rate=LEARNING_RATE,
+        advance=lambda: progress.advance(task),
+    )
+    rows = tuple(
+        Row(
+            f"gradient estimator at {width} bits, short trainings",
+            "",
+            "",
+            "; ".join(f"{name} {_text(runs)}" for name, runs in found[width].items()),
+        )
+        for width in bits
+    )
+    details = {
+        "images": trained,
+        "counted": counted,
+        "epochs": epochs,
+        "learning_rate": LEARNING_RATE,
+        "seeds": list(seeds),
+        "runs": {
+            str(width): {
+                name: [{"loss": loss, "accuracy": share} for loss, share in runs] for name, runs in by_name.items()
+            }
+            for width, by_name in found.items()
+        },
+    }
     return Result("qat_estimators", rows, details)
 
 

@@ -17,12 +17,21 @@ OPTIONS = {"epochs": 2, "learning_rate": 1e-3, "augment": 0.5, "seed": 1}
 def measure(progress, folder, quick, data_dir):
     """16 trainings of two epochs of 4,000 images (quick: 2 of 100 images)."""
     from quant.qfx.study import ablation
+
     images, labels = datasets.load("mnist", data_dir, "train")
     trained, counted = (100, 100) if quick else (TRAINED, COUNTED)
     starts, rates = (STARTS[:1], RATES[1:3]) if quick else (STARTS, RATES)
     task = progress.add_task("trainings", total=len(starts) * len(rates))
-    runs = ablation("lenet5", (images[:trained], labels[:trained]), (images[-counted:], labels[-counted:]), width=WIDTH,
-                    starts=starts, rates=rates, options=OPTIONS, advance=lambda: progress.advance(task))
+    runs = ablation(
+        "lenet5",
+        (images[:trained], labels[:trained]),
+        (images[-counted:], labels[-counted:]),
+        width=WIDTH,
+        starts=starts,
+        rates=rates,
+        options=OPTIONS,
+        advance=lambda: progress.advance(task),
+    )
     return result(runs, {"images": trained, "counted": counted, "options": OPTIONS, "width": WIDTH})
 
 
@@ -34,8 +43,16 @@ def result(runs, details):
     for start in starts:
         own = [run for run in runs if run["start"] == start]
         accuracies = ", ".join(f"{run['after']:.1%}" for run in own)
-        rows.append(Row(f"QFX, {WIDTH} bits: binary points start {_name(start)}", "", "", f"{accuracies} by rate", None,
-                        "; ".join(_text(run, best) for run in own)))
+        rows.append(
+            Row(
+                f"QFX, {WIDTH} bits: binary points start {_name(start)}",
+                "",
+                "",
+                f"{accuracies} by rate",
+                None,
+                "; ".join(_text(run, best) for run in own),
+            )
+        )
     return Result("qfx_ablation", tuple(rows), {**details, "best_points": best, "runs": runs})
 
 

@@ -24,16 +24,27 @@ METHODS = 6  # of PTQ
 def measure(progress, folder, quick, data_dir):
     """9 trainings (quick: one of 100 images)."""
     from quant.qfx.study import Recipe, against_ptq
+
     trained, counted = (datasets.load(DATA, data_dir, split) for split in ("train", "test"))
     recipes, seeds = {width: Recipe(*recipe) for width, recipe in RECIPES.items()}, SEEDS
     if quick:
         recipes, seeds = {4: Recipe(100, 1.0, {"epochs": 1})}, SEEDS[:1]
         trained, counted = ([item[:100] for item in part] for part in (trained, counted))
     task = progress.add_task("figures", total=1 + len(recipes) * (METHODS + len(seeds)))
-    found = against_ptq(MODEL, trained, counted, recipes=recipes, seeds=seeds, gptq_images=16 if quick else 256,
-                        advance=lambda: progress.advance(task))
-    return result(found, {"seeds": list(seeds), "recipes": {str(width): asdict(recipe) for width, recipe in
-                                                            recipes.items()}}, quick)
+    found = against_ptq(
+        MODEL,
+        trained,
+        counted,
+        recipes=recipes,
+        seeds=seeds,
+        gptq_images=16 if quick else 256,
+        advance=lambda: progress.advance(task),
+    )
+    return result(
+        found,
+        {"seeds": list(seeds), "recipes": {str(width): asdict(recipe) for width, recipe in recipes.items()}},
+        quick,
+    )
 
 
 def result(found, details, quick=False):
@@ -51,5 +62,11 @@ def _row(width, found, full, quick):
     mean = sum(runs) / len(runs)
     text = f"{mean:.2%} ({', '.join(f'{run:.2%}' for run in runs)})"
     note = f"must: the best of all PTQ ({best}); PTQ to fixed-point formats {formats:.2%}, FP32 {full:.2%}"
-    return Row(f"QFX at {width} bits on fashion-cnn, mean of {len(runs)} seed{'s' * (len(runs) > 1)}",
-               f"> {ptq[best]:.2%}", "", text, quick or mean > ptq[best], note)
+    return Row(
+        f"QFX at {width} bits on fashion-cnn, mean of {len(runs)} seed{'s' * (len(runs) > 1)}",
+        f"> {ptq[best]:.2%}",
+        "",
+        text,
+        quick or mean > ptq[best],
+        note,
+    )

@@ -13,7 +13,7 @@ FULL_DSPS, MAX_FULL_LUTS = 4, 450
 
 def make_lane(config):
     byte = [Signal(intbv(0)[8:]) for _ in range(4)]
-    scaling = Signal(intbv(0)[config.multiplier_bits + SHIFTS_BITS:])
+    scaling = Signal(intbv(0)[config.multiplier_bits + SHIFTS_BITS :])
     return requantize_lane(Signal(bool(0)), Signal(intbv(0)[32:]), scaling, Signal(bool(0)), *byte)
 
 
@@ -31,10 +31,19 @@ def measure(progress, folder, quick, data_dir):
     full, others = details["full"], [name for name in REQUANTIZERS if name != "full"]
     sizes = ", ".join(f"{details[name]['luts']} ({name})" for name in others)
     rows = (
-        Row("requantizer lane with a 31-bit multiplier", f"{FULL_DSPS} DSP48E1, <= {MAX_FULL_LUTS} LUT", "",
+        Row(
+            "requantizer lane with a 31-bit multiplier",
+            f"{FULL_DSPS} DSP48E1, <= {MAX_FULL_LUTS} LUT",
+            "",
             f"{full['dsps']} DSP48E1, {full['luts']} LUT",
-            full["dsps"] == FULL_DSPS and full["luts"] <= MAX_FULL_LUTS),
-        Row("the same for multipliers of 1, 2, 3 one bits", "0 DSP48E1", "", f"0 DSP48E1, {sizes} LUT",
-            not any(details[name]["dsps"] for name in others)),
+            full["dsps"] == FULL_DSPS and full["luts"] <= MAX_FULL_LUTS,
+        ),
+        Row(
+            "the same for multipliers of 1, 2, 3 one bits",
+            "0 DSP48E1",
+            "",
+            f"0 DSP48E1, {sizes} LUT",
+            not any(details[name]["dsps"] for name in others),
+        ),
     )
     return Result("requantizer", rows, details)

@@ -40,7 +40,7 @@ def measure(progress, folder, quick, data_dir):
 
     row, details["exhaustive"] = _exhaustive(quick, data_dir, advance)
     rows.append(row)
-    for model, data, options, share in NETWORKS[:1 if quick else None]:
+    for model, data, options, share in NETWORKS[: 1 if quick else None]:
         found, details[model] = _against_uniform(model, data, options, share, quick, data_dir, advance)
         rows += found
     return Result("search", tuple(rows), details)
@@ -55,8 +55,17 @@ def _probe(model, data, options, quick, data_dir, advance):
     module, name, _ = load_float_model(model)
     images, labels = datasets.load(data, data_dir, "train")
     count = 100 if quick else 1000
-    probe, graph = make_probe(module, images[:count], images[-count:], labels[-count:], name=name,
-                              normalization=Normalization(), options=PTQ, search_options=options, advance=advance)
+    probe, graph = make_probe(
+        module,
+        images[:count],
+        images[-count:],
+        labels[-count:],
+        name=name,
+        normalization=Normalization(),
+        options=PTQ,
+        search_options=options,
+        advance=advance,
+    )
     return images[:count], probe, graph
 
 
@@ -72,25 +81,44 @@ def _exhaustive(quick, data_dir, advance):
         points = points or every_network(one, advance)
         for candidates, result in gaps(one, points, CANDIDATES).items():
             details[f"{name}, {candidates} measured"] = {
-                "on_the_front": sum(gap.better == 0 for gap in result), "budgets": len(result),
+                "on_the_front": sum(gap.better == 0 for gap in result),
+                "budgets": len(result),
                 "largest_share_of_better_networks": max(gap.better / gap.within for gap in result),
                 "median_kl_ratio": median(gap.chosen.figures.kl / gap.best.figures.kl for gap in result),
                 "largest_kl_ratio": max(gap.chosen.figures.kl / gap.best.figures.kl for gap in result),
                 "largest_accuracy_gap": max(gap.best.figures.accuracy - gap.chosen.figures.accuracy for gap in result),
-                "points": [{"limit": gap.limit, "better": gap.better, "within": gap.within,
-                            "weight_bits": list(gap.chosen.weight_bits),
-                            "activation_bits": list(gap.chosen.activation_bits), "kl": gap.chosen.figures.kl,
-                            "best_kl": gap.best.figures.kl} for gap in result]}
+                "points": [
+                    {
+                        "limit": gap.limit,
+                        "better": gap.better,
+                        "within": gap.within,
+                        "weight_bits": list(gap.chosen.weight_bits),
+                        "activation_bits": list(gap.chosen.activation_bits),
+                        "kl": gap.chosen.figures.kl,
+                        "best_kl": gap.best.figures.kl,
+                    }
+                    for gap in result
+                ],
+            }
         best = details[f"{name}, {CANDIDATES[-1]} measured"]
-        texts.append(f"{name} " + ", ".join(
-            f"{details[f'{name}, {count} measured']['on_the_front']} with {count}" for count in CANDIDATES))
-        notes.append(f"{name}: at most {best['largest_share_of_better_networks']:.2%} of the networks within a budget "
-                     f"are better, KL at most {best['largest_kl_ratio']:.2f} times the best")
+        texts.append(
+            f"{name} "
+            + ", ".join(f"{details[f'{name}, {count} measured']['on_the_front']} with {count}" for count in CANDIDATES)
+        )
+        notes.append(
+            f"{name}: at most {best['largest_share_of_better_networks']:.2%} of the networks within a budget "
+            f"are better, KL at most {best['largest_kl_ratio']:.2f} times the best"
+        )
     total = details[f"kl, {CANDIDATES[0]} measured"]["budgets"]
-    row = Row(f"search over LeNet-5: chosen on the front of all {len(points):,}", "",
-              f"{total} of {total}", "; ".join(texts), None,
-              f"8x8, widths 8, 4, 2; at the {total} budgets of cycles where the front has a point, by sensitivity and "
-              f"number of candidates that are measured; {'; '.join(notes)}")
+    row = Row(
+        f"search over LeNet-5: chosen on the front of all {len(points):,}",
+        "",
+        f"{total} of {total}",
+        "; ".join(texts),
+        None,
+        f"8x8, widths 8, 4, 2; at the {total} budgets of cycles where the front has a point, by sensitivity and "
+        f"number of candidates that are measured; {'; '.join(notes)}",
+    )
     return row, {"networks": len(points), **details}
 
 
@@ -119,17 +147,29 @@ def _against_uniform(model, data, build, share, quick, data_dir, advance):
         widths, uniform = best_uniform(result, "cycles")
         pairs = {rounding: (accuracy(result.chosen, rounding), accuracy(uniform, rounding)) for rounding in ROUNDINGS}
         figures = "; ".join(f"{rounding} {mixed:.2%} against {plain:.2%}" for rounding, (mixed, plain) in pairs.items())
-        rows.append(Row(
-            f"{model}, mixed against uniform within {text}", "better accuracy", "", figures,
-            quick or all(mixed > plain for mixed, plain in pairs.values()),
-            f"{data}, 8x8, both chosen by their KL on training images, integers after training on test images; mixed: "
-            f"weights {_text(result.chosen.weight_bits)}, activations {_text(result.chosen.activation_bits)}, "
-            f"{result.chosen.costs['cycles']:,} cycles; uniform: W{widths[0]}A{widths[1]}, "
-            f"{uniform.costs['cycles']:,} cycles"))
-        details[text] = {"limit": limit, "chosen": result.chosen.to_dict(), "uniform": uniform.to_dict(),
-                         "test_accuracy": {rounding: {"chosen": mixed, "uniform": plain}
-                                           for rounding, (mixed, plain) in pairs.items()},
-                         "test_images": len(images)}
+        rows.append(
+            Row(
+                f"{model}, mixed against uniform within {text}",
+                "better accuracy",
+                "",
+                figures,
+                quick or all(mixed > plain for mixed, plain in pairs.values()),
+                f"{data}, 8x8, both chosen by their KL on training images, integers after training on test images; "
+                f"mixed: weights {_text(result.chosen.weight_bits)}, "
+                f"activations {_text(result.chosen.activation_bits)}, "
+                f"{result.chosen.costs['cycles']:,} cycles; uniform: W{widths[0]}A{widths[1]}, "
+                f"{uniform.costs['cycles']:,} cycles",
+            )
+        )
+        details[text] = {
+            "limit": limit,
+            "chosen": result.chosen.to_dict(),
+            "uniform": uniform.to_dict(),
+            "test_accuracy": {
+                rounding: {"chosen": mixed, "uniform": plain} for rounding, (mixed, plain) in pairs.items()
+            },
+            "test_images": len(images),
+        }
     return rows, details
 
 

@@ -34,7 +34,11 @@ def row(name, config, found):
     needs = resources(config)
     error = needs.luts / found["luts"] - 1
     exact = (needs.dsps, needs.block_rams) == (found["dsps"], found["ramb36"])
-    return Row(f"{name} accelerator on xc7, estimate against Yosys", f"LUTs within {MOST_ERROR:.0%}, others equal", "",
-               f"{error:+.1%}, {'equal' if exact else 'NOT equal'}", exact and abs(error) <= MOST_ERROR,
-               f"{found['luts']:,} LUT, {found['flip_flops']:,} FF, {found['dsps']} DSP48E1, "
-               f"{found['ramb36']:g} RAMB36")
+    return Row(
+        f"{name} accelerator on xc7, estimate against Yosys",
+        f"LUTs within {MOST_ERROR:.0%}, others equal",
+        "",
+        f"{error:+.1%}, {'equal' if exact else 'NOT equal'}",
+        exact and abs(error) <= MOST_ERROR,
+        f"{found['luts']:,} LUT, {found['flip_flops']:,} FF, {found['dsps']} DSP48E1, {found['ramb36']:g} RAMB36",
+    )

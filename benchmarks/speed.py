@@ -26,11 +26,15 @@ def measure(progress, folder, quick, data_dir):
         accelerator.run(beats[:1])
         began, clock = time.process_time(), time.perf_counter()
         for start in range(0, len(beats), CHUNK):
-            cycles += sum(accelerator.run(beats[start:start + CHUNK]).cycles_per_image)
+            cycles += sum(accelerator.run(beats[start : start + CHUNK]).cycles_per_image)
             progress.advance(task, CHUNK)
         busy, clock = time.process_time() - began, time.perf_counter() - clock
     per_second, by_clock = len(beats) / busy, len(beats) / clock
-    row = Row("Verilator engine, LeNet-5 at 16x16, per second of processor time on one core", ">= 30 images/s",
-              "150 images/s", f"{per_second:,.0f} images/s ({cycles / busy / 1e6:.2f} M cycles/s)",
-              per_second >= MUST_PER_SECOND)
+    row = Row(
+        "Verilator engine, LeNet-5 at 16x16, per second of processor time on one core",
+        ">= 30 images/s",
+        "150 images/s",
+        f"{per_second:,.0f} images/s ({cycles / busy / 1e6:.2f} M cycles/s)",
+        per_second >= MUST_PER_SECOND,
+    )
     return Result("speed", (row,), {"images_per_core_second": per_second, "images_per_second": by_clock})

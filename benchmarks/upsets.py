@@ -37,8 +37,18 @@ from benchmarks.report import Result, Row
 from sim.cli import random_inputs
 from sim.driver import AcceleratorError
 
-ZOO = ("lenet5-int8", "lenet5-mixed", "lenet5-w1a1", "lenet5-w2a2", "lenet5-w4a4", "lenet5-w4a8", "lenet5-w6a8",
-       "lenet5-w8a8", "fashion-cnn-int8", "fashion-cnn-mixed")
+ZOO = (
+    "lenet5-int8",
+    "lenet5-mixed",
+    "lenet5-w1a1",
+    "lenet5-w2a2",
+    "lenet5-w4a4",
+    "lenet5-w4a8",
+    "lenet5-w6a8",
+    "lenet5-w8a8",
+    "fashion-cnn-int8",
+    "fashion-cnn-mixed",
+)
 PRECISIONS = (8, 6, 4, 2, 1)
 COUNT, QUICK_COUNT = 5000, 200
 IMAGES = 40  # offered to a flipped program, one after the other
@@ -62,20 +72,28 @@ class Resident:
             self.descriptors.append(pack_descriptor(values, config))
         up = dict.fromkeys((REGION_WEIGHTS, REGION_WEIGHTS6), weight_base * config.rows * config.lanes // 4)
         up[REGION_PARAMETERS] = 4 * config.req_lanes * group_base
-        self.writes = [(address + up[address >> REGION_SHIFT], word) for address, word in program.host_writes()
-                       if address >> REGION_SHIFT in up]
+        self.writes = [
+            (address + up[address >> REGION_SHIFT], word)
+            for address, word in program.host_writes()
+            if address >> REGION_SHIFT in up
+        ]
         self.data = program.encode_input(random_inputs(graph, 1)[0])
         self.limit = max(layer.predicted_cycles for layer in program.layers)
 
     def start(self, accelerator, flip=None):
         """Stop what runs and start the program, one bit of it flipped: (layer, word, bit)."""
         accelerator.stop()
-        writes = [(host_address(REGION_DESCRIPTORS, layer * DESCRIPTOR_STRIDE + at), word)
-                  for layer, words in enumerate(self.descriptors) for at, word in enumerate(words)]
+        writes = [
+            (host_address(REGION_DESCRIPTORS, layer * DESCRIPTOR_STRIDE + at), word)
+            for layer, words in enumerate(self.descriptors)
+            for at, word in enumerate(words)
+        ]
         if flip:
             layer, at, bit = flip
-            writes[layer * DESCRIPTOR_WORDS + at] = (host_address(REGION_DESCRIPTORS, layer * DESCRIPTOR_STRIDE + at),
-                                                     self.descriptors[layer][at] ^ 1 << bit)
+            writes[layer * DESCRIPTOR_WORDS + at] = (
+                host_address(REGION_DESCRIPTORS, layer * DESCRIPTOR_STRIDE + at),
+                self.descriptors[layer][at] ^ 1 << bit,
+            )
         registers = (REG_LAYERS, len(self.descriptors) - 1), (REG_CYCLE_LIMIT, self.limit)
         accelerator.write_many([*writes, *registers, (REG_CONTROL, CONTROL_ENABLE)])
 
@@ -91,8 +109,10 @@ class Bench:
         groups = [sum(layer.param_groups for layer in program.layers) for program in alone]
         depths = {"weight_depth": sum(words), "param_depth": self.config.req_lanes * sum(groups)}
         self.config = replace(self.config, **{name: 1 << (depth - 1).bit_length() for name, depth in depths.items()})
-        self.programs = [Resident(name, graph, self.config, sum(words[:index]), sum(groups[:index]))
-                         for index, (name, graph) in enumerate(graphs.items())]
+        self.programs = [
+            Resident(name, graph, self.config, sum(words[:index]), sum(groups[:index]))
+            for index, (name, graph) in enumerate(graphs.items())
+        ]
         graph = graphs[names[0]]
         self.digits, _ = workload.digits(graph, 20)
         self.logits = reference.run(graph, self.digits)[graph.layers[-1].name]
@@ -102,8 +122,13 @@ class Bench:
 
     def flips(self, count, seed):
         """(program, layer, word, bit) in a random order: each of them once, before any comes again."""
-        every = [(program, layer, word, bit) for program in self.programs
-                 for layer in range(len(program.descriptors)) for word in range(DESCRIPTOR_WORDS) for bit in range(32)]
+        every = [
+            (program, layer, word, bit)
+            for program in self.programs
+            for layer in range(len(program.descriptors))
+            for word in range(DESCRIPTOR_WORDS)
+            for bit in range(32)
+        ]
         rng, chosen = random.Random(seed), []
         while len(chosen) < count:
             chosen += rng.sample(every, min(len(every), count - len(chosen)))
@@ -149,8 +174,15 @@ def measure(progress, folder, quick, data_dir, count=COUNT, seed=1):
             wrong.append(place)
         progress.advance(task)
     bench.accelerator.close()
-    details = {"count": count, "seed": seed, "outcomes": dict(outcomes), "endless": endless, "wrong_afterwards": wrong,
-               "config": bench.config.to_dict(), "networks": [program.name for program in bench.programs]}
+    details = {
+        "count": count,
+        "seed": seed,
+        "outcomes": dict(outcomes),
+        "endless": endless,
+        "wrong_afterwards": wrong,
+        "config": bench.config.to_dict(),
+        "networks": [program.name for program in bench.programs],
+    }
     return Result("upsets", rows(details), details)
 
 
@@ -159,7 +191,16 @@ def rows(details):
     count, outcomes, endless = details["count"], details["outcomes"], len(details["endless"])
     right = count - len(details["wrong_afterwards"])
     ends = ", ".join(f"{outcomes.get(name, 0):,} {name}" for name in (FINISHED, REFUSED, STOPPED, LIMITED))
-    return (Row(f"{count:,} bits of descriptors flipped one at a time", "every program ends", "",
-                f"{count - endless:,} end", not endless, ends),
-            Row("LeNet-5 right afterwards, in its predicted cycles", "always", "", f"{right:,} of {count:,}",
-                right == count))
+    return (
+        Row(
+            f"{count:,} bits of descriptors flipped one at a time",
+            "every program ends",
+            "",
+            f"{count - endless:,} end",
+            not endless,
+            ends,
+        ),
+        Row(
+            "LeNet-5 right afterwards, in its predicted cycles", "always", "", f"{right:,} of {count:,}", right == count
+        ),
+    )

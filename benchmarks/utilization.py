@@ -23,7 +23,12 @@ def measure(progress, folder, quick, data_dir):
     cycles = result.cycles_per_image[0]
     percent = 100 * program.mac_count / (cycles * 16 * 16)
     same = "equal to" if equal else "DIFFERS from"
-    row = Row("utilisation of a 16x16 array, 3x3 convolution 64->64 on 16x16 pixels", ">= 93 %", "98 %",
-              f"{percent:.1f} %", equal and percent >= MUST_PERCENT,
-              f"{cycles:,} cycles from first input beat to last output beat, output {same} the reference")
+    row = Row(
+        "utilisation of a 16x16 array, 3x3 convolution 64->64 on 16x16 pixels",
+        ">= 93 %",
+        "98 %",
+        f"{percent:.1f} %",
+        equal and percent >= MUST_PERCENT,
+        f"{cycles:,} cycles from first input beat to last output beat, output {same} the reference",
+    )
     return Result("utilization", (row,), {"cycles": cycles, "macs": program.mac_count, "percent": percent})

@@ -18,16 +18,25 @@ def measure(progress, folder, quick, data_dir):
     task = progress.add_task("images", total=len(program.layers) * layer_images + logit_images)
 
     def run(count, layers):
-        return run_network(graph, program, inputs[:count], "verilator", layers=layers,
-                           advance=lambda done: progress.advance(task, done))
+        return run_network(
+            graph,
+            program,
+            inputs[:count],
+            "verilator",
+            layers=layers,
+            advance=lambda done: progress.advance(task, done),
+        )
 
     by_layer, logits = run(layer_images, True), run(logit_images, False)
     classes = logits.outputs.reshape(logit_images, -1).argmax(axis=1)
     correct = int((classes == labels).sum())
     rows = (
         _row(f"converted Verilog (Verilator, 16x16) = reference, every layer, {layer_images} images", by_layer),
-        _row(f"the same, logits of {logit_images:,} images", logits,
-             f"; accuracy of the Verilog {correct / logit_images:.2%}"),
+        _row(
+            f"the same, logits of {logit_images:,} images",
+            logits,
+            f"; accuracy of the Verilog {correct / logit_images:.2%}",
+        ),
     )
     return Result("verilog", rows, {"correct": correct, "images": logit_images, "layer_images": layer_images})
 

@@ -68,26 +68,39 @@ def _shares(figures):
     """Text of each width's share of the bytes at eight bits, in every place."""
     return "; ".join(
         f"{bits} bits " + " / ".join(f"{values[place] / figures[8][place]:.4g}" for place in PLACES)
-        for bits, values in figures.items() if bits != 8)
+        for bits, values in figures.items()
+        if bits != 8
+    )
 
 
 def _exact_row(kind, figures):
-    exact = all(values[place] == figures[8][place] * wanted(bits, place)
-                for bits, values in figures.items() for place in PLACES)
-    return Row(f"{kind}: bytes of the weights at 6, 4, 2, 1 bits against int8", "3/4, 1/2, 1/4, 1/8", "",
-               "exactly" if exact else "NOT exactly", exact,
-               f"in the file / on the wire / in the 16x16 weight bank (6 bits are 8 in the bank): {_shares(figures)}")
+    exact = all(
+        values[place] == figures[8][place] * wanted(bits, place) for bits, values in figures.items() for place in PLACES
+    )
+    return Row(
+        f"{kind}: bytes of the weights at 6, 4, 2, 1 bits against int8",
+        "3/4, 1/2, 1/4, 1/8",
+        "",
+        "exactly" if exact else "NOT exactly",
+        exact,
+        f"in the file / on the wire / in the 16x16 weight bank (6 bits are 8 in the bank): {_shares(figures)}",
+    )
 
 
 def _padded_row(kind, figures):
     padding = "; ".join(
         f"{bits} bits " + " / ".join(f"{_padding(values, bits, place):,.0f}" for place in PLACES)
-        for bits, values in figures.items())
+        for bits, values in figures.items()
+    )
     what = f"{figures[8]['weights']:,} weights; with 1 bit the first and the last layer stay int8"
-    return Row(f"{kind}: the same, in the file", "the same and padding", "",
-               ", ".join(f"{values['file'] / figures[8]['file']:.4g}" for bits, values in figures.items() if bits != 8),
-               all(_padding(values, bits, place) >= 0 for bits, values in figures.items() for place in PLACES),
-               f"{what}; file / wire / bank: {_shares(figures)}; bytes of padding {padding}")
+    return Row(
+        f"{kind}: the same, in the file",
+        "the same and padding",
+        "",
+        ", ".join(f"{values['file'] / figures[8]['file']:.4g}" for bits, values in figures.items() if bits != 8),
+        all(_padding(values, bits, place) >= 0 for bits, values in figures.items() for place in PLACES),
+        f"{what}; file / wire / bank: {_shares(figures)}; bytes of padding {padding}",
+    )
 
 
 def _padding(values, bits, place):

@@ -72,10 +72,17 @@ def convolution(channels_in, channels_out, side, bits=8, seed=1):
     weights = random_weights(rng, (channels_out, 3, 3, channels_in), bits)
     middle = weights.sum(axis=(1, 2, 3)) * (sum(tensor.qrange) / 2 - tensor.zero_point)
     layer = ir.Conv2D(
-        "conv", ir.INPUT_NAME, tensor, output, weights=weights, weight_bits=bits,
+        "conv",
+        ir.INPUT_NAME,
+        tensor,
+        output,
+        weights=weights,
+        weight_bits=bits,
         weight_scale=np.full(channels_out, 0.01),
         bias=rng.integers(-reach, reach, channels_out) - middle.astype(np.int64),
-        stride=(1, 1), pads=(1, 1, 1, 1), requantize=rule,
+        stride=(1, 1),
+        pads=(1, 1, 1, 1),
+        requantize=rule,
     )
     return ir.Graph("convolution", tensor, ir.InputEncoding("float"), (layer,))
 

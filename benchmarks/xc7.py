@@ -29,11 +29,21 @@ def measure(progress, folder, quick, data_dir):
     short = by_luts.luts <= MAX_LUT_LEVELS and by_dsps.dsps <= MAX_DSPS_ON_PATH
     shares = ", ".join(f"{count:,g} {kind} ({count / ARTIX_35T[kind]:.0%})" for kind, count in used.items())
     rows = (
-        Row("whole 8x8 int8 accelerator in an Artix-7 35T, LeNet-5 on chip", "fits", "half of it", shares,
-            all(count <= ARTIX_35T[kind] for kind, count in used.items()), "of 20,800 LUT, 90 DSP, 50 RAMB36"),
-        Row("its longest xc7 logic path", "<= 1 DSP, <= 6 LUT levels", "",
+        Row(
+            "whole 8x8 int8 accelerator in an Artix-7 35T, LeNet-5 on chip",
+            "fits",
+            "half of it",
+            shares,
+            all(count <= ARTIX_35T[kind] for kind, count in used.items()),
+            "of 20,800 LUT, 90 DSP, 50 RAMB36",
+        ),
+        Row(
+            "its longest xc7 logic path",
+            "<= 1 DSP, <= 6 LUT levels",
+            "",
             f"{by_luts.luts} LUT levels, {by_dsps.dsps} DSP; Yosys `ltp` through LUT and carry: {ltp} cells",
-            short),
+            short,
+        ),
     )
     details = {"tool": yosys.version(), "config": config.to_dict(), "ltp": ltp}
     paths = {"lut_path": str(by_luts), "dsp_path": str(by_dsps)}

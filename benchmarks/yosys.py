@@ -37,8 +37,10 @@ def run(script, log):
     with log.open("w") as stream:
         done = subprocess.run([program, "-p", script], stdout=stream, stderr=subprocess.STDOUT)
     if done.returncode:
-        raise TargetError(f"yosys stopped with code {done.returncode}; the end of {log}:\n"
-                          + "\n".join(log.read_text().splitlines()[-5:]))
+        raise TargetError(
+            f"yosys stopped with code {done.returncode}; the end of {log}:\n"
+            + "\n".join(log.read_text().splitlines()[-5:])
+        )
     return log.read_text()
 
 
@@ -66,9 +68,11 @@ def prove(files, top, goal, folder):
     """
     wires = Path(folder) / "register_as_wire.v"
     wires.write_text(REGISTER_AS_WIRE)
-    run(f"{_read(files)}; hierarchy -top {top}; proc; opt -nodffe -nosdff; techmap -map {wires.resolve()} "
+    run(
+        f"{_read(files)}; hierarchy -top {top}; proc; opt -nodffe -nosdff; techmap -map {wires.resolve()} "
         f"{PIPELINES}; flatten; opt -nodffe -nosdff; sat {goal} -verify -timeout 600",
-        Path(folder) / f"{top}.sat.log")
+        Path(folder) / f"{top}.sat.log",
+    )
 
 
 def synthesize_xc7(files, top, folder):

@@ -17,9 +17,14 @@ from quant.ptq.pipeline import quantize_module
 
 def network():
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(8, 12, 3), nn.ReLU(),
-        nn.Flatten(), nn.Linear(12 * 5 * 5, 10),
+        nn.Conv2d(1, 8, 3, stride=2, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 12, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(12 * 5 * 5, 10),
     )
 
 
@@ -58,8 +63,10 @@ def main(folder):
     print(f"integer network: {accuracy(graph):.0%} of the test digits right")
     model_dir.save(graph, f"{folder}/model")
     written = convert(f"{folder}/model", "arty-a7-35t", 4, 4, "verilog", f"{folder}/design")
-    print(f"{written.out}: {written.modules} modules, {written.lines} lines of Verilog, "
-          f"{written.predicted_cycles_per_image} cycles per image")
+    print(
+        f"{written.out}: {written.modules} modules, {written.lines} lines of Verilog, "
+        f"{written.predicted_cycles_per_image} cycles per image"
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,11 @@ CHECKPOINT = b"written by Bitloom: checkpoint"
 FRONT = b"written by Bitloom: search front"
 REPORT = b"written by Bitloom: report"
 # Of an export, by the file's ending; the header with functions has its own.
-TABLES = {".npz": b"bitloom.npy", ".safetensors": b'{"__metadata__":{"bitloom":', ".md": b"# Fixed-point formats of ",
-          ".h": b"tables of a quantized network, written by Bitloom",
-          ".c": b"tables of a quantized network, written by Bitloom"}
+TABLES = {
+    ".npz": b"bitloom.npy",
+    ".safetensors": b'{"__metadata__":{"bitloom":',
+    ".md": b"# Fixed-point formats of ",
+    ".h": b"tables of a quantized network, written by Bitloom",
+    ".c": b"tables of a quantized network, written by Bitloom",
+}
 RUN_HEADER = b"#ifndef BITLOOM_RUN_H"

@@ -25,16 +25,22 @@ def _table(head, rows):
 
 def descriptor_table():
     rows = [
-        (field.word, f"{field.low + field.bits - 1}:{field.low}" if field.bits > 1 else field.low,
-         f"`{field.name}`", field.doc)
+        (
+            field.word,
+            f"{field.low + field.bits - 1}:{field.low}" if field.bits > 1 else field.low,
+            f"`{field.name}`",
+            field.doc,
+        )
         for field in descriptor.FIELDS.values()
     ]
     return _table(("word", "bits", "field", "meaning"), rows)
 
 
 def error_table():
-    rows = [*descriptor.ERROR_TEXT.items(),
-            (f"{descriptor.ERROR_FIELD} + n", "word n of the descriptor holds a value over its limit")]
+    rows = [
+        *descriptor.ERROR_TEXT.items(),
+        (f"{descriptor.ERROR_FIELD} + n", "word n of the descriptor holds a value over its limit"),
+    ]
     return _table(("code", "meaning"), rows)
 
 
@@ -63,8 +69,12 @@ def _shown(default):
 
 def architecture(page):
     """The page with its tables up to date."""
-    tables = {"descriptor": descriptor_table(), "error codes": error_table(), "registers": register_table(),
-              "build options": option_table()}
+    tables = {
+        "descriptor": descriptor_table(),
+        "error codes": error_table(),
+        "registers": register_table(),
+        "build options": option_table(),
+    }
     for name, table in tables.items():
         page = fill(page, name, table)
     return page

@@ -16,24 +16,50 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMENT = {"verilog": "//", "vhdl": "--"}
-SMALL = {"rows": 4, "lanes": 4, "weight_depth": 128, "act_depth": 64, "line_depth": 32, "param_depth": 32,
-         "pool_depth": 16}
+SMALL = {
+    "rows": 4,
+    "lanes": 4,
+    "weight_depth": 128,
+    "act_depth": 64,
+    "line_depth": 32,
+    "param_depth": 32,
+    "pool_depth": 16,
+}
 ACCELERATORS = (
-    {}, {"rows": 4, "lanes": 8}, {"rows": 8, "lanes": 4}, {"rows": 8, "lanes": 8}, {"rows": 16, "lanes": 16},
-    {"input_tlast": False}, {"float_input": True}, {"float_output": True, "lanes": 8},
-    {"float_input": True, "float_output": True, "input_tlast": False}, {"acc_bits": 16}, {"req_lanes": 1},
-    {"req_lanes": 4}, {"multiplier": "18x18"}, {"multiplier": "shift_add"}, {"requantizer": "pow2"},
-    {"requantizer": "khot2"}, {"requantizer": "khot3"}, {"precisions": (8, 6)}, {"precisions": (8, 4)},
-    {"precisions": (8, 2)}, {"precisions": (8, 1)}, {"precisions": (8, 4, 2, 1)},
+    {},
+    {"rows": 4, "lanes": 8},
+    {"rows": 8, "lanes": 4},
+    {"rows": 8, "lanes": 8},
+    {"rows": 16, "lanes": 16},
+    {"input_tlast": False},
+    {"float_input": True},
+    {"float_output": True, "lanes": 8},
+    {"float_input": True, "float_output": True, "input_tlast": False},
+    {"acc_bits": 16},
+    {"req_lanes": 1},
+    {"req_lanes": 4},
+    {"multiplier": "18x18"},
+    {"multiplier": "shift_add"},
+    {"requantizer": "pow2"},
+    {"requantizer": "khot2"},
+    {"requantizer": "khot3"},
+    {"precisions": (8, 6)},
+    {"precisions": (8, 4)},
+    {"precisions": (8, 2)},
+    {"precisions": (8, 1)},
+    {"precisions": (8, 4, 2, 1)},
     {"precisions": (8, 6, 4, 2, 1), "rows": 8, "lanes": 8},
     {"precisions": (8, 6, 4, 2, 1), "lanes": 16, "multiplier": "18x18", "float_input": True, "float_output": True},
-    {"weight_style": "ultra"}, {"line_style": "distributed"}, {"act_style": "ultra"},
+    {"weight_style": "ultra"},
+    {"line_style": "distributed"},
+    {"act_style": "ultra"},
 )
 
 
 def block_cases():
     """Every case of every test of a block, by name."""
-    from sim.bench import BlockCase
+    from sim.cases.bench import BlockCase
+
     for path in sorted(ROOT.glob("sim/**/test_*.py")):
         importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     return sorted((thing for thing in gc.get_objects() if isinstance(thing, BlockCase)), key=lambda case: case.name)
@@ -50,9 +76,11 @@ def designs():
         config = HardwareConfig(**SMALL | options)
         yield name, lambda hdl, out, config=config: convert_accelerator(config, out, hdl=hdl)
     for case in block_cases():
+
         def convert(hdl, out, case=case):
             ports = case.ports()
             return convert_design(functools.partial(case.block, **ports, **case.params), hdl, out)
+
         yield case.name, convert
 
 

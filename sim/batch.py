@@ -63,9 +63,7 @@ class BatchAccelerator(Accelerator):
     def write_many(self, writes):
         pairs = np.array(list(writes), dtype=np.uint32).reshape(-1, 2)
         addresses, words = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
-        self.dut.library.batch_host_write(
-            self.dut.model, addresses.ctypes.data, words.ctypes.data, len(words)
-        )
+        self.dut.library.batch_host_write(self.dut.model, addresses.ctypes.data, words.ctypes.data, len(words))
         self.dut.cycle += len(words)
 
     def read_many(self, addresses):
@@ -100,7 +98,7 @@ class BatchAccelerator(Accelerator):
         for end in np.flatnonzero(arrays["out_last"][: batch.out_beats]) + 1:
             outputs.append(_image_bytes(arrays["out_data"][start:end], arrays["out_keep"][start:end]))
             start = end
-        cycles = (arrays[name][:len(images)].astype(int).tolist() for name in ("first_cycle", "last_cycle"))
+        cycles = (arrays[name][: len(images)].astype(int).tolist() for name in ("first_cycle", "last_cycle"))
         return Run(outputs, *cycles)
 
     def _start(self, batch):

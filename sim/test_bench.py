@@ -175,8 +175,10 @@ def test_bit_string_is_the_one_of_myhdl():
             return str(abs(number))
         return digits(number // 2) + str(number % 2)
 
-    numbers = [*range(-300, 300), *(sign * 2**bits + extra for bits in (31, 63, 200) for sign in (1, -1)
-                                    for extra in (-1, 0, 1))]
+    numbers = [
+        *range(-300, 300),
+        *(sign * 2**bits + extra for bits in (31, 63, 200) for sign in (1, -1) for extra in (-1, 0, 1)),
+    ]
     assert [bit_string(number) for number in numbers] == [digits(number) for number in numbers]
 
 

@@ -19,11 +19,18 @@ RESULT_FIELDS = ("data", "count", "last")
 
 def ports(config):
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "code": Signal(intbv(0)[2:]),
-        "s_data": Signal(intbv(0)[8 * config.group_bytes:]), "s_count": Signal(intbv(0)[config.group_count_bits:]),
-        "s_valid": Signal(bool(0)), "s_pixel_last": Signal(bool(0)), "s_last": Signal(bool(0)),
-        "m_data": Signal(intbv(0)[8 * config.group_bytes:]), "m_count": Signal(intbv(0)[config.group_count_bits:]),
-        "m_valid": Signal(bool(0)), "m_last": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "code": Signal(intbv(0)[2:]),
+        "s_data": Signal(intbv(0)[8 * config.group_bytes :]),
+        "s_count": Signal(intbv(0)[config.group_count_bits :]),
+        "s_valid": Signal(bool(0)),
+        "s_pixel_last": Signal(bool(0)),
+        "s_last": Signal(bool(0)),
+        "m_data": Signal(intbv(0)[8 * config.group_bytes :]),
+        "m_count": Signal(intbv(0)[config.group_count_bits :]),
+        "m_valid": Signal(bool(0)),
+        "m_last": Signal(bool(0)),
     }
 
 
@@ -47,7 +54,7 @@ def layer_groups(rng, config, bits):
     for pixel in range(pixels):
         values = channel_values(rng, bits, channels)
         for at in range(0, channels, lanes):
-            part = values[at:at + lanes]
+            part = values[at : at + lanes]
             end = at + lanes >= channels
             groups.append((group_word(rng, config, part), len(part), int(end), int(end and pixel == pixels - 1)))
         packed.append((pack(np.array(values), bits).tobytes(), len(groups) - 1))
@@ -67,8 +74,14 @@ def drive(dut, rng, stalls, config, packs=bit_packer_latency):
         bits = rng.choice(config.modes)
         groups, packed = raw_groups(rng, config) if number % 6 == 5 else layer_groups(rng, config, bits)
         dut.poke("code", 0 if number % 6 == 5 else {8: 0, 4: 1, 2: 2, 1: 3}[bits])
-        source = Source(dut, "s", fields=("data", "count", "pixel_last", "last"), ready=None, rng=rng,
-                        pauses=stalls.source_pauses(rng))
+        source = Source(
+            dut,
+            "s",
+            fields=("data", "count", "pixel_last", "last"),
+            ready=None,
+            rng=rng,
+            pauses=stalls.source_pauses(rng),
+        )
         monitor = Monitor(dut, "m", fields=RESULT_FIELDS, ready=None)
         source.send(*groups)
         transfer(dut, source, monitor, quiet=4)
@@ -84,7 +97,7 @@ def check(monitor, source, groups, packed, latency):
     got = b""
     for (data, count, last), cycle in zip(monitor.received, monitor.cycles, strict=True):
         part = data.to_bytes(64, "little")[:count]
-        assert part == stream[len(got):len(got) + count], f"byte {len(got)}: got {part.hex()} of {stream.hex()}"
+        assert part == stream[len(got) : len(got) + count], f"byte {len(got)}: got {part.hex()} of {stream.hex()}"
         got += part
         assert last == (len(got) == len(stream)), f"last={last} behind byte {len(got)} of {len(stream)}"
         assert len(got) not in ends or cycle == ends[len(got)], f"bytes up to {len(got)} came in cycle {cycle}"
@@ -94,9 +107,15 @@ def check(monitor, source, groups, packed, latency):
 def case(stalls=("none", "source"), **size):
     config = HardwareConfig(**size)
     widths = "".join(map(str, config.modes))
-    return BlockCase(f"bit_packer_l{config.req_lanes}_p{widths}", bit_packer, functools.partial(ports, config),
-                     functools.partial(drive, config=config), params={"config": config}, stalls=stalls,
-                     vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS})
+    return BlockCase(
+        f"bit_packer_l{config.req_lanes}_p{widths}",
+        bit_packer,
+        functools.partial(ports, config),
+        functools.partial(drive, config=config),
+        params={"config": config},
+        stalls=stalls,
+        vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS},
+    )
 
 
 ALL = (8, 4, 2, 1)

@@ -15,9 +15,14 @@ from sim.test_quantizer import words_of
 
 def packer_ports(lanes, marked=False):
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
-        "codes": Signal(intbv(0)[8 * lanes:]), "valid": Signal(bool(0)), "code": Signal(intbv(0)[2:]),
-        "beats_minus1": Signal(intbv(0)[16:]), "word": Signal(intbv(0)[32 * lanes:]), "word_valid": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "codes": Signal(intbv(0)[8 * lanes :]),
+        "valid": Signal(bool(0)),
+        "code": Signal(intbv(0)[2:]),
+        "beats_minus1": Signal(intbv(0)[16:]),
+        "word": Signal(intbv(0)[32 * lanes :]),
+        "word_valid": Signal(bool(0)),
         **{name: Signal(bool(0)) if marked else None for name in ("s_last", "word_last", "word_short")},
     }
 
@@ -64,11 +69,24 @@ def _step(dut, words):
 
 
 CASES = [
-    BlockCase("code_packer_l2", code_packer, functools.partial(packer_ports, 2), drive, params={"lanes": 2},
-              stalls=("none",), vhdl_compare={"word": "word_valid"}),
-    BlockCase("code_packer_l2_tlast", code_packer, functools.partial(packer_ports, 2, marked=True), drive,
-              params={"lanes": 2}, stalls=("none",),
-              vhdl_compare=dict.fromkeys(("word", "word_last", "word_short"), "word_valid")),
+    BlockCase(
+        "code_packer_l2",
+        code_packer,
+        functools.partial(packer_ports, 2),
+        drive,
+        params={"lanes": 2},
+        stalls=("none",),
+        vhdl_compare={"word": "word_valid"},
+    ),
+    BlockCase(
+        "code_packer_l2_tlast",
+        code_packer,
+        functools.partial(packer_ports, 2, marked=True),
+        drive,
+        params={"lanes": 2},
+        stalls=("none",),
+        vhdl_compare=dict.fromkeys(("word", "word_last", "word_short"), "word_valid"),
+    ),
 ]
 
 

@@ -13,11 +13,20 @@ from sim.test_dequantizer import FIELDS, beats_of, tensor
 
 def ports(lanes):
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "raw": Signal(bool(0)),
-        "code": Signal(intbv(0)[2:]), "launch_ok": Signal(bool(0)), "s_data": Signal(intbv(0)[32 * lanes:]),
-        "s_keep": Signal(intbv(0)[4 * lanes:]), "s_last": Signal(bool(0)), "s_valid": Signal(bool(0)),
-        "s_ready": Signal(bool(0)), "values": Signal(intbv(0)[32 * lanes:]), "kept": Signal(intbv(0)[lanes:]),
-        "last": Signal(bool(0)), "valid": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "raw": Signal(bool(0)),
+        "code": Signal(intbv(0)[2:]),
+        "launch_ok": Signal(bool(0)),
+        "s_data": Signal(intbv(0)[32 * lanes :]),
+        "s_keep": Signal(intbv(0)[4 * lanes :]),
+        "s_last": Signal(bool(0)),
+        "s_valid": Signal(bool(0)),
+        "s_ready": Signal(bool(0)),
+        "values": Signal(intbv(0)[32 * lanes :]),
+        "kept": Signal(intbv(0)[lanes:]),
+        "last": Signal(bool(0)),
+        "valid": Signal(bool(0)),
     }
 
 
@@ -56,7 +65,7 @@ def drive(dut, rng, stalls):
         for _ in range(3):
             data, values = tensor(rng, raw, bits, rng.choice((1, rng.randint(1, 9 * lanes), 8 * lanes)))
             values = [int(value) & 2**32 - 1 for value in values]
-            beats = [values[at:at + lanes] for at in range(0, len(values), lanes)]
+            beats = [values[at : at + lanes] for at in range(0, len(values), lanes)]
             wanted += [(beat, beat is beats[-1]) for beat in beats]
             source.send(*beats_of(data, lanes))
         run_cycles(dut, [source, collector], 20 + 6 * len(wanted))
@@ -68,8 +77,16 @@ def drive(dut, rng, stalls):
 
 
 CASES = [
-    BlockCase("code_unpacker_l2", code_unpacker, functools.partial(ports, 2), drive, params={"lanes": 2},
-              stalls=("none", "both"), vhdl_compare=dict.fromkeys(("values", "kept", "last"), "valid"))]
+    BlockCase(
+        "code_unpacker_l2",
+        code_unpacker,
+        functools.partial(ports, 2),
+        drive,
+        params={"lanes": 2},
+        stalls=("none", "both"),
+        vhdl_compare=dict.fromkeys(("values", "kept", "last"), "valid"),
+    )
+]
 
 
 @across(CASES)

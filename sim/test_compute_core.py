@@ -289,7 +289,13 @@ COMPARE = {"result_data": "result_valid", "result_tag": "result_valid", "act_add
 def case(name, config, drive_layers, stalls, **options):
     ports_of = functools.partial(ports, config)
     return BlockCase(
-        name, compute_core, ports_of, drive_layers, params={"config": config}, stalls=stalls, vhdl_compare=COMPARE,
+        name,
+        compute_core,
+        ports_of,
+        drive_layers,
+        params={"config": config},
+        stalls=stalls,
+        vhdl_compare=COMPARE,
         **options,
     )
 

@@ -14,8 +14,17 @@ from sim.test_mixed import CONFIG as MIXED
 from sim.test_second_network import CONFIG
 
 # More requantizer lanes than channels in a group: groups that straddle two output words.
-WIDE_GROUPS = HardwareConfig(rows=4, lanes=4, req_lanes=4, weight_depth=4096, act_depth=1024, line_depth=512,
-                             param_depth=256, pool_depth=256, max_layers=8)
+WIDE_GROUPS = HardwareConfig(
+    rows=4,
+    lanes=4,
+    req_lanes=4,
+    weight_depth=4096,
+    act_depth=1024,
+    line_depth=512,
+    param_depth=256,
+    pool_depth=256,
+    max_layers=8,
+)
 
 
 def check(accelerator, program, images):
@@ -43,9 +52,12 @@ def test_random_networks_take_the_predicted_cycles(config, seed):
     assert walks == {"rows", "strip", "dense", "flat"} or seed != 1
 
 
-BUILDS = {"mixed": MIXED, "one lane out": replace(MIXED, rows=4, req_lanes=1),
-          "wide groups": replace(MIXED, rows=4, req_lanes=4),
-          "two modes": replace(MIXED, rows=4, lanes=4, precisions=(8, 2))}
+BUILDS = {
+    "mixed": MIXED,
+    "one lane out": replace(MIXED, rows=4, req_lanes=1),
+    "wide groups": replace(MIXED, rows=4, req_lanes=4),
+    "two modes": replace(MIXED, rows=4, lanes=4, precisions=(8, 2)),
+}
 
 
 @pytest.mark.parametrize("name", BUILDS)

@@ -17,8 +17,13 @@ EDGES = (0, 1, -1, 2**24 - 1, 2**24, 2**24 + 1, 2**24 + 3, 2**25 - 1, 2**31 - 1,
 
 
 def ports():
-    return {"clk": Signal(bool(0)), "value": Signal(intbv(0)[32:]), "scale": Signal(intbv(0)[32:]),
-            "zero_point": Signal(intbv(0)[8:]), "x": Signal(intbv(0)[32:])}
+    return {
+        "clk": Signal(bool(0)),
+        "value": Signal(intbv(0)[32:]),
+        "scale": Signal(intbv(0)[32:]),
+        "zero_point": Signal(intbv(0)[8:]),
+        "x": Signal(intbv(0)[32:]),
+    }
 
 
 def a_scale(rng):
@@ -49,8 +54,10 @@ def feed(dut, values, scale, zero_point, expect=reference.dequantize):
         if cycle >= DEQUANTIZE_LANE_LATENCY:
             index = cycle - DEQUANTIZE_LANE_LATENCY
             got, want = dut.peek("x"), bits_of(wanted[index])
-            assert got == want, (f"value={values[index]} zero_point={zero_point} scale={scale!r}: expected "
-                                 f"{want:08x}, got {got:08x} ({float_of(got)!r})")
+            assert got == want, (
+                f"value={values[index]} zero_point={zero_point} scale={scale!r}: expected "
+                f"{want:08x}, got {got:08x} ({float_of(got)!r})"
+            )
         dut.step()
 
 

@@ -22,22 +22,32 @@ FIELDS = ("data", "keep", "last")
 
 def ports(lanes):
     def stream(prefix):
-        return {f"{prefix}_data": Signal(intbv(0)[32 * lanes:]), f"{prefix}_keep": Signal(intbv(0)[4 * lanes:]),
-                f"{prefix}_last": Signal(bool(0)), f"{prefix}_valid": Signal(bool(0)),
-                f"{prefix}_ready": Signal(bool(0))}
+        return {
+            f"{prefix}_data": Signal(intbv(0)[32 * lanes :]),
+            f"{prefix}_keep": Signal(intbv(0)[4 * lanes :]),
+            f"{prefix}_last": Signal(bool(0)),
+            f"{prefix}_valid": Signal(bool(0)),
+            f"{prefix}_ready": Signal(bool(0)),
+        }
 
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
-        "flush": ResetSignal(0, active=1, isasync=False), "closing": Signal(bool(0)), "scale": Signal(intbv(0)[32:]),
-        "zero_point": Signal(intbv(0)[8:]), "raw": Signal(bool(0)), "code": Signal(intbv(0)[2:]),
-        **stream("s"), **stream("m"),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "flush": ResetSignal(0, active=1, isasync=False),
+        "closing": Signal(bool(0)),
+        "scale": Signal(intbv(0)[32:]),
+        "zero_point": Signal(intbv(0)[8:]),
+        "raw": Signal(bool(0)),
+        "code": Signal(intbv(0)[2:]),
+        **stream("s"),
+        **stream("m"),
     }
 
 
 def beats_of(data, lanes):
     """(data, keep, last) of a tensor's bytes; bytes that are not kept are 0."""
     size = 4 * lanes
-    parts = [data[at:at + size] for at in range(0, len(data), size)]
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
     return [(int.from_bytes(part, "little"), 2 ** len(part) - 1, part is parts[-1]) for part in parts]
 
 
@@ -72,8 +82,15 @@ def flush(dut):
     dut.step()
     dut.poke("flush", 0)
     for closing in (0, 1):
-        for name, value in (("scale", bits_of(np.float32(1))), ("code", 0), ("s_data", 1), ("s_keep", 1), ("s_last", 0),
-                            ("s_valid", 1), ("m_ready", 0)):
+        for name, value in (
+            ("scale", bits_of(np.float32(1))),
+            ("code", 0),
+            ("s_data", 1),
+            ("s_keep", 1),
+            ("s_last", 0),
+            ("s_valid", 1),
+            ("m_ready", 0),
+        ):
             dut.poke(name, value)
         dut.step(DEQUANTIZER_LATENCY + 20)
         assert dut.peek("m_valid") and not dut.peek("m_last")
@@ -100,8 +117,12 @@ def drive(dut, rng, stalls, change=lambda beats: beats):
         raw, bits = batch % 5 == 4, (8, 4, 2, 1)[batch % 4]
         zero_point = 0 if raw or bits == 1 else rng.randint(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         scale = a_scale(rng)
-        for name, value in (("scale", bits_of(scale)), ("zero_point", zero_point & 255), ("raw", raw),
-                            ("code", bits_code(bits))):
+        for name, value in (
+            ("scale", bits_of(scale)),
+            ("zero_point", zero_point & 255),
+            ("raw", raw),
+            ("code", bits_code(bits)),
+        ):
             dut.poke(name, value)
         source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng), fields=FIELDS)
         sink = MaskedSink(dut, "m", pauses=stalls.sink_pauses(rng), fields=FIELDS)
@@ -119,8 +140,15 @@ def drive(dut, rng, stalls, change=lambda beats: beats):
 
 
 CASES = [
-    BlockCase(f"dequantizer_l{lanes}", dequantizer, functools.partial(ports, lanes), drive, params={"lanes": lanes},
-              stalls=("none", "both", "bursts"), vhdl_compare=dict.fromkeys(("m_data", "m_keep", "m_last"), "m_valid"))
+    BlockCase(
+        f"dequantizer_l{lanes}",
+        dequantizer,
+        functools.partial(ports, lanes),
+        drive,
+        params={"lanes": lanes},
+        stalls=("none", "both", "bursts"),
+        vhdl_compare=dict.fromkeys(("m_data", "m_keep", "m_last"), "m_valid"),
+    )
     for lanes in (1, 2)
 ]
 
@@ -144,5 +172,9 @@ def test_bench_catches_a_missing_last(seed):
     case = CASES[1]
     with open_dut(case.block, case.ports(), case.params) as dut, pytest.raises(AssertionError, match="item"):
         dut.reset()
-        case.run(dut, random.Random(seed), STALLS["none"],
-                 change=lambda beats: [(data, keep, False) for data, keep, _ in beats])
+        case.run(
+            dut,
+            random.Random(seed),
+            STALLS["none"],
+            change=lambda beats: [(data, keep, False) for data, keep, _ in beats],
+        )

@@ -12,8 +12,10 @@ def test_the_first_frames_are_those_of_inspect():
     for ours, theirs in zip(calling_frames(), inspect.stack(), strict=False):
         assert (ours.frame, ours.filename, ours.function) == (theirs.frame, theirs.filename, theirs.function)
     assert len(calling_frames()) == FRAMES
-    assert [ours[0] is theirs[0] and ours[3] == theirs[3]
-            for ours, theirs in zip(calling_frames(), inspect.stack(), strict=False)] == [True] * FRAMES
+    assert [
+        ours[0] is theirs[0] and ours[3] == theirs[3]
+        for ours, theirs in zip(calling_frames(), inspect.stack(), strict=False)
+    ] == [True] * FRAMES
 
 
 @block
@@ -36,9 +38,21 @@ def build():
     found = []
     for part in top.subs:
         process = part.subs[0]
-        found.append((part.symdict.keys(), part.modctxt, process.callername, process.modctxt, process.symdict["extra"],
-                      sorted(process.inputs), sorted(process.outputs), ast.dump(process.ast),
-                      process.ast.sourcefile, process.ast.lineoffset, type(process.waiter).__name__))
+        found.append(
+            (
+                part.symdict.keys(),
+                part.modctxt,
+                process.callername,
+                process.modctxt,
+                process.symdict["extra"],
+                sorted(process.inputs),
+                sorted(process.outputs),
+                ast.dump(process.ast),
+                process.ast.sourcefile,
+                process.ast.lineoffset,
+                type(process.waiter).__name__,
+            )
+        )
     return top.name, top.sigdict.keys(), found
 
 

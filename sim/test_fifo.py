@@ -17,13 +17,17 @@ def stream_ports(width):
     return {
         "clk": Signal(bool(0)),
         "rst": ResetSignal(0, active=1, isasync=False),
-        "s_data": Signal(intbv(0)[width:]), "s_valid": Signal(bool(0)), "s_ready": Signal(bool(0)),
-        "m_data": Signal(intbv(0)[width:]), "m_valid": Signal(bool(0)), "m_ready": Signal(bool(0)),
+        "s_data": Signal(intbv(0)[width:]),
+        "s_valid": Signal(bool(0)),
+        "s_ready": Signal(bool(0)),
+        "m_data": Signal(intbv(0)[width:]),
+        "m_valid": Signal(bool(0)),
+        "m_ready": Signal(bool(0)),
     }
 
 
 def fifo_ports(width, depth):
-    return {**stream_ports(width), "level": Signal(intbv(0)[depth.bit_length():]), "flush": None, "hold": None}
+    return {**stream_ports(width), "level": Signal(intbv(0)[depth.bit_length() :]), "flush": None, "hold": None}
 
 
 class LevelCheck:
@@ -74,15 +78,32 @@ def drive(dut, rng, stalls, latency, capacity, change=lambda words: words):
 
 
 CASES = [
-    BlockCase("fifo_w16_d4", fifo, functools.partial(fifo_ports, 16, 4),
-              functools.partial(drive, latency=FIFO_LATENCY, capacity=4), params={"depth": 4},
-              stalls=("none", "source", "sink", "both", "bursts"), vhdl_compare={"m_data": "m_valid"}),
-    BlockCase("fifo_w33_d32", fifo, functools.partial(fifo_ports, 33, 32),
-              functools.partial(drive, latency=FIFO_LATENCY, capacity=32), params={"depth": 32},
-              stalls=("none", "bursts"), vhdl_compare={"m_data": "m_valid"}),
-    BlockCase("register_slice_w16", register_slice, functools.partial(stream_ports, 16),
-              functools.partial(drive, latency=REGISTER_SLICE_LATENCY, capacity=2),
-              stalls=("none", "source", "sink", "both", "bursts"), vhdl_compare={"m_data": "m_valid"}),
+    BlockCase(
+        "fifo_w16_d4",
+        fifo,
+        functools.partial(fifo_ports, 16, 4),
+        functools.partial(drive, latency=FIFO_LATENCY, capacity=4),
+        params={"depth": 4},
+        stalls=("none", "source", "sink", "both", "bursts"),
+        vhdl_compare={"m_data": "m_valid"},
+    ),
+    BlockCase(
+        "fifo_w33_d32",
+        fifo,
+        functools.partial(fifo_ports, 33, 32),
+        functools.partial(drive, latency=FIFO_LATENCY, capacity=32),
+        params={"depth": 32},
+        stalls=("none", "bursts"),
+        vhdl_compare={"m_data": "m_valid"},
+    ),
+    BlockCase(
+        "register_slice_w16",
+        register_slice,
+        functools.partial(stream_ports, 16),
+        functools.partial(drive, latency=REGISTER_SLICE_LATENCY, capacity=2),
+        stalls=("none", "source", "sink", "both", "bursts"),
+        vhdl_compare={"m_data": "m_valid"},
+    ),
 ]
 
 
@@ -101,8 +122,10 @@ def test_bench_catches_swapped_words(case, seed):
         case.run(dut, random.Random(seed), STALLS["both"], change=swap)
 
 
-@pytest.mark.parametrize(("depth", "level_depth", "message"), [(6, 6, "power of two"), (1, 1, "power of two"),
-                                                              (8, 4, "needs a level of 4 bits")])
+@pytest.mark.parametrize(
+    ("depth", "level_depth", "message"),
+    [(6, 6, "power of two"), (1, 1, "power of two"), (8, 4, "needs a level of 4 bits")],
+)
 def test_fifo_refuses_sizes_that_do_not_match(depth, level_depth, message):
     with pytest.raises(ValueError, match=message):
         fifo(*fifo_ports(8, level_depth).values(), depth=depth)

@@ -14,8 +14,12 @@ from sim.engines import open_dut
 
 def ports():
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "start": Signal(bool(0)),
-        "a": Signal(intbv(0)[31:]), "b": Signal(intbv(0)[31:]), "quotient": Signal(intbv(0)[31:]),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "start": Signal(bool(0)),
+        "a": Signal(intbv(0)[31:]),
+        "b": Signal(intbv(0)[31:]),
+        "quotient": Signal(intbv(0)[31:]),
         "done": Signal(bool(0)),
     }
 

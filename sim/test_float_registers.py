@@ -20,22 +20,48 @@ from accel.rtl.floats.float_registers import BEATS_BITS, FORMAT_BITS, float_regi
 from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
-WRITTEN = {REG_INPUT_SCALE: ("input_scale", 32), REG_INPUT_FORMAT: ("input_format", FORMAT_BITS),
-           REG_INPUT_BEATS: ("beats_minus1", BEATS_BITS), REG_OUTPUT_SCALE: ("output_scale", 32),
-           REG_OUTPUT_FORMAT: ("output_format", FORMAT_BITS)}
-SHOWN = {REG_MINIMUM: "minimum", REG_MAXIMUM: "maximum", REG_ABS_MAX: "abs_max", REG_SCALE: "scale",
-         REG_INV_SCALE: "inv_scale"}
+WRITTEN = {
+    REG_INPUT_SCALE: ("input_scale", 32),
+    REG_INPUT_FORMAT: ("input_format", FORMAT_BITS),
+    REG_INPUT_BEATS: ("beats_minus1", BEATS_BITS),
+    REG_OUTPUT_SCALE: ("output_scale", 32),
+    REG_OUTPUT_FORMAT: ("output_format", FORMAT_BITS),
+}
+SHOWN = {
+    REG_MINIMUM: "minimum",
+    REG_MAXIMUM: "maximum",
+    REG_ABS_MAX: "abs_max",
+    REG_SCALE: "scale",
+    REG_INV_SCALE: "inv_scale",
+}
 FLAGS = ("nan_seen", "busy", "invalid")
 INITIAL = (0x3F800000, 0x185, 783, 0x3C23D70A, 0x400)
 
 
 def ports():
     return {
-        "clk": flag(), "rst": reset(), "reg_we": flag(), "offset": word(20), "wdata": word(32), "host_addr": word(24),
-        "host_read": flag(), "rdata": word(32), **{name: word(bits) for name, bits in WRITTEN.values()},
-        "clear": flag(), "start": flag(), "code": word(2), "symmetric": flag(), "nan_seen": flag(),
-        "minimum": word(32), "maximum": word(32), "abs_max": word(32), "scale": word(32), "inv_scale": word(32),
-        "zero_point": word(8), "invalid": flag(), "busy": flag(),
+        "clk": flag(),
+        "rst": reset(),
+        "reg_we": flag(),
+        "offset": word(20),
+        "wdata": word(32),
+        "host_addr": word(24),
+        "host_read": flag(),
+        "rdata": word(32),
+        **{name: word(bits) for name, bits in WRITTEN.values()},
+        "clear": flag(),
+        "start": flag(),
+        "code": word(2),
+        "symmetric": flag(),
+        "nan_seen": flag(),
+        "minimum": word(32),
+        "maximum": word(32),
+        "abs_max": word(32),
+        "scale": word(32),
+        "inv_scale": word(32),
+        "zero_point": word(8),
+        "invalid": flag(),
+        "busy": flag(),
     }
 
 
@@ -60,8 +86,11 @@ def drive(dut, rng, stalls):
         poke(dut, reg_we=write, offset=offset, wdata=data, host_addr=address, host_read=read)
         if asked is not None:
             state = shown["nan_seen"] | (shown["busy"] | pulses[1]) << 1 | shown["invalid"] << 2
-            held = (stored | {REG_OBSERVER: state | shown["zero_point"] << 8}
-                    | {register: shown[name] for register, name in SHOWN.items()}).get(asked, 0)
+            held = (
+                stored
+                | {REG_OBSERVER: state | shown["zero_point"] << 8}
+                | {register: shown[name] for register, name in SHOWN.items()}
+            ).get(asked, 0)
         dut.step()
         asked, pulses = address if read else None, (0, 0)
         if write and offset in WRITTEN:

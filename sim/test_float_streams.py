@@ -39,8 +39,18 @@ from sim.cases.networks import small
 from sim.driver import Accelerator
 from sim.engines.verilator_build import lint
 
-CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=128, act_depth=32, line_depth=32, param_depth=32, pool_depth=16,
-                        max_layers=4, float_input=True, float_output=True)
+CONFIG = HardwareConfig(
+    rows=4,
+    lanes=4,
+    weight_depth=128,
+    act_depth=32,
+    line_depth=32,
+    param_depth=32,
+    pool_depth=16,
+    max_layers=4,
+    float_input=True,
+    float_output=True,
+)
 
 
 def float_images(numbers, graph, count):
@@ -104,9 +114,15 @@ def drive(dut, rng, stalls):
 
 OUTPUT = "m_axis_tvalid"
 CASES = [
-    BlockCase("bitloom_float_4x4", bitloom, partial(accelerator_ports, CONFIG), drive, params={"config": CONFIG},
-              stalls=("both",),
-              vhdl_compare=dict.fromkeys(("m_axis_tdata", "m_axis_tkeep", "m_axis_tlast"), OUTPUT))
+    BlockCase(
+        "bitloom_float_4x4",
+        bitloom,
+        partial(accelerator_ports, CONFIG),
+        drive,
+        params={"config": CONFIG},
+        stalls=("both",),
+        vhdl_compare=dict.fromkeys(("m_axis_tdata", "m_axis_tkeep", "m_axis_tlast"), OUTPUT),
+    )
 ]
 
 
@@ -122,8 +138,9 @@ def test_inputs_of_every_width(float_input, seed):
     Integers stand for their reals where the build takes floats.
     """
     numbers = np.random.default_rng(seed)
-    config = HardwareConfig(rows=4, lanes=8, precisions=(8, 4, 2, 1), float_input=float_input,
-                            float_output=not float_input)
+    config = HardwareConfig(
+        rows=4, lanes=8, precisions=(8, 4, 2, 1), float_input=float_input, float_output=not float_input
+    )
     with open_accelerator(config) as accelerator:
         for bits in (8, 4, 2, 1, 4, 1):
             graph = with_floats(random_mixed_graph(numbers, input_bits=bits))
@@ -197,8 +214,9 @@ def test_a_preset_network_runs_on_floats_without_a_host(seed, tmp_path):
         assert np.array_equal(outputs, expected_outputs(program, graph, images))
 
 
-@pytest.mark.parametrize("options", [{"float_input": True}, {"float_output": True},
-                                     {"float_input": True, "float_output": True, "lanes": 64}])
+@pytest.mark.parametrize(
+    "options", [{"float_input": True}, {"float_output": True}, {"float_input": True, "float_output": True, "lanes": 64}]
+)
 def test_converted_text_has_no_warnings(options, tmp_path):
     design = convert_accelerator(HardwareConfig(rows=4, **{"lanes": 4, **options}), tmp_path)
     assert lint(design.files, design.top) == ""

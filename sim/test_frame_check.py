@@ -27,8 +27,10 @@ def drive(dut, rng, stalls):
     assert len(seen) == 4
 
 
-CASES = [BlockCase(f"frame_check{name}", frame_check, lambda spoilt=spoilt: ports(spoilt), drive, stalls=("none",))
-         for name, spoilt in (("", False), ("_floats", True))]
+CASES = [
+    BlockCase(f"frame_check{name}", frame_check, lambda spoilt=spoilt: ports(spoilt), drive, stalls=("none",))
+    for name, spoilt in (("", False), ("_floats", True))
+]
 
 
 @across(CASES)

@@ -12,9 +12,20 @@ DATA = 16
 
 def ports(marked):
     return {
-        "clk": flag(), "rst": reset(), "stop": flag(), "renew": flag(), "enabled": flag(), "failed": flag(),
-        "accepted": flag(), "s_data": word(DATA), "s_valid": flag(), "s_ready": flag(), "m_data": word(DATA),
-        "m_valid": flag(), "m_ready": flag(), "s_last": flag() if marked else None,
+        "clk": flag(),
+        "rst": reset(),
+        "stop": flag(),
+        "renew": flag(),
+        "enabled": flag(),
+        "failed": flag(),
+        "accepted": flag(),
+        "s_data": word(DATA),
+        "s_valid": flag(),
+        "s_ready": flag(),
+        "m_data": word(DATA),
+        "m_valid": flag(),
+        "m_ready": flag(),
+        "s_last": flag() if marked else None,
         "m_last": flag() if marked else None,
     }
 
@@ -57,8 +68,17 @@ class Bench:
         self.offering |= not next(self.pauses)
         data, last = images.word
         ready = not next(self.waits)
-        poke(dut, stop=stop, renew=renew, enabled=enabled, failed=self.failed, accepted=self.accept_in == 0,
-             s_data=data, s_valid=self.offering, m_ready=ready)
+        poke(
+            dut,
+            stop=stop,
+            renew=renew,
+            enabled=enabled,
+            failed=self.failed,
+            accepted=self.accept_in == 0,
+            s_data=data,
+            s_valid=self.offering,
+            m_ready=ready,
+        )
         if self.marked:
             poke(dut, s_last=last)
         taken = self.offering and bool(dut.peek("s_ready"))
@@ -140,8 +160,14 @@ def drive(dut, rng, stalls):
 
 
 CASES = [
-    BlockCase(f"frame_gate{name}", frame_gate, functools.partial(ports, marked), drive,
-              stalls=("none", "sink", "both"), vhdl_compare=dict.fromkeys(("m_data", "m_last")[:1 + marked], "m_valid"))
+    BlockCase(
+        f"frame_gate{name}",
+        frame_gate,
+        functools.partial(ports, marked),
+        drive,
+        stalls=("none", "sink", "both"),
+        vhdl_compare=dict.fromkeys(("m_data", "m_last")[: 1 + marked], "m_valid"),
+    )
     for name, marked in (("", True), ("_no_tlast", False))
 ]
 

@@ -35,8 +35,18 @@ from sim.cases.networks import NETWORKS, awkward
 from sim.driver import AcceleratorError
 
 # Loop counts that keep a layer of garbage short, so that one that goes on for LIMIT cycles hangs.
-SHORT = {"oh_minus1": 12, "ow_minus1": 12, "tiles_minus1": 3, "kwords_minus1": 5, "kh_minus1": 4, "in_words": 300,
-         "row_elements_minus1": 15, "element_bytes_minus1": 60, "data_rows_minus1": 20, "bottom_rows": 10}
+SHORT = {
+    "oh_minus1": 12,
+    "ow_minus1": 12,
+    "tiles_minus1": 3,
+    "kwords_minus1": 5,
+    "kh_minus1": 4,
+    "in_words": 300,
+    "row_elements_minus1": 15,
+    "element_bytes_minus1": 60,
+    "data_rows_minus1": 20,
+    "bottom_rows": 10,
+}
 LIMIT = 200_000
 SLICE = 10_000  # cycles, and beats of input for them
 
@@ -134,22 +144,25 @@ def test_every_field_beyond_its_limit(bench, seed):
     bench.check_lenet(seed)
 
 
-@pytest.mark.parametrize("layer,changes,code", [
-    (0, {"need_rows": 200}, ERROR_STARVED),
-    (1, {"ring_slots_minus1": 0}, ERROR_STARVED),
-    (0, {"in_words": 0}, ERROR_STARVED),
-    (0, {"in_words": 97}, ERROR_STARVED),
-    (1, {"in_words": 146}, ERROR_STARVED),
-    (0, {"data_rows_minus1": 20, "in_words": 98}, ERROR_STARVED),
-    (1, {"row_step": 255}, ERROR_STARVED),
-    (0, {"oh_minus1": 2**16 - 1}, ERROR_STARVED),
-    (0, {"pool_oh_minus1": 14}, ERROR_POOL),
-    (1, {"pool_ow_minus1": 5}, ERROR_POOL),
-    (1, {"pool_kh_minus1": 15}, ERROR_POOL),
-    (0, {"out_base": 255}, ERROR_OUTPUT_RANGE),
-    (1, {"out_base": 207}, ERROR_OUTPUT_RANGE),
-    (2, {"out_base": 242}, ERROR_OUTPUT_RANGE),
-])
+@pytest.mark.parametrize(
+    "layer,changes,code",
+    [
+        (0, {"need_rows": 200}, ERROR_STARVED),
+        (1, {"ring_slots_minus1": 0}, ERROR_STARVED),
+        (0, {"in_words": 0}, ERROR_STARVED),
+        (0, {"in_words": 97}, ERROR_STARVED),
+        (1, {"in_words": 146}, ERROR_STARVED),
+        (0, {"data_rows_minus1": 20, "in_words": 98}, ERROR_STARVED),
+        (1, {"row_step": 255}, ERROR_STARVED),
+        (0, {"oh_minus1": 2**16 - 1}, ERROR_STARVED),
+        (0, {"pool_oh_minus1": 14}, ERROR_POOL),
+        (1, {"pool_ow_minus1": 5}, ERROR_POOL),
+        (1, {"pool_kh_minus1": 15}, ERROR_POOL),
+        (0, {"out_base": 255}, ERROR_OUTPUT_RANGE),
+        (1, {"out_base": 207}, ERROR_OUTPUT_RANGE),
+        (2, {"out_base": 242}, ERROR_OUTPUT_RANGE),
+    ],
+)
 def test_damage_to_lenet_has_its_code(bench, layer, changes, code, seed):
     descriptors = bench.right.descriptors.copy()
     for change in changes.items():
@@ -213,7 +226,7 @@ def test_endless_layers_and_halves_of_images_are_aborted(bench, seed):
         else:
             bench.start([descriptor_of_noise(rng, bench) for _ in range(len(bench.right.layers))])
         data = bench.right.encode_input(bench.digits[number])
-        bench.run(data[:8 * rng.randint(1, len(data) // 8)], number, limit=rng.randint(1, 9000))
+        bench.run(data[: 8 * rng.randint(1, len(data) // 8)], number, limit=rng.randint(1, 9000))
         bench.check_lenet(number)
 
 

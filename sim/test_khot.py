@@ -18,8 +18,14 @@ from sim.cases.mixed import every_mode, random_mixed
 from sim.cases.networks import random_network
 from sim.test_networks import check_network
 
-MEMORIES = {"weight_depth": 4096, "act_depth": 1024, "line_depth": 512, "param_depth": 512, "pool_depth": 256,
-            "max_layers": 8}
+MEMORIES = {
+    "weight_depth": 4096,
+    "act_depth": 1024,
+    "line_depth": 512,
+    "param_depth": 512,
+    "pool_depth": 256,
+    "max_layers": 8,
+}
 BUILDS = {
     "pow2": HardwareConfig(rows=4, lanes=4, requantizer="pow2", **MEMORIES),
     "khot2": HardwareConfig(rows=8, lanes=8, requantizer="khot2", precisions=(8, 4, 1), **MEMORIES),
@@ -54,8 +60,11 @@ def test_networks_with_few_one_bits(name, seed):
             except FitError:
                 continue
             check_network(accelerator, graph, images(rng, graph, 2), seed, "none")
-            rules |= {layer.requantize.rule for layer in graph.layers if getattr(layer, "requantize", None)
-                      and isinstance(layer.requantize, Requantize)}
+            rules |= {
+                layer.requantize.rule
+                for layer in graph.layers
+                if getattr(layer, "requantize", None) and isinstance(layer.requantize, Requantize)
+            }
     assert len(rules) == 3 or seed != 1
 
 
@@ -67,9 +76,12 @@ def test_networks_on_a_build_without_any_multiplier(seed):
         for number in range(12):
             rng = np.random.default_rng([seed, number])
             graph = few_one_bits(random_network(rng), 2)
-            graph = graph.with_layers([
-                layer if layer.op == "maxpool" else replace(layer, weights=rng.choice(weights, layer.weights.shape))
-                for layer in graph.layers])
+            graph = graph.with_layers(
+                [
+                    layer if layer.op == "maxpool" else replace(layer, weights=rng.choice(weights, layer.weights.shape))
+                    for layer in graph.layers
+                ]
+            )
             try:
                 compile_graph(graph, config)
             except FitError:

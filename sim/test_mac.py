@@ -20,8 +20,13 @@ def signed(bits):
 
 def ports(bits=8, result_bits=32):
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "a": signed(bits), "b": signed(bits),
-        "valid": Signal(bool(0)), "clear": Signal(bool(0)), "result": signed(result_bits),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "a": signed(bits),
+        "b": signed(bits),
+        "valid": Signal(bool(0)),
+        "clear": Signal(bool(0)),
+        "result": signed(result_bits),
         "result_valid": Signal(bool(0)),
     }
 
@@ -76,14 +81,33 @@ def drive_all_pairs(dut, rng, stalls):
 
 CASES = [
     BlockCase("mac_i8_r32", mac, ports, functools.partial(drive, saturate=False), stalls=("none", "source")),
-    BlockCase("mac_i8_r17_saturate", mac, functools.partial(ports, result_bits=17),
-              functools.partial(drive, saturate=True), params={"saturate": True}, stalls=("none", "source")),
+    BlockCase(
+        "mac_i8_r17_saturate",
+        mac,
+        functools.partial(ports, result_bits=17),
+        functools.partial(drive, saturate=True),
+        params={"saturate": True},
+        stalls=("none", "source"),
+    ),
 ]
-APPROXIMATE = BlockCase("mac_i6_r32_approximate", mac, functools.partial(ports, bits=6), drive_all_pairs,
-                        params={"approximate": True}, stalls=("none",))
+APPROXIMATE = BlockCase(
+    "mac_i6_r32_approximate",
+    mac,
+    functools.partial(ports, bits=6),
+    drive_all_pairs,
+    params={"approximate": True},
+    stalls=("none",),
+)
 CASES.append(APPROXIMATE)
-OTHER_SIZES = [BlockCase("mac_i8_r16", mac, functools.partial(ports, result_bits=16),
-                         functools.partial(drive, saturate=False), stalls=("source",))]
+OTHER_SIZES = [
+    BlockCase(
+        "mac_i8_r16",
+        mac,
+        functools.partial(ports, result_bits=16),
+        functools.partial(drive, saturate=False),
+        stalls=("source",),
+    )
+]
 
 
 @across(CASES)

@@ -90,8 +90,11 @@ def random_word(rng, config, bits, kind):
     copies = pack([1] * (8 // bits), bits)
     low, high = [value % 2**bits * copies for value in (limits[3] if bits > 1 else (0, 1))]
     least = 2 ** (bits - 1) * copies if bits > 1 else 0
-    rows = {"lowest": [low] * config.rows, "opposite": [high] * config.rows,
-            "rows": [rng.choice((low, high)) for _ in limits]}[kind]
+    rows = {
+        "lowest": [low] * config.rows,
+        "opposite": [high] * config.rows,
+        "rows": [rng.choice((low, high)) for _ in limits],
+    }[kind]
     return [least] * config.lanes, [[byte] * config.lanes for byte in rows]
 
 
@@ -196,7 +199,8 @@ def test_only_the_top_int4_row_of_a_25_bit_multiplier_is_narrower_than_its_stora
     assert [packed_range(MIXED_8X4, 4, row)[0] for row in range(8)] == [-8, -8, -8, -7] * 2
     for config, bits in ((wide, 4), (MIXED_4X8, 4), (MIXED_8X4, 8), (MIXED_8X4, 2)):
         assert {packed_range(config, bits, row) for row in range(config.rows)} == {
-            (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)}
+            (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        }
 
 
 def check_modes(precisions, multiplier, seed):

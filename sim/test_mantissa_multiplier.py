@@ -9,8 +9,13 @@ EDGES = (0, 1, 2**17 - 1, 2**17, 2**23 - 1, 2**23, 2**24 - 1)
 
 
 def ports():
-    return {"clk": Signal(bool(0)), "a": Signal(intbv(0)[24:]), "b": Signal(intbv(0)[24:]),
-            "high": Signal(intbv(0)[31:]), "sticky": Signal(bool(0))}
+    return {
+        "clk": Signal(bool(0)),
+        "a": Signal(intbv(0)[24:]),
+        "b": Signal(intbv(0)[24:]),
+        "high": Signal(intbv(0)[31:]),
+        "sticky": Signal(bool(0)),
+    }
 
 
 def operand(rng):

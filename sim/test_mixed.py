@@ -20,8 +20,14 @@ from sim.network import compare_on, run_network
 from sim.test_networks import PATTERNS, check_network
 from sim.test_top import MIXED
 
-MEMORIES = {"weight_depth": 4096, "act_depth": 1024, "line_depth": 512, "param_depth": 512, "pool_depth": 256,
-            "max_layers": 8}
+MEMORIES = {
+    "weight_depth": 4096,
+    "act_depth": 1024,
+    "line_depth": 512,
+    "param_depth": 512,
+    "pool_depth": 256,
+    "max_layers": 8,
+}
 # All widths; and a build without the row packing of multipliers, with other modes and wide groups.
 CONFIG = HardwareConfig(rows=8, lanes=8, precisions=(8, 6, 4, 2, 1), **MEMORIES)
 OTHER = HardwareConfig(rows=4, lanes=4, req_lanes=4, multiplier="18x18", precisions=(8, 4, 1), **MEMORIES)
@@ -169,8 +175,9 @@ BUILDS = [(4, 4, 1), (4, 16, 4), (8, 8, 8), (16, 4, 2), (16, 16, 4), (16, 16, 16
 @pytest.mark.parametrize("multiplier", ["25x18", "27x18", "18x18"])
 def test_many_builds(size, multiplier, seed):
     rows, lanes, req_lanes = size
-    config = HardwareConfig(rows, lanes, req_lanes=req_lanes, multiplier=multiplier, precisions=(8, 6, 4, 2, 1),
-                            **MEMORIES)
+    config = HardwareConfig(
+        rows, lanes, req_lanes=req_lanes, multiplier=multiplier, precisions=(8, 6, 4, 2, 1), **MEMORIES
+    )
     check_named(config, seed)
     check_random(config, seed, 60, max_channels=6 * lanes)
 

@@ -32,19 +32,29 @@ def drive(dut, rng, stalls, config, words):
         x = [random_byte(rng, bits, kind=kind) for _ in range(config.lanes)]
         w = [[random_byte(rng, bits, packed_range(config, bits, row), kind) for _ in x] for row in range(config.rows)]
         offset = word_offset(config, bits) // len(pairs)
-        sums = [dot(x[2 * i:2 * i + 2], row[2 * i:2 * i + 2], bits) + offset for row in w for i in pairs]
+        sums = [dot(x[2 * i : 2 * i + 2], row[2 * i : 2 * i + 2], bits) + offset for row in w for i in pairs]
         operands.append({"mode": bits_code(bits), "x": pack(x), "w": pack(w)})
         zeros = [0] * len(sums)
-        results.append({"wide_sums": pack(sums if bits == 8 else zeros, WIDE_BITS),
-                        "narrow_sums": pack(zeros if bits == 8 else sums, NARROW_BITS)})
+        results.append(
+            {
+                "wide_sums": pack(sums if bits == 8 else zeros, WIDE_BITS),
+                "narrow_sums": pack(zeros if bits == 8 else sums, NARROW_BITS),
+            }
+        )
     push(dut, rng, stalls, operands, results, latency=MAC_CELL_LATENCY)
 
 
 def products_case(name, words=40, **options):
     config = HardwareConfig(**options)
-    return BlockCase(name, mixed_products, functools.partial(ports, config),
-                     functools.partial(drive, config=config, words=words), params={"config": config}, stalls=("both",),
-                     vhdl_skip=3 * MAC_CELL_LATENCY)
+    return BlockCase(
+        name,
+        mixed_products,
+        functools.partial(ports, config),
+        functools.partial(drive, config=config, words=words),
+        params={"config": config},
+        stalls=("both",),
+        vhdl_skip=3 * MAC_CELL_LATENCY,
+    )
 
 
 CASES = [

@@ -49,8 +49,18 @@ def drive(dut, rng, stalls, modes):
         dut.step()
         eight, four = bits == 8, bits == 4
         expected = {WIDE: eight, FOUR: four, COARSE: bits >= 4, CRUMBS: bits < 4}
-        expected |= {TO_WIDE: eight, TO_FOUR: four, TO_NARROW: not eight, TO_OTHERS: not four, TO_COARSE: bits >= 4,
-                     TO_CRUMBS: bits < 4} if enable else dict.fromkeys(range(TO_WIDE, FLAGS), False)
+        expected |= (
+            {
+                TO_WIDE: eight,
+                TO_FOUR: four,
+                TO_NARROW: not eight,
+                TO_OTHERS: not four,
+                TO_COARSE: bits >= 4,
+                TO_CRUMBS: bits < 4,
+            }
+            if enable
+            else dict.fromkeys(range(TO_WIDE, FLAGS), False)
+        )
         if bits < 4:
             expected[BINARY] = bits == 1
         got = dut.peek("flags")
@@ -58,8 +68,14 @@ def drive(dut, rng, stalls, modes):
 
 
 CASES = [
-    BlockCase(f"mode_flags_{'_'.join(map(str, modes))}", registered_flags, ports, functools.partial(drive, modes=modes),
-              params={"modes": modes}, stalls=("none",))
+    BlockCase(
+        f"mode_flags_{'_'.join(map(str, modes))}",
+        registered_flags,
+        ports,
+        functools.partial(drive, modes=modes),
+        params={"modes": modes},
+        stalls=("none",),
+    )
     for modes in ((8, 4, 2, 1), (8, 4), (8, 1))
 ]
 

@@ -18,8 +18,12 @@ def drive(dut, rng, stalls, modes):
     operands, results = [], []
     for byte in range(256):
         for bits in modes:
-            values = {8: channels(byte, 8) * 4, 4: channels(byte, 4) * 2, 1: [-2] * 4,
-                      2: [channels(byte, 2)[channel] for channel in CHANNELS]}[bits]
+            values = {
+                8: channels(byte, 8) * 4,
+                4: channels(byte, 4) * 2,
+                1: [-2] * 4,
+                2: [channels(byte, 2)[channel] for channel in CHANNELS],
+            }[bits]
             decoded = 1 << WIDE if bits == 8 else 1 << FOUR if bits == 4 else (bits == 1) << BINARY
             operands.append({"flags": decoded, "x": byte})
             results.append({"b": pack(values)})
@@ -27,8 +31,14 @@ def drive(dut, rng, stalls, modes):
 
 
 CASES = [
-    BlockCase(f"mode_operands_{'_'.join(map(str, modes))}", mode_operands, ports, functools.partial(drive, modes=modes),
-              params={"modes": modes}, stalls=stalls)
+    BlockCase(
+        f"mode_operands_{'_'.join(map(str, modes))}",
+        mode_operands,
+        ports,
+        functools.partial(drive, modes=modes),
+        params={"modes": modes},
+        stalls=stalls,
+    )
     for modes, stalls in (((8, 4, 2, 1), ("none",)), ((8, 4), ("both",)))
 ]
 

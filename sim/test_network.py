@@ -106,9 +106,7 @@ def test_mismatches_name_layer_and_coordinate():
     got[1, 1, 2, 3] += 5
     got[1, 1, 0, 1] -= 9
     (mismatch,) = find_mismatches("conv2", expected, got, first_image=10)
-    assert str(mismatch) == (
-        "image 11, layer conv2, (h,w,c)=(1,0,1): expected 37, got 28 (2 of 24 integers differ)"
-    )
+    assert str(mismatch) == ("image 11, layer conv2, (h,w,c)=(1,0,1): expected 37, got 28 (2 of 24 integers differ)")
 
 
 def sim_run(*arguments):
@@ -116,10 +114,33 @@ def sim_run(*arguments):
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
 
-KEYS = ["model", "rows", "lanes", "precisions", "engine", "count", "correct", "mismatches", "cycles_per_image",
-        "predicted_cycles_per_image", "utilization", "images_per_second", "layers"]
-LAYER_KEYS = ["name", "op", "compute_bits", "weight_bits", "input_bits", "output_bits", "cycles", "predicted_cycles",
-              "utilization", "note"]
+KEYS = [
+    "model",
+    "rows",
+    "lanes",
+    "precisions",
+    "engine",
+    "count",
+    "correct",
+    "mismatches",
+    "cycles_per_image",
+    "predicted_cycles_per_image",
+    "utilization",
+    "images_per_second",
+    "layers",
+]
+LAYER_KEYS = [
+    "name",
+    "op",
+    "compute_bits",
+    "weight_bits",
+    "input_bits",
+    "output_bits",
+    "cycles",
+    "predicted_cycles",
+    "utilization",
+    "note",
+]
 
 
 @pytest.mark.parametrize("engine", ["verilator", "reference"])
@@ -136,7 +157,8 @@ def test_sim_run_json(engine):
     if engine == "verilator":
         assert values["cycles_per_image"] <= 9200 and 0.7 < values["utilization"] < 1
         assert [layer["cycles"] for layer in values["layers"]] == [
-            layer["predicted_cycles"] for layer in values["layers"]]
+            layer["predicted_cycles"] for layer in values["layers"]
+        ]
 
 
 def test_sim_run_table_and_images_from_a_file(tmp_path):
@@ -237,6 +259,7 @@ def test_sim_run_refuses_bad_files(tmp_path):
 
 def test_sim_help_has_an_example():
     for arguments in ([], ["run"]):
-        done = subprocess.run([sys.executable, "-m", "sim", *arguments, "--help"], cwd=REPOSITORY,
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "sim", *arguments, "--help"], cwd=REPOSITORY, capture_output=True, text=True
+        )
         assert done.returncode == 0 and "Example: python -m sim run" in done.stdout

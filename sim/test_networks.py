@@ -45,7 +45,7 @@ def check_network(accelerator, graph, q, seed, stalls="none"):
     run = compare_on(accelerator, graph, program, q, layers=True, stalls=PATTERNS[stalls], seed=seed)
     assert not run.mismatches, f"{graph.name}, {stalls}\n" + "\n".join(map(str, run.mismatches[:5]))
     noise = np.random.default_rng(seed)
-    inputs = [program.encode_input(image)[:program.input.stream_bytes] for image in q]
+    inputs = [program.encode_input(image)[: program.input.stream_bytes] for image in q]
     inputs = [data + noise.bytes(-len(data) % program.config.lanes) for data in inputs]
     steady = accelerator.run(inputs, isolated=False)
     outputs = [program.decode_output(output) for output in steady.outputs]

@@ -15,11 +15,23 @@ CLOSING = "closing"
 
 def ports(depth):
     def stream(prefix):
-        return {f"{prefix}_data": word(DATA), f"{prefix}_keep": word(KEEP), f"{prefix}_last": flag(),
-                f"{prefix}_valid": flag(), f"{prefix}_ready": flag()}
+        return {
+            f"{prefix}_data": word(DATA),
+            f"{prefix}_keep": word(KEEP),
+            f"{prefix}_last": flag(),
+            f"{prefix}_valid": flag(),
+            f"{prefix}_ready": flag(),
+        }
 
-    return {"clk": flag(), "rst": reset(), "flush": flag(), "closing": flag(), **stream("s"), **stream("m"),
-            "level": Signal(intbv(0)[depth.bit_length():])}
+    return {
+        "clk": flag(),
+        "rst": reset(),
+        "flush": flag(),
+        "closing": flag(),
+        **stream("s"),
+        **stream("m"),
+        "level": Signal(intbv(0)[depth.bit_length() :]),
+    }
 
 
 class Model:
@@ -61,8 +73,16 @@ def drive(dut, rng, stalls):
     for cycle in range(3000):
         flush, closing = rng.random() < 0.04, rng.getrandbits(1)
         send, ready = not next(pauses), not next(waits)
-        poke(dut, flush=flush, closing=closing, s_data=beat[0], s_keep=beat[1], s_last=beat[2], s_valid=send,
-             m_ready=ready)
+        poke(
+            dut,
+            flush=flush,
+            closing=closing,
+            s_data=beat[0],
+            s_keep=beat[1],
+            s_last=beat[2],
+            s_valid=send,
+            m_ready=ready,
+        )
         waiting = sum(item is not CLOSING for item in model.held) or len(model.held)
         assert dut.peek("level") in (waiting, len(model.held)), f"cycle {cycle}"
         offer = (dut.peek("m_data"), dut.peek("m_keep"), dut.peek("m_last")) if dut.peek("m_valid") else None
@@ -94,9 +114,17 @@ def drive(dut, rng, stalls):
     assert not model.held and dut.peek("level") == 0
 
 
-CASES = [BlockCase("output_fifo_d8", output_fifo, functools.partial(ports, DEPTH), drive, params={"depth": DEPTH},
-                   stalls=("none", "sink", "both", "bursts"),
-                   vhdl_compare=dict.fromkeys(("m_data", "m_keep", "m_last"), "m_valid"))]
+CASES = [
+    BlockCase(
+        "output_fifo_d8",
+        output_fifo,
+        functools.partial(ports, DEPTH),
+        drive,
+        params={"depth": DEPTH},
+        stalls=("none", "sink", "both", "bursts"),
+        vhdl_compare=dict.fromkeys(("m_data", "m_keep", "m_last"), "m_valid"),
+    )
+]
 
 
 @across(CASES)

@@ -20,11 +20,25 @@ def moded_multiplier(clk, enable, mode, w, x, b, c, p, *, number, modes, packed,
     mode_next = Signal(intbv(0)[2:])
     flags, flags_next = [Signal(intbv(0)[FLAGS:]) for _ in range(2)]
     b_next = Signal(intbv(0)[8:])
-    c_pipe = [c] + [Signal(intbv(0)[len(c):]) for _ in range(4 if late else 3)]
+    c_pipe = [c] + [Signal(intbv(0)[len(c) :]) for _ in range(4 if late else 3)]
     c_late = c_pipe[-1]
     decoders = [mode_flags(enable, mode, flags, modes=modes), mode_flags(enable, mode_next, flags_next, modes=modes)]
-    multiplier = packed_multiplier(clk, enable, flags, flags_next, w, x, b_next, c_late, p, number=number, modes=modes,
-                                   packed=packed, bits=bits, late=late)
+    multiplier = packed_multiplier(
+        clk,
+        enable,
+        flags,
+        flags_next,
+        w,
+        x,
+        b_next,
+        c_late,
+        p,
+        number=number,
+        modes=modes,
+        packed=packed,
+        bits=bits,
+        late=late,
+    )
     c_1, c_2, c_3 = c_pipe[1:4]
 
     @always(clk.posedge)
@@ -48,8 +62,16 @@ def moded_multiplier(clk, enable, mode, w, x, b, c, p, *, number, modes, packed,
 
 
 def ports(packed):
-    return {"clk": flag(), "enable": flag(), "mode": word(2), "w": word(8 * group_rows(packed)), "x": word(8),
-            "b": word(8), "c": word(product_bits(packed)), "p": word(product_bits(packed))}
+    return {
+        "clk": flag(),
+        "enable": flag(),
+        "mode": word(2),
+        "w": word(8 * group_rows(packed)),
+        "x": word(8),
+        "b": word(8),
+        "c": word(product_bits(packed)),
+        "p": word(product_bits(packed)),
+    }
 
 
 def drive(dut, rng, stalls, number, modes, packed, bits):
@@ -58,8 +80,10 @@ def drive(dut, rng, stalls, number, modes, packed, bits):
         size = modes[at % len(modes)]
         field_bits, kind = max(size, 2), rng.choice(("extreme", "random"))
         x = random_byte(rng, size, kind=kind)
-        rows = [random_byte(rng, size, (-7, 7) if size == 4 and bits == 25 and row % 4 == 3 else None, kind)
-                for row in range(group_rows(packed))]
+        rows = [
+            random_byte(rng, size, (-7, 7) if size == 4 and bits == 25 and row % 4 == 3 else None, kind)
+            for row in range(group_rows(packed))
+        ]
         channel = {8: 0, 4: number % 2, 2: CHANNELS[number]}[field_bits]
         b = -2 if size == 1 else channels(x, field_bits)[channel]
         expected = 0
@@ -70,8 +94,15 @@ def drive(dut, rng, stalls, number, modes, packed, bits):
             else:
                 product = b * channels(code, field_bits)[0]
             expected += product + OFFSETS[field_bits] << SPACING[field_bits] * f
-        operands.append({"mode": bits_code(size), "w": int.from_bytes(bytes(rows), "little"), "x": x, "b": b & 0xFF,
-                         "c": field_mask(field_bits, packed, OFFSETS[field_bits])})
+        operands.append(
+            {
+                "mode": bits_code(size),
+                "w": int.from_bytes(bytes(rows), "little"),
+                "x": x,
+                "b": b & 0xFF,
+                "c": field_mask(field_bits, packed, OFFSETS[field_bits]),
+            }
+        )
         results.append({"p": expected})
     push(dut, rng, stalls, operands, results, latency=5 if dut.late else 4)
 
@@ -83,8 +114,14 @@ def case(name, number, modes, late=False, multiplier="25x18", packed=True):
         dut.late = late
         drive(dut, rng, stalls, number, modes, packed, bits)
 
-    return BlockCase(name, moded_multiplier, functools.partial(ports, packed), run, stalls=("both",),
-                     params={"number": number, "modes": modes, "packed": packed, "bits": bits, "late": late})
+    return BlockCase(
+        name,
+        moded_multiplier,
+        functools.partial(ports, packed),
+        run,
+        stalls=("both",),
+        params={"number": number, "modes": modes, "packed": packed, "bits": bits, "late": late},
+    )
 
 
 ALL = (8, 4, 2, 1)

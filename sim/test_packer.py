@@ -17,11 +17,16 @@ WORD_FIELDS = ("data", "keep", "last")
 
 def ports(config):
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
-        "s_data": Signal(intbv(0)[8 * config.group_bytes:]), "s_count": Signal(intbv(0)[config.group_count_bits:]),
-        "s_valid": Signal(bool(0)), "s_last": Signal(bool(0)),
-        "m_data": Signal(intbv(0)[8 * config.lanes:]), "m_keep": Signal(intbv(0)[config.lanes:]),
-        "m_valid": Signal(bool(0)), "m_last": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "s_data": Signal(intbv(0)[8 * config.group_bytes :]),
+        "s_count": Signal(intbv(0)[config.group_count_bits :]),
+        "s_valid": Signal(bool(0)),
+        "s_last": Signal(bool(0)),
+        "m_data": Signal(intbv(0)[8 * config.lanes :]),
+        "m_keep": Signal(intbv(0)[config.lanes :]),
+        "m_valid": Signal(bool(0)),
+        "m_last": Signal(bool(0)),
     }
 
 
@@ -39,9 +44,11 @@ def random_layer(rng, config):
 def packed_words(groups, lanes):
     """(data, keep, last) of each word of one layer."""
     stream = b"".join(data.to_bytes(16, "little")[:count] for data, count, _ in groups)
-    chunks = [stream[at:at + lanes] for at in range(0, len(stream), lanes)]
-    return [(int.from_bytes(chunk, "little"), (1 << len(chunk)) - 1, int(number == len(chunks) - 1))
-            for number, chunk in enumerate(chunks)]
+    chunks = [stream[at : at + lanes] for at in range(0, len(stream), lanes)]
+    return [
+        (int.from_bytes(chunk, "little"), (1 << len(chunk)) - 1, int(number == len(chunks) - 1))
+        for number, chunk in enumerate(chunks)
+    ]
 
 
 def latest_cycles(groups, cycles, lanes):
@@ -62,8 +69,9 @@ def latest_cycles(groups, cycles, lanes):
 def drive(dut, rng, stalls, config, words_of=packed_words):
     for _ in range(20):
         groups = random_layer(rng, config)
-        source = Source(dut, "s", fields=("data", "count", "last"), ready=None, rng=rng,
-                        pauses=stalls.source_pauses(rng))
+        source = Source(
+            dut, "s", fields=("data", "count", "last"), ready=None, rng=rng, pauses=stalls.source_pauses(rng)
+        )
         monitor = Monitor(dut, "m", fields=WORD_FIELDS, ready=None)
         source.send(*groups)
         monitor.expect(*words_of(groups, config.lanes))
@@ -73,14 +81,23 @@ def drive(dut, rng, stalls, config, words_of=packed_words):
 
 def case(stalls=("none", "source"), **size):
     config = HardwareConfig(**size)
-    return BlockCase(f"packer_n{config.lanes}_g{config.group_bytes}", packer, functools.partial(ports, config),
-                     functools.partial(drive, config=config), params={"config": config}, stalls=stalls,
-                     vhdl_compare={f"m_{field}": "m_valid" for field in WORD_FIELDS})
+    return BlockCase(
+        f"packer_n{config.lanes}_g{config.group_bytes}",
+        packer,
+        functools.partial(ports, config),
+        functools.partial(drive, config=config),
+        params={"config": config},
+        stalls=stalls,
+        vhdl_compare={f"m_{field}": "m_valid" for field in WORD_FIELDS},
+    )
 
 
 CASES = [case(rows=4, lanes=4), case(rows=32, lanes=16, req_lanes=8)]
-OTHER_SIZES = [case(("source",), rows=8, lanes=8), case(("none",), rows=16, lanes=64, req_lanes=16),
-               case(("none",), rows=16, lanes=16, req_lanes=16)]
+OTHER_SIZES = [
+    case(("source",), rows=8, lanes=8),
+    case(("none",), rows=16, lanes=64, req_lanes=16),
+    case(("none",), rows=16, lanes=16, req_lanes=16),
+]
 
 
 @across(CASES)

@@ -14,18 +14,19 @@ from sim.engines import ENGINES, open_dut
 
 def ports(config):
     return {
-        "clk": Signal(bool(0)), "we": Signal(bool(0)),
-        "waddr": Signal(intbv(0)[(config.param_group_depth * config.req_lanes - 1).bit_length() + 2:]),
+        "clk": Signal(bool(0)),
+        "we": Signal(bool(0)),
+        "waddr": Signal(intbv(0)[(config.param_group_depth * config.req_lanes - 1).bit_length() + 2 :]),
         "wdata": Signal(intbv(0)[32:]),
-        "raddr": Signal(intbv(0)[config.param_addr_bits:]),
-        "rdata": Signal(intbv(0)[config.param_word_bits:]),
+        "raddr": Signal(intbv(0)[config.param_addr_bits :]),
+        "rdata": Signal(intbv(0)[config.param_word_bits :]),
     }
 
 
 def group_word(entries, group, config):
     """rdata of a group: {bias, multiplier, shift1, shift2} of each lane, lane 0 low."""
     word, at = 0, 0
-    for bias, multiplier, shift1, shift2 in entries[group * config.req_lanes:][:config.req_lanes]:
+    for bias, multiplier, shift1, shift2 in entries[group * config.req_lanes :][: config.req_lanes]:
         for value, bits in ((bias, config.acc_bits), (multiplier, config.multiplier_bits), (shift1, 6), (shift2, 5)):
             word |= (value & (1 << bits) - 1) << at
             at += bits
@@ -66,13 +67,21 @@ def drive(dut, rng, stalls, config, shifts_at=8):
 
 def case(**size):
     config = HardwareConfig(param_depth=16, **size)
-    return BlockCase(f"param_table_l{config.req_lanes}_a{config.acc_bits}_m{config.multiplier_bits}", param_table,
-                     functools.partial(ports, config), functools.partial(drive, config=config),
-                     params={"config": config}, stalls=("none",))
+    return BlockCase(
+        f"param_table_l{config.req_lanes}_a{config.acc_bits}_m{config.multiplier_bits}",
+        param_table,
+        functools.partial(ports, config),
+        functools.partial(drive, config=config),
+        params={"config": config},
+        stalls=("none",),
+    )
 
 
-CASES = [case(rows=8, lanes=8), case(rows=4, lanes=4, acc_bits=16),
-         case(rows=8, lanes=8, acc_bits=16, requantizer="pow2", param_style="distributed")]
+CASES = [
+    case(rows=8, lanes=8),
+    case(rows=4, lanes=4, acc_bits=16),
+    case(rows=8, lanes=8, acc_bits=16, requantizer="pow2", param_style="distributed"),
+]
 
 
 @across(CASES)

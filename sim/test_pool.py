@@ -20,14 +20,23 @@ def ports(config):
         return Signal(intbv(0)[bits:])
 
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "start": Signal(bool(0)),
-        "s_data": word(8 * config.group_bytes), "s_count": word(config.group_count_bits), "s_valid": Signal(bool(0)),
-        "s_pixel_last": Signal(bool(0)), "s_last": Signal(bool(0)), "enabled": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "start": Signal(bool(0)),
+        "s_data": word(8 * config.group_bytes),
+        "s_count": word(config.group_count_bits),
+        "s_valid": Signal(bool(0)),
+        "s_pixel_last": Signal(bool(0)),
+        "s_last": Signal(bool(0)),
+        "enabled": Signal(bool(0)),
         **{name: word(16) for name in ("in_oh_minus1", "in_ow_minus1")},
         **{name: word(4) for name in ("kh_minus1", "kw_minus1", "pad_top", "pad_left")},
         **{name: word(16) for name in ("oh_minus1", "ow_minus1")},
-        "m_data": word(8 * config.group_bytes), "m_count": word(config.group_count_bits), "m_valid": Signal(bool(0)),
-        "m_last": Signal(bool(0)), "m_pixel_last": Signal(bool(0)),
+        "m_data": word(8 * config.group_bytes),
+        "m_count": word(config.group_count_bits),
+        "m_valid": Signal(bool(0)),
+        "m_last": Signal(bool(0)),
+        "m_pixel_last": Signal(bool(0)),
     }
 
 
@@ -54,9 +63,14 @@ class Layer:
 
     def settings(self):
         names = ("kh", "kw", "oh", "ow")
-        return {"enabled": self.enabled, "pad_top": self.pad_top, "pad_left": self.pad_left,
-                "in_oh_minus1": self.height - 1, "in_ow_minus1": self.width - 1,
-                **{f"{name}_minus1": getattr(self, name) - 1 for name in names}}
+        return {
+            "enabled": self.enabled,
+            "pad_top": self.pad_top,
+            "pad_left": self.pad_left,
+            "in_oh_minus1": self.height - 1,
+            "in_ow_minus1": self.width - 1,
+            **{f"{name}_minus1": getattr(self, name) - 1 for name in names},
+        }
 
     def items(self, rng, order=max):
         """(groups to send, groups to expect, for each of these the number of the group that completes it)."""
@@ -79,8 +93,10 @@ class Layer:
                         continue
                     key = row, column, group
                     best[key] = [order(pair) for pair in zip(values, best.get(key, values), strict=True)]
-                    ends = ((y + self.pad_top + 1) % self.kh == 0 or y == self.height - 1,
-                            (x + self.pad_left + 1) % self.kw == 0 or x == self.width - 1)
+                    ends = (
+                        (y + self.pad_top + 1) % self.kh == 0 or y == self.height - 1,
+                        (x + self.pad_left + 1) % self.kw == 0 or x == self.width - 1,
+                    )
                     if all(ends) and row < self.oh and column < self.ow:
                         word = sum((value & 0xFF) << 8 * lane for lane, value in enumerate(best[key]))
                         final = pixel_last and row == self.oh - 1 and column == self.ow - 1
@@ -93,8 +109,14 @@ def drive(dut, rng, stalls, config, order=max, layers=14):
     for number in range(layers):
         layer = Layer(rng, config, full_memory=number % 5 == 1)
         groups, results, causes = layer.items(rng, order)
-        source = Source(dut, "s", fields=("data", "count", "pixel_last", "last"), ready=None, rng=rng,
-                        pauses=stalls.source_pauses(rng))
+        source = Source(
+            dut,
+            "s",
+            fields=("data", "count", "pixel_last", "last"),
+            ready=None,
+            rng=rng,
+            pauses=stalls.source_pauses(rng),
+        )
         monitor = Monitor(dut, "m", fields=RESULT_FIELDS, ready=None)
         for name, value in layer.settings().items():
             dut.poke(name, value)
@@ -109,9 +131,15 @@ def drive(dut, rng, stalls, config, order=max, layers=14):
 
 def case(stalls=("none", "source"), **size):
     config = HardwareConfig(pool_depth=16, **size)
-    return BlockCase(f"pool_l{config.req_lanes}", pool, functools.partial(ports, config),
-                     functools.partial(drive, config=config), params={"config": config}, stalls=stalls,
-                     vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS})
+    return BlockCase(
+        f"pool_l{config.req_lanes}",
+        pool,
+        functools.partial(ports, config),
+        functools.partial(drive, config=config),
+        params={"config": config},
+        stalls=stalls,
+        vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS},
+    )
 
 
 CASES = [case(rows=8, lanes=8), case(rows=4, lanes=4, req_lanes=4)]

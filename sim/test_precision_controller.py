@@ -86,8 +86,13 @@ def drive_check(dut, rng, stalls, config):
 
 
 def output_ports(sign):
-    return {"clk": flag(), "raw": flag(), "output_code": word(2), "packed_code": word(2),
-            "sign": flag() if sign else None}
+    return {
+        "clk": flag(),
+        "raw": flag(),
+        "output_code": word(2),
+        "packed_code": word(2),
+        "sign": flag() if sign else None,
+    }
 
 
 def drive_output(dut, rng, stalls):
@@ -102,39 +107,43 @@ def drive_output(dut, rng, stalls):
             assert dut.peek("sign") == (code == 3 and not raw), f"raw={raw} output_code={code}"
 
 
-CASES = [
-    BlockCase(
-        f"precision_controller_{name}",
-        precision_controller,
-        functools.partial(ports, config),
-        functools.partial(drive, config=config),
-        params={"config": config},
-        stalls=("none",),
-        vhdl_skip=3,
-    )
-    for name, config in CONFIGS.items()
-] + [
-    BlockCase(
-        f"precision_check_{name}",
-        precision_check,
-        check_ports,
-        functools.partial(drive_check, config=config),
-        params={"config": config},
-        stalls=("none",),
-        vhdl_skip=1,
-    )
-    for name, config in CHECKED.items()
-] + [
-    BlockCase(
-        f"output_precision_{name}",
-        output_precision,
-        functools.partial(output_ports, sign),
-        drive_output,
-        stalls=("none",),
-        vhdl_skip=1,
-    )
-    for name, sign in (("p8421", True), ("p842", False))
-]
+CASES = (
+    [
+        BlockCase(
+            f"precision_controller_{name}",
+            precision_controller,
+            functools.partial(ports, config),
+            functools.partial(drive, config=config),
+            params={"config": config},
+            stalls=("none",),
+            vhdl_skip=3,
+        )
+        for name, config in CONFIGS.items()
+    ]
+    + [
+        BlockCase(
+            f"precision_check_{name}",
+            precision_check,
+            check_ports,
+            functools.partial(drive_check, config=config),
+            params={"config": config},
+            stalls=("none",),
+            vhdl_skip=1,
+        )
+        for name, config in CHECKED.items()
+    ]
+    + [
+        BlockCase(
+            f"output_precision_{name}",
+            output_precision,
+            functools.partial(output_ports, sign),
+            drive_output,
+            stalls=("none",),
+            vhdl_skip=1,
+        )
+        for name, sign in (("p8421", True), ("p842", False))
+    ]
+)
 
 
 @across(CASES)

@@ -13,13 +13,17 @@ from sim.cases.bench import BlockCase, across, run_case
 from sim.cases.floats import around_ties, bits_of, float_of, floats, is_nan, random_pattern
 from sim.engines import open_dut
 
-SCALES = (1.0, 0.05, 1 / 3, 0.0078125, 2.0 ** -120, 1.9 * 2.0 ** -127, 2.0 ** -127.9, 3e38, 2.0 ** 126, 1e-6, 7.3e20)
+SCALES = (1.0, 0.05, 1 / 3, 0.0078125, 2.0**-120, 1.9 * 2.0**-127, 2.0**-127.9, 3e38, 2.0**126, 1e-6, 7.3e20)
 
 
 def ports():
     return {
-        "clk": Signal(bool(0)), "x": Signal(intbv(0)[32:]), "inv_scale": Signal(intbv(0)[32:]),
-        "zero_point": Signal(intbv(0)[8:]), "code": Signal(intbv(0)[2:]), "q": Signal(intbv(0)[8:]),
+        "clk": Signal(bool(0)),
+        "x": Signal(intbv(0)[32:]),
+        "inv_scale": Signal(intbv(0)[32:]),
+        "zero_point": Signal(intbv(0)[8:]),
+        "code": Signal(intbv(0)[2:]),
+        "q": Signal(intbv(0)[8:]),
         "nan": Signal(bool(0)),
     }
 
@@ -59,7 +63,8 @@ def feed(dut, patterns, inv_scale, zero_point, bits, expect=expected_codes):
             got = dut.peek("q") & 2**bits - 1
             assert got == wanted[index], (
                 f"x={patterns[index]:08x} ({float_of(patterns[index])!r}) inv_scale={inv_scale:08x} "
-                f"zero_point={zero_point} bits={bits}: expected {wanted[index]}, got {got}")
+                f"zero_point={zero_point} bits={bits}: expected {wanted[index]}, got {got}"
+            )
         dut.step()
 
 
@@ -89,7 +94,7 @@ def test_lane_is_exact_around_every_tie(scale):
         for bits in (8, 4, 2, 1):
             qmin, qmax = fixedpoint.qrange(bits)
             for zero_point in (qmin, 0, qmax) if bits > 1 else (0,):
-                feed(dut, around_ties(float_of(inv_scale), 2 ** bits + 2), inv_scale, zero_point, bits)
+                feed(dut, around_ties(float_of(inv_scale), 2**bits + 2), inv_scale, zero_point, bits)
 
 
 def test_lane_is_exact_for_a_hundred_thousand_patterns(seed):

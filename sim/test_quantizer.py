@@ -19,11 +19,20 @@ from sim.test_quantize_lane import settings
 
 def quantizer_ports(lanes, marked=False):
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
-        "inv_scale": Signal(intbv(0)[32:]), "zero_point": Signal(intbv(0)[8:]), "code": Signal(intbv(0)[2:]),
-        "beats_minus1": Signal(intbv(0)[16:]), "clear_nan": Signal(bool(0)), "nan_seen": Signal(bool(0)),
-        "s_data": Signal(intbv(0)[32 * lanes:]), "s_valid": Signal(bool(0)), "s_ready": Signal(bool(0)),
-        "m_data": Signal(intbv(0)[32 * lanes:]), "m_valid": Signal(bool(0)), "m_ready": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "inv_scale": Signal(intbv(0)[32:]),
+        "zero_point": Signal(intbv(0)[8:]),
+        "code": Signal(intbv(0)[2:]),
+        "beats_minus1": Signal(intbv(0)[16:]),
+        "clear_nan": Signal(bool(0)),
+        "nan_seen": Signal(bool(0)),
+        "s_data": Signal(intbv(0)[32 * lanes :]),
+        "s_valid": Signal(bool(0)),
+        "s_ready": Signal(bool(0)),
+        "m_data": Signal(intbv(0)[32 * lanes :]),
+        "m_valid": Signal(bool(0)),
+        "m_ready": Signal(bool(0)),
         **{name: Signal(bool(0)) if marked else None for name in ("s_last", "m_last", "m_short")},
     }
 
@@ -31,12 +40,13 @@ def quantizer_ports(lanes, marked=False):
 def words_of(data, lanes):
     """Little-endian words of 4 * lanes bytes, the last one filled up with 0."""
     size = 4 * lanes
-    return [int.from_bytes(data[at:at + size], "little") for at in range(0, len(data), size)]
+    return [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
 
 
 def beats_of(patterns, lanes):
-    return [sum(bits << 32 * i for i, bits in enumerate(patterns[at:at + lanes]))
-            for at in range(0, len(patterns), lanes)]
+    return [
+        sum(bits << 32 * i for i, bits in enumerate(patterns[at : at + lanes])) for at in range(0, len(patterns), lanes)
+    ]
 
 
 def tensor_words(patterns, inv_scale, zero_point, bits, lanes):
@@ -65,8 +75,13 @@ def drive(dut, rng, stalls, change=lambda words: words):
         bits = (8, 4, 2, 1)[batch % 4]
         zero_point = 0 if bits == 1 else min(max(zero_point, -(2 ** (bits - 1))), 2 ** (bits - 1) - 1)
         beats = rng.choice((1, 2, rng.randint(3, 40), 32 // bits, 64 // bits))
-        for name, value in (("inv_scale", inv_scale), ("zero_point", zero_point & 255), ("code", bits_code(bits)),
-                            ("beats_minus1", beats - 1), ("clear_nan", 1)):
+        for name, value in (
+            ("inv_scale", inv_scale),
+            ("zero_point", zero_point & 255),
+            ("code", bits_code(bits)),
+            ("beats_minus1", beats - 1),
+            ("clear_nan", 1),
+        ):
             dut.poke(name, value)
         dut.step()
         dut.poke("clear_nan", 0)
@@ -83,8 +98,10 @@ def drive(dut, rng, stalls, change=lambda words: words):
             sent, words = beats_of(patterns, lanes), tensor_words(patterns, inv_scale, zero_point, bits, lanes)
             if marked:
                 sent = [(beat, number == count - 1) for number, beat in enumerate(sent)]
-                words = [(word, number == len(words) - 1, number == len(words) - 1 and count < beats)
-                         for number, word in enumerate(words)]
+                words = [
+                    (word, number == len(words) - 1, number == len(words) - 1 and count < beats)
+                    for number, word in enumerate(words)
+                ]
             source.send(*sent)
             wanted += words
         sink.expect(*change(wanted))
@@ -115,12 +132,27 @@ def drive_blocked(dut, rng):
 
 
 CASES = [
-    *(BlockCase(f"quantizer_l{lanes}", quantizer, functools.partial(quantizer_ports, lanes), drive,
-                params={"lanes": lanes}, stalls=("none", "both", "bursts"), vhdl_compare={"m_data": "m_valid"})
-      for lanes in (1, 2)),
-    BlockCase("quantizer_l2_tlast", quantizer, functools.partial(quantizer_ports, 2, marked=True), drive,
-              params={"lanes": 2}, stalls=("both",),
-              vhdl_compare=dict.fromkeys(("m_data", "m_last", "m_short"), "m_valid")),
+    *(
+        BlockCase(
+            f"quantizer_l{lanes}",
+            quantizer,
+            functools.partial(quantizer_ports, lanes),
+            drive,
+            params={"lanes": lanes},
+            stalls=("none", "both", "bursts"),
+            vhdl_compare={"m_data": "m_valid"},
+        )
+        for lanes in (1, 2)
+    ),
+    BlockCase(
+        "quantizer_l2_tlast",
+        quantizer,
+        functools.partial(quantizer_ports, 2, marked=True),
+        drive,
+        params={"lanes": 2},
+        stalls=("both",),
+        vhdl_compare=dict.fromkeys(("m_data", "m_last", "m_short"), "m_valid"),
+    ),
 ]
 
 

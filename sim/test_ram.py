@@ -63,8 +63,14 @@ def drive_whole_words(dut, rng, stalls):
 
 CASES = [
     BlockCase("ram_w24_d8_p8", ram, ports, drive, params={"depth": 8, "part_bits": 8}, stalls=("none",)),
-    BlockCase("ram_w9_d32", ram, lambda: ports(9, 1, 5, enable=False), drive_whole_words,
-              params={"depth": 32, "style": "distributed"}, stalls=("none",)),
+    BlockCase(
+        "ram_w9_d32",
+        ram,
+        lambda: ports(9, 1, 5, enable=False),
+        drive_whole_words,
+        params={"depth": 32, "style": "distributed"},
+        stalls=("none",),
+    ),
 ]
 
 
@@ -94,13 +100,16 @@ def test_ram_starts_with_the_preset_image(engine, tmp_path, monkeypatch):
             assert dut.peek("rdata") == word
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"depth": 7}, None),
-    ({"depth": 16}, "need addresses of 4 bits"),
-    ({"part_bits": 7}, "do not match"),
-    ({"part_bits": 12}, "2 parts need as many write enables"),
-    ({"style": "fast"}, "style 'fast' is unknown"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth": 7}, None),
+        ({"depth": 16}, "need addresses of 4 bits"),
+        ({"part_bits": 7}, "do not match"),
+        ({"part_bits": 12}, "2 parts need as many write enables"),
+        ({"style": "fast"}, "style 'fast' is unknown"),
+    ],
+)
 def test_ram_refuses_sizes_that_do_not_match(changes, message):
     params = {"depth": 8, "part_bits": 8, **changes}
     if message is None:

@@ -15,9 +15,14 @@ from sim.engines import open_dut
 
 def ports(lanes):
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "clear": Signal(bool(0)),
-        "s_data": Signal(intbv(0)[32 * lanes:]), "s_valid": Signal(bool(0)),
-        "minimum": Signal(intbv(0)[32:]), "maximum": Signal(intbv(0)[32:]), "abs_max": Signal(intbv(0)[32:]),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "clear": Signal(bool(0)),
+        "s_data": Signal(intbv(0)[32 * lanes :]),
+        "s_valid": Signal(bool(0)),
+        "minimum": Signal(intbv(0)[32:]),
+        "maximum": Signal(intbv(0)[32:]),
+        "abs_max": Signal(intbv(0)[32:]),
         "nan_seen": Signal(bool(0)),
     }
 
@@ -35,9 +40,15 @@ def drive(dut, rng, stalls, rounds=40, observe=scale.observe):
     check(dut, [], observe)
     for number in range(rounds):
         patterns = []
-        pick = rng.choice((random_pattern, lambda rng: rng.choice(EDGES) | rng.getrandbits(1) << 31,
-                           lambda rng: rng.randint(1, 3) | 1 << 31, lambda rng: bits_of(rng.uniform(-5, -4)),
-                           lambda rng: bits_of(rng.uniform(1, 2))))
+        pick = rng.choice(
+            (
+                random_pattern,
+                lambda rng: rng.choice(EDGES) | rng.getrandbits(1) << 31,
+                lambda rng: rng.randint(1, 3) | 1 << 31,
+                lambda rng: bits_of(rng.uniform(-5, -4)),
+                lambda rng: bits_of(rng.uniform(1, 2)),
+            )
+        )
         beats = rng.choice((0, 1, 2, rng.randint(3, 20)))
         while beats:
             beat = [pick(rng) for _ in range(lanes)]
@@ -62,8 +73,17 @@ def drive(dut, rng, stalls, rounds=40, observe=scale.observe):
             check(dut, [], observe)
 
 
-CASES = [BlockCase(f"range_observer_l{lanes}", range_observer, functools.partial(ports, lanes), drive,
-                   params={"lanes": lanes}, stalls=("none",)) for lanes in (1, 4)]
+CASES = [
+    BlockCase(
+        f"range_observer_l{lanes}",
+        range_observer,
+        functools.partial(ports, lanes),
+        drive,
+        params={"lanes": lanes},
+        stalls=("none",),
+    )
+    for lanes in (1, 4)
+]
 
 
 @across(CASES)

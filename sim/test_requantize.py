@@ -24,17 +24,30 @@ def ports(config):
         return Signal(intbv(0)[bits:])
 
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False),
-        "s_data": word(config.result_bits), "s_valid": Signal(bool(0)), "s_ready": Signal(bool(0)),
-        "s_tile_last": Signal(bool(0)), "s_last": Signal(bool(0)), "launch_ok": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "s_data": word(config.result_bits),
+        "s_valid": Signal(bool(0)),
+        "s_ready": Signal(bool(0)),
+        "s_tile_last": Signal(bool(0)),
+        "s_last": Signal(bool(0)),
+        "launch_ok": Signal(bool(0)),
         "param_addr": word(config.param_addr_bits),
         "param_data": word(config.param_word_bits),
-        "raw": Signal(bool(0)), "round_away": Signal(bool(0)),
-        "zero_point": word(8), "qmin": word(8), "qmax": word(8),
-        "groups_minus1": word(8), "last_groups_minus1": word(8),
-        "last_count": word(config.group_count_bits), "param_base": word(config.param_addr_bits),
-        "m_data": word(8 * config.group_bytes), "m_count": word(config.group_count_bits),
-        "m_valid": Signal(bool(0)), "m_pixel_last": Signal(bool(0)), "m_last": Signal(bool(0)),
+        "raw": Signal(bool(0)),
+        "round_away": Signal(bool(0)),
+        "zero_point": word(8),
+        "qmin": word(8),
+        "qmax": word(8),
+        "groups_minus1": word(8),
+        "last_groups_minus1": word(8),
+        "last_count": word(config.group_count_bits),
+        "param_base": word(config.param_addr_bits),
+        "m_data": word(8 * config.group_bytes),
+        "m_count": word(config.group_count_bits),
+        "m_valid": Signal(bool(0)),
+        "m_pixel_last": Signal(bool(0)),
+        "m_last": Signal(bool(0)),
         "sign": Signal(bool(0)) if 1 in config.precisions else None,
     }
 
@@ -102,9 +115,13 @@ class Layer:
         self.zero_point = rng.randint(-128, 127)
         self.qmin, self.qmax = rng.choice(((-128, 127), tuple(sorted((self.zero_point, 127)))))
         self.settings = {
-            "raw": raw, "round_away": self.rule == "half_away", "zero_point": self.zero_point & 0xFF,
-            "qmin": self.qmin & 0xFF, "qmax": self.qmax & 0xFF,
-            "groups_minus1": rows // self.per_group - 1, "last_groups_minus1": last_groups - 1,
+            "raw": raw,
+            "round_away": self.rule == "half_away",
+            "zero_point": self.zero_point & 0xFF,
+            "qmin": self.qmin & 0xFF,
+            "qmax": self.qmax & 0xFF,
+            "groups_minus1": rows // self.per_group - 1,
+            "last_groups_minus1": last_groups - 1,
             "last_count": 4 if raw else last_rows - (last_groups - 1) * config.req_lanes,
             "param_base": rng.randint(0, config.param_group_depth - groups),
         }
@@ -143,14 +160,14 @@ class Layer:
                     first = (self.settings["param_base"] + number) * self.config.req_lanes
                     end = tile_last and group == group_count - 1
                     count = self.settings["last_count"] if end else (4 if self.raw else self.per_group)
-                    data = self.group(accs[group * self.per_group:][:self.per_group], entries[first:])
+                    data = self.group(accs[group * self.per_group :][: self.per_group], entries[first:])
                     expect.append((data, count, int(end), int(end and last)))
                     number += 1
         return send, expect
 
     def group(self, accs, entries):
         """m_data of one group as an integer."""
-        chosen = entries[:len(accs)]
+        chosen = entries[: len(accs)]
         biased = fixedpoint.wrap(np.array(accs) + [self.bias_step * entry[0] for entry in chosen], self.config.acc_bits)
         if self.raw:
             return int(biased[0]) & 0xFFFFFFFF
@@ -158,8 +175,9 @@ class Layer:
             plus = [(value >= 0) != entry[1] % 2 for value, entry in zip(biased, chosen, strict=True)]
             return sum((0x01 if up else 0xFF) << 8 * lane for lane, up in enumerate(plus))
         multiplier, shift = np.array([entry[5] for entry in chosen]), np.array([entry[4] for entry in chosen])
-        q = fixedpoint.requantize(biased, multiplier, shift, rule=self.rule, zero_point=self.zero_point, qmin=self.qmin,
-                                  qmax=self.qmax)
+        q = fixedpoint.requantize(
+            biased, multiplier, shift, rule=self.rule, zero_point=self.zero_point, qmin=self.qmin, qmax=self.qmax
+        )
         return sum((int(value) & 0xFF) << 8 * lane for lane, value in enumerate(q))
 
 
@@ -175,8 +193,9 @@ def drive(dut, rng, stalls, config, bias_step=1, layers=6):
             dut.poke(name, value)
         source.send(*tiles)
         monitor.expect(*groups)
-        transfer(dut, source, gate, Table(dut, config, [entry[:4] for entry in entries]), monitor,
-                 quiet=REQUANTIZE_LATENCY)
+        transfer(
+            dut, source, gate, Table(dut, config, [entry[:4] for entry in entries]), monitor, quiet=REQUANTIZE_LATENCY
+        )
         if stalls.name == "none":
             assert monitor.cycles[0] - source.cycles[0] == REQUANTIZE_LATENCY
             assert monitor.cycles[-1] - monitor.cycles[0] == len(groups) - 1, "a group must come in every cycle"
@@ -186,16 +205,27 @@ def case(engine_stalls=("none", "both", "bursts"), layers=6, **size):
     config = HardwareConfig(param_depth=1024, **size)
     name = f"requantize_r{config.rows}_l{config.req_lanes}_a{config.acc_bits}"
     name += f"_k{config.hot_positions}" if config.hot_positions else ""
-    return BlockCase(name, requantize, functools.partial(ports, config),
-                     functools.partial(drive, config=config, layers=layers), params={"config": config},
-                     stalls=engine_stalls,
-                     vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS})
+    return BlockCase(
+        name,
+        requantize,
+        functools.partial(ports, config),
+        functools.partial(drive, config=config, layers=layers),
+        params={"config": config},
+        stalls=engine_stalls,
+        vhdl_compare={f"m_{field}": "m_valid" for field in RESULT_FIELDS},
+    )
 
 
-CASES = [case(rows=8, lanes=8), case(rows=4, lanes=4, acc_bits=16),
-         case(("both",), rows=8, lanes=8, precisions=(8, 1), requantizer="khot2")]
-OTHER_SIZES = [case(("both",), 3, rows=4, lanes=4, req_lanes=4), case(("both",), 3, rows=16, lanes=16, req_lanes=8),
-               case(("both",), 3, rows=4, lanes=4, precisions=(8, 1), acc_bits=16, requantizer="pow2")]
+CASES = [
+    case(rows=8, lanes=8),
+    case(rows=4, lanes=4, acc_bits=16),
+    case(("both",), rows=8, lanes=8, precisions=(8, 1), requantizer="khot2"),
+]
+OTHER_SIZES = [
+    case(("both",), 3, rows=4, lanes=4, req_lanes=4),
+    case(("both",), 3, rows=16, lanes=16, req_lanes=8),
+    case(("both",), 3, rows=4, lanes=4, precisions=(8, 1), acc_bits=16, requantizer="pow2"),
+]
 
 
 @across(CASES)

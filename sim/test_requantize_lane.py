@@ -20,10 +20,13 @@ def ports(k=0, sign=False):
     return {
         "clk": Signal(bool(0)),
         "a": Signal(intbv(0)[32:]),
-        "scaling": Signal(intbv(0)[(6 * k or MULTIPLIER_BITS) + SHIFTS_BITS:]),
+        "scaling": Signal(intbv(0)[(6 * k or MULTIPLIER_BITS) + SHIFTS_BITS :]),
         "round_away": Signal(bool(0)),
-        "zero_point": Signal(intbv(0)[8:]), "qmin": Signal(intbv(0)[8:]), "qmax": Signal(intbv(0)[8:]),
-        "q": Signal(intbv(0)[8:]), "sign": Signal(bool(0)) if sign else None,
+        "zero_point": Signal(intbv(0)[8:]),
+        "qmin": Signal(intbv(0)[8:]),
+        "qmax": Signal(intbv(0)[8:]),
+        "q": Signal(intbv(0)[8:]),
+        "sign": Signal(bool(0)) if sign else None,
     }
 
 
@@ -33,6 +36,7 @@ def wrap(value, bits):
 
 def expected_q(a, m, shift1, shift2, away, zero_point, qmin, qmax):
     """The two shifts in unbounded integers: p / 2^shift1 half up or half away, int32, then / 2^shift2 half away."""
+
     def half_away(value, shift):
         magnitude = (2 * abs(value) + 2**shift) // 2 ** (shift + 1)
         return -magnitude if value < 0 else magnitude
@@ -46,13 +50,27 @@ def expected_q(a, m, shift1, shift2, away, zero_point, qmin, qmax):
 def any_case(rng):
     """Everything mixed, the first or the second shift mostly such that the result fits int8."""
     m = rng.choice((rng.choice(EDGE_MULTIPLIERS), rng.getrandbits(31), rng.getrandbits(31) | 2**30))
-    a = wrap(rng.choice((rng.choice((0, 1, -1, 2**31 - 1, -(2**31), 2**17, -(2**17), -(2**17) - 1)),
-                         rng.getrandbits(32), rng.getrandbits(rng.randint(1, 32)),
-                         -rng.getrandbits(rng.randint(1, 32)))), 32)
+    a = wrap(
+        rng.choice(
+            (
+                rng.choice((0, 1, -1, 2**31 - 1, -(2**31), 2**17, -(2**17), -(2**17) - 1)),
+                rng.getrandbits(32),
+                rng.getrandbits(rng.randint(1, 32)),
+                -rng.getrandbits(rng.randint(1, 32)),
+            )
+        ),
+        32,
+    )
     size = max(1, abs(a * m)).bit_length()
-    shifts = rng.choice((
-        (min(62, max(0, size - rng.randint(5, 9))), 0), (rng.randint(0, 62), 0), (31, rng.randint(0, 31)),
-        (31, min(31, max(0, size - 31 - rng.randint(5, 9)))), (rng.randint(0, 62), rng.randint(0, 31))))
+    shifts = rng.choice(
+        (
+            (min(62, max(0, size - rng.randint(5, 9))), 0),
+            (rng.randint(0, 62), 0),
+            (31, rng.randint(0, 31)),
+            (31, min(31, max(0, size - 31 - rng.randint(5, 9)))),
+            (rng.randint(0, 62), rng.randint(0, 31)),
+        )
+    )
     return a, m, *shifts
 
 
@@ -125,16 +143,27 @@ def drive(dut, rng, stalls, expect=expected_q, count=400, k=0):
                 want, got = expect(a, m, shift1, shift2, away, zero_point, qmin, qmax), wrap(dut.peek("q"), 8)
                 if sign:
                     want = 1 if (a >= 0) != m % 2 else -1
-                assert got == want, (f"a={a} m={m} shift1={shift1} shift2={shift2} away={away} zero_point={zero_point} "
-                                     f"qmin={qmin} qmax={qmax}: expected {want}, got {got}")
+                assert got == want, (
+                    f"a={a} m={m} shift1={shift1} shift2={shift2} away={away} zero_point={zero_point} "
+                    f"qmin={qmin} qmax={qmax}: expected {want}, got {got}"
+                )
             dut.step()
 
 
-CASES = [BlockCase("requantize_lane", requantize_lane, ports, drive, stalls=("none",)),
-         BlockCase("requantize_lane_sign", requantize_lane, functools.partial(ports, sign=True), drive,
-                   stalls=("none",))]
-CASES += [BlockCase(f"requantize_lane_k{k}", requantize_lane, functools.partial(ports, k, sign=k == 2),
-                    functools.partial(drive, k=k, count=200), stalls=("none",)) for k in (1, 2, 3)]
+CASES = [
+    BlockCase("requantize_lane", requantize_lane, ports, drive, stalls=("none",)),
+    BlockCase("requantize_lane_sign", requantize_lane, functools.partial(ports, sign=True), drive, stalls=("none",)),
+]
+CASES += [
+    BlockCase(
+        f"requantize_lane_k{k}",
+        requantize_lane,
+        functools.partial(ports, k, sign=k == 2),
+        functools.partial(drive, k=k, count=200),
+        stalls=("none",),
+    )
+    for k in (1, 2, 3)
+]
 
 
 @across(CASES)
@@ -156,8 +185,9 @@ def test_lane_encoding_of_the_rules_is_fixedpoint(rule, seed):
             shift1, shift2 = (31 - shift, 0) if shift >= 0 else (31, -shift)
         else:
             shift1, shift2 = shift, 0
-        want = fixedpoint.requantize(np.array([a]), np.array([m]), np.array([shift]), rule=rule, zero_point=zero_point,
-                                     qmin=-128, qmax=127)
+        want = fixedpoint.requantize(
+            np.array([a]), np.array([m]), np.array([shift]), rule=rule, zero_point=zero_point, qmin=-128, qmax=127
+        )
         assert expected_q(a, m, shift1, shift2, rule == "half_away", zero_point, -128, 127) == want[0]
 
 

@@ -17,17 +17,30 @@ from sim.engines import open_dut
 
 def ports():
     return {
-        "clk": Signal(bool(0)), "rst": ResetSignal(0, active=1, isasync=False), "start": Signal(bool(0)),
-        "smallest": Signal(intbv(0)[32:]), "largest": Signal(intbv(0)[32:]), "code": Signal(intbv(0)[2:]),
-        "symmetric": Signal(bool(0)), "scale": Signal(intbv(0)[32:]), "inv_scale": Signal(intbv(0)[32:]),
-        "zero_point": Signal(intbv(0)[8:]), "invalid": Signal(bool(0)), "busy": Signal(bool(0)),
+        "clk": Signal(bool(0)),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "start": Signal(bool(0)),
+        "smallest": Signal(intbv(0)[32:]),
+        "largest": Signal(intbv(0)[32:]),
+        "code": Signal(intbv(0)[2:]),
+        "symmetric": Signal(bool(0)),
+        "scale": Signal(intbv(0)[32:]),
+        "inv_scale": Signal(intbv(0)[32:]),
+        "zero_point": Signal(intbv(0)[8:]),
+        "invalid": Signal(bool(0)),
+        "busy": Signal(bool(0)),
     }
 
 
 def generate(dut, minimum, maximum, bits, symmetric):
     """(scale bits, inverse bits, zero point) of the block, None where it says that there is none."""
-    for name, value in (("smallest", minimum), ("largest", maximum), ("code", bits_code(bits)),
-                        ("symmetric", symmetric), ("start", 1)):
+    for name, value in (
+        ("smallest", minimum),
+        ("largest", maximum),
+        ("code", bits_code(bits)),
+        ("symmetric", symmetric),
+        ("start", 1),
+    ):
         dut.poke(name, value)
     dut.step()
     for name in ("start", "smallest", "largest"):
@@ -79,8 +92,9 @@ def drive(dut, rng, stalls, count=60, expect=expected_scale):
             dut.poke("start", 1)  # a run that the next start drops
             dut.step(rng.randint(1, 99))
         got, want = generate(dut, minimum, maximum, bits, symmetric), expect(minimum, maximum, bits, symmetric)
-        assert got == want, (f"{minimum:08x} .. {maximum:08x} bits={bits} symmetric={symmetric}: expected {want}, "
-                             f"got {got}")
+        assert got == want, (
+            f"{minimum:08x} .. {maximum:08x} bits={bits} symmetric={symmetric}: expected {want}, got {got}"
+        )
 
 
 CASES = [BlockCase("scale_generator", scale_generator, ports, drive, stalls=("none",))]

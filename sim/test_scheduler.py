@@ -51,8 +51,14 @@ QUIET = {
     "long_input": 0,
     "expired": 0,
 }
-ERRORS = {"starved": ERROR_STARVED, "range_error": ERROR_OUTPUT_RANGE, "pool_error": ERROR_POOL,
-          "short_input": ERROR_SHORT_INPUT, "long_input": ERROR_LONG_INPUT, "expired": ERROR_CYCLE_LIMIT}
+ERRORS = {
+    "starved": ERROR_STARVED,
+    "range_error": ERROR_OUTPUT_RANGE,
+    "pool_error": ERROR_POOL,
+    "short_input": ERROR_SHORT_INPUT,
+    "long_input": ERROR_LONG_INPUT,
+    "expired": ERROR_CYCLE_LIMIT,
+}
 
 
 def ports():

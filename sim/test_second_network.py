@@ -25,8 +25,9 @@ from sim.driver import AcceleratorError
 from sim.network import compare_on, run_network, run_program
 
 # One configuration for all random networks, so that their Verilog is converted and compiled once.
-CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=4096, act_depth=1024, line_depth=512, param_depth=256,
-                        pool_depth=256, max_layers=8)
+CONFIG = HardwareConfig(
+    rows=4, lanes=4, weight_depth=4096, act_depth=1024, line_depth=512, param_depth=256, pool_depth=256, max_layers=8
+)
 
 
 def awkward_network(seed):

@@ -22,9 +22,15 @@ EDGES = (0, 1, -1, 2**31 - 1, -(2**31), 0x55555555, -0x55555556)
 
 
 def ports(k):
-    return {"clk": Signal(bool(0)), "a": Signal(intbv(0)[32:]), "m": Signal(intbv(0)[POSITION_BITS * k:]),
-            "shift": Signal(intbv(0)[6:]), "less_one": Signal(bool(0)), "product": Signal(intbv(0)[63:]),
-            "shift_late": Signal(intbv(0)[6:])}
+    return {
+        "clk": Signal(bool(0)),
+        "a": Signal(intbv(0)[32:]),
+        "m": Signal(intbv(0)[POSITION_BITS * k :]),
+        "shift": Signal(intbv(0)[6:]),
+        "less_one": Signal(bool(0)),
+        "product": Signal(intbv(0)[63:]),
+        "shift_late": Signal(intbv(0)[6:]),
+    }
 
 
 def position_sets(k):
@@ -51,8 +57,11 @@ def expected(positions, a, shift, less_one, first_place):
 
 
 def drive(dut, rng, stalls, k, borrowed=1):
-    vectors = [(positions, rng.choice((*EDGES, rng.getrandbits(32) - 2**31)), rng.getrandbits(1))
-               for positions in position_sets(k) for _ in range(12 if k == 1 else 1)]
+    vectors = [
+        (positions, rng.choice((*EDGES, rng.getrandbits(32) - 2**31)), rng.getrandbits(1))
+        for positions in position_sets(k)
+        for _ in range(12 if k == 1 else 1)
+    ]
     vectors += [((), 5, 0), ((30,), -(2**31), 1), ((30, 29, 28)[:k], -(2**31), 1), ((30, 29, 28)[:k], 2**31 - 1, 0)]
     words = [fields_word(rng, positions, k) for positions, *_ in vectors]
     shifts = [rng.randint(0, 62) for _ in vectors]
@@ -73,8 +82,16 @@ def drive(dut, rng, stalls, k, borrowed=1):
         dut.step()
 
 
-CASES = [BlockCase(f"shift_multiplier_k{k}", shift_multiplier, functools.partial(ports, k),
-                   functools.partial(drive, k=k), stalls=("none",)) for k in (1, 2, 3)]
+CASES = [
+    BlockCase(
+        f"shift_multiplier_k{k}",
+        shift_multiplier,
+        functools.partial(ports, k),
+        functools.partial(drive, k=k),
+        stalls=("none",),
+    )
+    for k in (1, 2, 3)
+]
 
 
 @across(CASES)

@@ -69,7 +69,7 @@ class Streams:
     def expect(self, live, first, count, skip=0):
         """The outputs behind `skip` are those of the images from number `first` on, whole and in order."""
         live.until(lambda: len(live.outputs) >= skip + count)
-        for index, output in enumerate(live.outputs[skip:skip + count]):
+        for index, output in enumerate(live.outputs[skip : skip + count]):
             assert output == self.wanted[(first + index) % 3], f"image {first + index}, output {skip + index}"
 
 
@@ -106,7 +106,7 @@ def check_abort(streams, live, flags=RESTART):
     live.until(lambda: any(cycle > since for _, cycle in live.source.begun))
     first = next(number for number, cycle in live.source.begun if cycle > since)
     live.until(lambda: len(live.outputs) >= before + 3)
-    got, wanted = live.outputs[before:before + 3], [streams.wanted[(first + index) % 3] for index in range(3)]
+    got, wanted = live.outputs[before : before + 3], [streams.wanted[(first + index) % 3] for index in range(3)]
     # At most one output more: the rest of one whose last beat was waiting, or the end of one that was cut.
     assert got[:2] == wanted[:2] or got[1:] == wanted[:2], f"aborted in cycle {since}: {got}, not {wanted}"
     if got[:2] != wanted[:2]:
@@ -137,8 +137,9 @@ def test_aborts_in_every_cycle_of_an_image(streams, seed):
         check_abort(streams, live)
 
 
-@pytest.mark.parametrize("more,code", [(-1, ERROR_SHORT_INPUT), (1, ERROR_LONG_INPUT), (-4, ERROR_SHORT_INPUT),
-                                       (9, ERROR_LONG_INPUT)])
+@pytest.mark.parametrize(
+    "more,code", [(-1, ERROR_SHORT_INPUT), (1, ERROR_LONG_INPUT), (-4, ERROR_SHORT_INPUT), (9, ERROR_LONG_INPUT)]
+)
 @pytest.mark.parametrize("stalls", ["none", "bursts"])
 def test_a_transfer_of_another_length_is_an_error(streams, more, code, stalls, seed):
     """The images before it come out; then nothing is taken but its rest, and after a restart the very next image."""
@@ -287,5 +288,5 @@ def test_without_tlast_the_host_keeps_the_images_together(seed):
             number = stop_source(live)
             _, before, cut = restart(live)
             live.until(lambda before=before: len(live.outputs) > before + 2)
-            assert live.outputs[before:before + 2] == [streams.wanted[(number + i) % 3] for i in range(2)] or cut
+            assert live.outputs[before : before + 2] == [streams.wanted[(number + i) % 3] for i in range(2)] or cut
             assert live.outputs[before + 1] in streams.wanted

@@ -16,8 +16,9 @@ from sim.cases.mixed import small_mixed
 from sim.cases.networks import small
 from sim.driver import Accelerator
 
-CONFIG = HardwareConfig(rows=4, lanes=4, weight_depth=128, act_depth=32, line_depth=32, param_depth=32, pool_depth=16,
-                        max_layers=4)
+CONFIG = HardwareConfig(
+    rows=4, lanes=4, weight_depth=128, act_depth=32, line_depth=32, param_depth=32, pool_depth=16, max_layers=4
+)
 MIXED = replace(CONFIG, precisions=(8, 4, 2, 1), pool_depth=32)
 
 

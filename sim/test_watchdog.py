@@ -10,8 +10,16 @@ INITIAL = 9
 
 def ports():
     inputs = ("start", "running", "issuing", "waiting", "launch_ok")
-    return {"clk": flag(), "rst": reset(), "reg_we": flag(), "reg_address": word(20), "reg_wdata": word(32),
-            **{name: flag() for name in inputs}, "cycle_limit": word(32), "expired": flag()}
+    return {
+        "clk": flag(),
+        "rst": reset(),
+        "reg_we": flag(),
+        "reg_address": word(20),
+        "reg_wdata": word(32),
+        **{name: flag() for name in inputs},
+        "cycle_limit": word(32),
+        "expired": flag(),
+    }
 
 
 def write(dut, address, value):

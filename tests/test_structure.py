@@ -14,8 +14,13 @@ from scripts import pages
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("accel", "quant", "sim", "tests", "benchmarks", "scripts")
 MAX_LINES = 400
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md",
-         *sorted((ROOT / "examples").glob("*.md")), ROOT / "quant" / "zoo" / "README.md"]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "examples").glob("*.md")),
+    ROOT / "quant" / "zoo" / "README.md",
+]
 
 # package prefix -> module prefixes that nothing in it imports
 FORBIDDEN = {

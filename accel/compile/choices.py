@@ -65,17 +65,22 @@ class CostTables:
         """
         edges = (self.input_bits, *activation_bits, self.output_bits)
         if len(weight_bits) != len(self.layers) or len(edges) != len(self.layers) + 1:
-            raise ModelError(f"{len(weight_bits)} weight and {len(activation_bits)} activation widths do not fit "
-                             f"{len(self.layers)} layers; give one per layer, and one per layer but the last")
+            raise ModelError(
+                f"{len(weight_bits)} weight and {len(activation_bits)} activation widths do not fit "
+                f"{len(self.layers)} layers; give one per layer, and one per layer but the last"
+            )
         cost = self.fixed
-        for name, table, refusals, key in zip(self.layers, self.tables, self.refusals,
-                                              zip(edges, weight_bits, edges[1:], strict=False), strict=True):
+        for name, table, refusals, key in zip(
+            self.layers, self.tables, self.refusals, zip(edges, weight_bits, edges[1:], strict=False), strict=True
+        ):
             if key not in table:
                 raise FitError(refusals.get(key, f"{name}: (input, weight, output) bits {key} are not in the tables"))
             cost += table[key]
         if cost.weight_words > self.config.weight_depth:
-            raise FitError(f"the fastest walks need {cost.weight_words} words of weights but weight_depth is "
-                           f"{self.config.weight_depth}; raise it")
+            raise FitError(
+                f"the fastest walks need {cost.weight_words} words of weights but weight_depth is "
+                f"{self.config.weight_depth}; raise it"
+            )
         return cost
 
 
@@ -99,8 +104,10 @@ def with_widths(graph, weight_bits, activation_bits):
     layers, tensor, index = [], graph.input, 0
     count = len(weighted_layers(graph))
     if len(weight_bits) != count or len(activation_bits) != count - 1:
-        raise ModelError(f"{graph.name}: {len(weight_bits)} weight and {len(activation_bits)} activation widths do "
-                         f"not fit {count} layers with weights; give one per layer, and one per layer but the last")
+        raise ModelError(
+            f"{graph.name}: {len(weight_bits)} weight and {len(activation_bits)} activation widths do "
+            f"not fit {count} layers with weights; give one per layer, and one per layer but the last"
+        )
     for layer in graph.layers:
         if layer.op == "maxpool":
             output = replace(layer.output, bits=tensor.bits, scale=tensor.scale, zero_point=tensor.zero_point)
@@ -124,8 +131,16 @@ def _stand_in(layer, source, output_bits, weight_bits):
         rule = Threshold(nothing, nothing)
     elif layer.requantize is not None:
         rule = Requantize("half_up", nothing + 2**SHIFT, nothing + SHIFT, *output.qrange)
-    return replace(layer, input=source, output=output, weights=weights, weight_bits=weight_bits, bias=nothing,
-                   requantize=rule, notes={})
+    return replace(
+        layer,
+        input=source,
+        output=output,
+        weights=weights,
+        weight_bits=weight_bits,
+        bias=nothing,
+        requantize=rule,
+        notes={},
+    )
 
 
 def _output(tensor, bits):
@@ -236,5 +251,11 @@ def stage_cost(stage, config, *, first, last):
     memory = weight_memory(stage.layer, best.walk, config)
     bits = stage.layer.weights.size * stage.layer.weight_bits
     in_words, out_words = (-(-tensor.stream_bytes // config.lanes) for tensor in (stage.layer.input, stage.output))
-    return LayerCost(best.cycles, best.needs.weights, memory.bank_bytes, memory.wire_bytes, -(-bits // 8),
-                     stage_energy_pj(stage, best.walk, in_words, out_words, config))
+    return LayerCost(
+        best.cycles,
+        best.needs.weights,
+        memory.bank_bytes,
+        memory.wire_bytes,
+        -(-bits // 8),
+        stage_energy_pj(stage, best.walk, in_words, out_words, config),
+    )

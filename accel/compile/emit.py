@@ -6,8 +6,9 @@ from accel.descriptor import DESCRIPTOR_STRIDE, FIELDS, pack_descriptor
 from accel.errors import FitError
 from accel.fixedpoint import pack
 
-_NO_POOL = dict.fromkeys(("pool_kh_minus1", "pool_kw_minus1", "pool_pad_top", "pool_pad_left",
-                          "pool_oh_minus1", "pool_ow_minus1"), 0)
+_NO_POOL = dict.fromkeys(
+    ("pool_kh_minus1", "pool_kw_minus1", "pool_pad_top", "pool_pad_left", "pool_oh_minus1", "pool_ow_minus1"), 0
+)
 
 
 def pad_byte(tensor):

@@ -73,7 +73,7 @@ def encode_floats(program, image):
         image = dequantize(image, tensor.scale, tensor.zero_point)
     blank = np.float32(-1) if tensor.bits == 1 else dequantize(0, tensor.scale, tensor.zero_point)
     stored = np.full((tensor.height, tensor.width, tensor.stored_channels), blank, dtype="<f4")
-    stored[..., :tensor.channels] = image
+    stored[..., : tensor.channels] = image
     size = float_beats(tensor, program.config) * program.config.lanes
     return stored.tobytes().ljust(size, b"\0")
 
@@ -94,4 +94,4 @@ def decode_floats(program, data):
     if len(data) < size:
         raise ModelError(f"{program.graph_name}: output has {len(data)} bytes, {size} are needed")
     stored = np.frombuffer(bytes(data[:size]), dtype="<f4").astype(np.float32).reshape(shape)
-    return stored[..., :tensor.channels]
+    return stored[..., : tensor.channels]

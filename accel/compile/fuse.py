@@ -64,12 +64,15 @@ def _check_pool(pool):
     sides = zip(("height", "width"), pool.kernel, pool.stride, pool.output.shape[:2], strict=False)
     for side, kernel, stride, outputs in sides:
         if stride != kernel and outputs > 1:
-            raise UnsupportedError(f"{pool.name}: a max pool of {side} {kernel} with stride {stride} is not "
-                                   "supported; "
-                                   "stride and kernel must be equal; change the pool and train the model again")
+            raise UnsupportedError(
+                f"{pool.name}: a max pool of {side} {kernel} with stride {stride} is not "
+                "supported; "
+                "stride and kernel must be equal; change the pool and train the model again"
+            )
         if kernel > MAX_POOL_SIDE:
-            raise UnsupportedError(f"{pool.name}: a max pool of {side} {kernel} is not supported, at most "
-                                   f"{MAX_POOL_SIDE}; use two pools in a row")
+            raise UnsupportedError(
+                f"{pool.name}: a max pool of {side} {kernel} is not supported, at most "
+                f"{MAX_POOL_SIDE}; use two pools in a row"
+            )
     if max(pool.pads[0], pool.pads[2]) > MAX_POOL_PAD:
-        raise UnsupportedError(f"{pool.name}: pads {pool.pads} of a max pool are not supported, at most "
-                               f"{MAX_POOL_PAD}")
+        raise UnsupportedError(f"{pool.name}: pads {pool.pads} of a max pool are not supported, at most {MAX_POOL_PAD}")

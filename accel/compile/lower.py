@@ -75,8 +75,10 @@ def _candidates(graph, config):
     stages = fuse_pools(prepare(graph))
     with _network_named(graph):
         check_buildable("max_layers", len(stages), "the layers of the program need")
-    return [stage_options(stage, config, first=index == 0, last=index == len(stages) - 1)
-            for index, stage in enumerate(stages)]
+    return [
+        stage_options(stage, config, first=index == 0, last=index == len(stages) - 1)
+        for index, stage in enumerate(stages)
+    ]
 
 
 def stage_options(stage, config, *, first, last):
@@ -118,9 +120,15 @@ def _lower(stage, walk, params, config, first, last):
     in_words = words(stage.layer.input, config)
     cycles = stage_cycles(walk, params, in_words, config)
     pool = stage.output.width * params.pixel_groups if stage.pool is not None else 0
-    needs = Needs(stage.name, walk.weight_words, params.pixel_groups,
-                  0 if first else in_words,
-                  0 if last else words(stage.output, config), walk.line_words, pool)
+    needs = Needs(
+        stage.name,
+        walk.weight_words,
+        params.pixel_groups,
+        0 if first else in_words,
+        0 if last else words(stage.output, config),
+        walk.line_words,
+        pool,
+    )
     return Lowered(stage, walk, params, cycles, needs)
 
 
@@ -135,8 +143,10 @@ def _choose(candidates, config):
     While the weight bank is too small the stage that loses the fewest cycles by it takes fewer weights.
     Where nothing fits the smallest is taken, so that the error names the least that is needed.
     """
-    usable = [[item for item in options if fits(item, config)]
-              or [min(options, key=lambda item: item.needs.line)] for options in candidates]
+    usable = [
+        [item for item in options if fits(item, config)] or [min(options, key=lambda item: item.needs.line)]
+        for options in candidates
+    ]
     chosen = [options[0] for options in usable]
     while sum(item.needs.weights for item in chosen) > config.weight_depth:
         savings = []
@@ -168,20 +178,38 @@ def _assemble(graph, lowered, config):
         in_words = words(stage.layer.input, config)
         values = descriptor_values(stage, walk, item.params, where, in_words, config, first=first, last=last)
         descriptors.append(emit(stage, values, config))
-        plans.append(LayerPlan(
-            name=stage.name, output_name=stage.output_name, op=stage.layer.op, walk=walk.kind,
-            predicted_cycles=item.cycles, mac_count=stage.macs,
-            weight_base=where.weight_base, weight_words=walk.weight_words,
-            param_base=where.param_base, param_groups=item.params.pixel_groups,
-            in_base=where.in_base, in_words=in_words,
-            out_base=where.out_base, out_words=words(stage.output, config),
-            line_words=walk.line_words, pool_entries=item.needs.pool,
-            input=stage.layer.input, output=stage.output, precision=walk.precision,
-            weight_memory=weight_memory(stage.layer, walk, config)))
-    columns = [np.concatenate([getattr(params, name) for params in table])
-               for name in ("bias", "multiplier", "shifts")]
+        plans.append(
+            LayerPlan(
+                name=stage.name,
+                output_name=stage.output_name,
+                op=stage.layer.op,
+                walk=walk.kind,
+                predicted_cycles=item.cycles,
+                mac_count=stage.macs,
+                weight_base=where.weight_base,
+                weight_words=walk.weight_words,
+                param_base=where.param_base,
+                param_groups=item.params.pixel_groups,
+                in_base=where.in_base,
+                in_words=in_words,
+                out_base=where.out_base,
+                out_words=words(stage.output, config),
+                line_words=walk.line_words,
+                pool_entries=item.needs.pool,
+                input=stage.layer.input,
+                output=stage.output,
+                precision=walk.precision,
+                weight_memory=weight_memory(stage.layer, walk, config),
+            )
+        )
+    columns = [np.concatenate([getattr(params, name) for params in table]) for name in ("bias", "multiplier", "shifts")]
     return Program(
-        config=config, graph_name=graph.name, layers=tuple(plans), descriptors=np.stack(descriptors),
+        config=config,
+        graph_name=graph.name,
+        layers=tuple(plans),
+        descriptors=np.stack(descriptors),
         weights=np.concatenate([pack_weights(item.walk, config) for item in lowered]),
-        bias=columns[0].astype(np.int32), multiplier=columns[1].astype(np.uint32),
-        shifts=columns[2].astype(np.uint32))
+        bias=columns[0].astype(np.int32),
+        multiplier=columns[1].astype(np.uint32),
+        shifts=columns[2].astype(np.uint32),
+    )

@@ -18,13 +18,16 @@ def pack_weights(walk, config):
     weights, precision = walk.weight_values(), walk.precision
     rotations, channels, kernel_rows, size = weights.shape
     per_lane, parts = precision.channels_per_byte, precision.array_words
-    padded = np.full((rotations, walk.tiles * config.rows, kernel_rows, walk.kernel_words * config.lanes * per_lane),
-                     precision.pad_weight, dtype=np.int8)
+    padded = np.full(
+        (rotations, walk.tiles * config.rows, kernel_rows, walk.kernel_words * config.lanes * per_lane),
+        precision.pad_weight,
+        dtype=np.int8,
+    )
     padded[:, :channels, :, :size] = weights
     words = padded.reshape(rotations, walk.tiles, config.rows, kernel_rows, walk.kernel_words, config.lanes, per_lane)
     words = words.transpose(0, 1, 3, 4, 2, 5, 6).reshape(-1, config.rows, config.lanes, per_lane)
     whole = np.full((walk.weight_words * parts, *words.shape[1:]), precision.pad_weight, dtype=np.int8)
-    whole[:len(words)] = words
+    whole[: len(words)] = words
     whole = whole.reshape(-1, parts, config.rows, config.lanes, per_lane).transpose(0, 2, 3, 1, 4)
     whole = whole.reshape(-1, config.rows, config.lanes, parts * per_lane)
     if config.multiplier == SHIFT_ADD:

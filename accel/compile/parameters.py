@@ -46,16 +46,20 @@ def fold_bias(layer, walk, config):
     bad = np.flatnonzero((low < -limit) | (high >= limit))
     if bad.size:
         channel = int(bad[0])
-        raise RangeError(f"{layer.name}: the accumulator of channel {channel} may reach {int(low[channel])}.."
-                         f"{int(high[channel])}, outside {config.acc_bits} bits; build with acc_bits=32")
+        raise RangeError(
+            f"{layer.name}: the accumulator of channel {channel} may reach {int(low[channel])}.."
+            f"{int(high[channel])}, outside {config.acc_bits} bits; build with acc_bits=32"
+        )
     sums = layer.weights.reshape(layer.weights.shape[0], -1).sum(axis=1)
     folded = layer.bias - layer.input.zero_point * sums
     bad = np.flatnonzero((folded < INT32_MIN) | (folded > INT32_MAX))
     if bad.size:
         channel = int(bad[0])
-        raise RangeError(f"{layer.name}: the bias of channel {channel} becomes {int(folded[channel])} with "
-                         "the zero "
-                         "point folded in, outside int32; use a smaller bias or smaller weights")
+        raise RangeError(
+            f"{layer.name}: the bias of channel {channel} becomes {int(folded[channel])} with "
+            "the zero "
+            "point folded in, outside int32; use a smaller bias or smaller weights"
+        )
     if isinstance(layer.requantize, Threshold):
         folded = folded - _clamped_threshold(layer, low, high, limit)
     compute_bits = walk.precision.compute_bits
@@ -70,9 +74,11 @@ def _clamped_threshold(layer, low, high, limit):
     bad = np.flatnonzero((low - level < -limit) | (high - level >= limit))
     if bad.size:
         channel = int(bad[0])
-        raise RangeError(f"{layer.name}: channel {channel} compares accumulators of {int(low[channel])}.."
-                         f"{int(high[channel])} with {int(level[channel])}, a difference beyond {limit}; use fewer "
-                         "inputs or smaller weights")
+        raise RangeError(
+            f"{layer.name}: channel {channel} compares accumulators of {int(low[channel])}.."
+            f"{int(high[channel])} with {int(level[channel])}, a difference beyond {limit}; use fewer "
+            "inputs or smaller weights"
+        )
     return level
 
 
@@ -118,9 +124,11 @@ def _multiplier_words(layer, config):
         return multipliers
     for channel, multiplier in enumerate(multipliers.tolist()):
         if khot_positions(multiplier, most) is None:
-            raise FitError(f"{layer.name}: the multiplier {multiplier} of channel {channel} has "
-                           f"{multiplier.bit_count()} one bits but requantizer={config.requantizer} takes {most}; "
-                           "export the model with such multipliers or build with requantizer=full")
+            raise FitError(
+                f"{layer.name}: the multiplier {multiplier} of channel {channel} has "
+                f"{multiplier.bit_count()} one bits but requantizer={config.requantizer} takes {most}; "
+                "export the model with such multipliers or build with requantizer=full"
+            )
     return np.array([khot_word(multiplier, most) for multiplier in multipliers.tolist()], dtype=np.int64)
 
 
@@ -128,6 +136,6 @@ def _spread(values, groups, per_group, lanes):
     """Place channel values: `per_group` lanes of every group of `lanes` entries, the others zero."""
     grid = np.zeros((groups, lanes), dtype=np.int64)
     filled = np.zeros(groups * per_group, dtype=np.int64)
-    filled[:len(values)] = values
+    filled[: len(values)] = values
     grid[:, :per_group] = filled.reshape(groups, per_group)
     return grid.reshape(-1)

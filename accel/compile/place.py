@@ -10,8 +10,14 @@ from accel.config import DEPTH_LIMITS, HOST_REGION_WORDS
 from accel.errors import FitError
 
 SMALLEST = {option: low for option, (low, _) in DEPTH_LIMITS.items()}
-UNITS = {"weight_depth": "words", "param_depth": "entries", "act_depth": "words", "line_depth": "words",
-         "pool_depth": "entries", "max_layers": "descriptors"}
+UNITS = {
+    "weight_depth": "words",
+    "param_depth": "entries",
+    "act_depth": "words",
+    "line_depth": "words",
+    "pool_depth": "entries",
+    "max_layers": "descriptors",
+}
 LARGEST = {option: high for option, (_, high) in DEPTH_LIMITS.items()}
 
 
@@ -77,13 +83,18 @@ def check_fit(needs, config):
     for option, (needed, purpose) in memory_needs(needs, config).items():
         available = getattr(config, option)
         if needed > available:
-            raise FitError(f"{purpose} {needed} {UNITS[option]} but {option} is {available}; "
-                           f"{_remedy(option, smallest_depth(option, needed))}")
+            raise FitError(
+                f"{purpose} {needed} {UNITS[option]} but {option} is {available}; "
+                f"{_remedy(option, smallest_depth(option, needed))}"
+            )
 
 
 def _remedy(option, depth):
-    larger = {"weight_depth": "choose a larger array (rows, lanes)", "act_depth": "raise lanes",
-              "line_depth": "raise lanes"}.get(option)
+    larger = {
+        "weight_depth": "choose a larger array (rows, lanes)",
+        "act_depth": "raise lanes",
+        "line_depth": "raise lanes",
+    }.get(option)
     if depth > LARGEST[option]:
         return f"{larger or 'use a smaller network'}: {option} cannot exceed {LARGEST[option]}"
     return f"raise {option} to {depth}" + (f" or {larger}" if larger else "")

@@ -50,8 +50,12 @@ class Precision:
     def codes(self):
         """The descriptor's width fields; raw output has the code 0."""
         output_bits = 8 if self.output_bits == RAW_BITS else self.output_bits
-        widths = {"compute": self.compute_bits, "weight": self.weight_bits, "input": self.input_bits,
-                  "output": output_bits}
+        widths = {
+            "compute": self.compute_bits,
+            "weight": self.weight_bits,
+            "input": self.input_bits,
+            "output": output_bits,
+        }
         return {f"{name}_code": bits_code(bits) for name, bits in widths.items()}
 
 
@@ -71,17 +75,26 @@ def layer_precision(layer, config):
     for side, bits in (("input", layer.input.bits), ("output", 8 if output_bits == RAW_BITS else output_bits)):
         if bits not in config.modes:
             widths = ",".join(map(str, sorted({*config.precisions, bits}, reverse=True)))
-            raise FitError(f"{layer.name}: the {bits}-bit {side} needs a mode that the build does not have; "
-                           f"build with --precisions {widths}")
+            raise FitError(
+                f"{layer.name}: the {bits}-bit {side} needs a mode that the build does not have; "
+                f"build with --precisions {widths}"
+            )
     storage = min(bits for bits in config.modes if bits >= min(8, _storage_bits(layer.weight_bits)))
-    precision = Precision(max(storage, layer.input.bits), storage, layer.input.bits, output_bits,
-                          _storage_note(layer.weight_bits, storage, config))
+    precision = Precision(
+        max(storage, layer.input.bits),
+        storage,
+        layer.input.bits,
+        output_bits,
+        _storage_note(layer.weight_bits, storage, config),
+    )
     if config.multiplier == SHIFT_ADD:
         _check_powers(layer)
     precision = _without_silent_pads(layer, _in_packed_range(layer, precision, config), config)
     if precision.input_spread > config.lanes:
-        raise FitError(f"{layer.name}: {layer.input.bits}-bit input computed in {precision.compute_bits} bits needs "
-                       f"{precision.input_spread} lanes but the build has {config.lanes}; raise lanes")
+        raise FitError(
+            f"{layer.name}: {layer.input.bits}-bit input computed in {precision.compute_bits} bits needs "
+            f"{precision.input_spread} lanes but the build has {config.lanes}; raise lanes"
+        )
     return precision
 
 
@@ -90,9 +103,11 @@ def _check_powers(layer):
     bad = np.argwhere(~np.isin(layer.weights, list(CODES)))
     if bad.size:
         weight = int(layer.weights[tuple(bad[0])])
-        raise FitError(f"{layer.name}: the weight {weight} of channel {int(bad[0][0])} is no sum or difference of two "
-                       "powers of two, as multiplier=shift_add needs; export the model with such weights or choose "
-                       "another multiplier")
+        raise FitError(
+            f"{layer.name}: the weight {weight} of channel {int(bad[0][0])} is no sum or difference of two "
+            "powers of two, as multiplier=shift_add needs; export the model with such weights or choose "
+            "another multiplier"
+        )
 
 
 def _storage_bits(weight_bits):
@@ -128,9 +143,14 @@ def _in_packed_range(layer, precision, config):
             break
         channel, wider = int(bad[0]), _wider(precision.compute_bits, config)
         worst = weights[channel].min() if weights[channel].min() < low[channel] else weights[channel].max()
-        precision = _with_note(precision, compute_bits=wider, note=(
-            f"computes in {wider} bits: the weight {worst} of channel {channel} is outside {low[channel]}.."
-            f"{high[channel]}, which {precision.compute_bits}-bit packing multiplies exactly"))
+        precision = _with_note(
+            precision,
+            compute_bits=wider,
+            note=(
+                f"computes in {wider} bits: the weight {worst} of channel {channel} is outside {low[channel]}.."
+                f"{high[channel]}, which {precision.compute_bits}-bit packing multiplies exactly"
+            ),
+        )
     return precision
 
 
@@ -141,6 +161,11 @@ def _without_silent_pads(layer, precision, config):
     if not (precision.weight_bits == 1 < precision.compute_bits and filled and padded and layer.input.zero_point):
         return precision
     wider = _wider(1, config)
-    return _with_note(precision, weight_bits=wider, note=(
-        f"stores weights in {wider} bits: 1-bit weights have no zero for the {layer.input.stored_channels} stored "
-        f"channels of {layer.input.channels} where padding holds the zero point {layer.input.zero_point}"))
+    return _with_note(
+        precision,
+        weight_bits=wider,
+        note=(
+            f"stores weights in {wider} bits: 1-bit weights have no zero for the {layer.input.stored_channels} stored "
+            f"channels of {layer.input.channels} where padding holds the zero point {layer.input.zero_point}"
+        ),
+    )

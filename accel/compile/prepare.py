@@ -44,10 +44,10 @@ def insert_identities(graph):
 
 def _free_name(name, used):
     """`name`, else one like it: not used yet, and no longer than names may be."""
-    free, count = name[:checks.NAME_LENGTH], 0
+    free, count = name[: checks.NAME_LENGTH], 0
     while free in used:
         count += 1
-        free = f"{name[:checks.NAME_LENGTH - 5]}_{count}"
+        free = f"{name[: checks.NAME_LENGTH - 5]}_{count}"
     used.add(free)
     return free
 
@@ -56,9 +56,11 @@ def _identity(name, input_name, tensor):
     """y = zero point + ((x - zero point) * 1 * 2^30 + 2^29) >> 30 = x; signs are compared with 0."""
     channels = tensor.channels
     if channels**2 > limits.MAX_WEIGHTS:
-        raise FitError(f"{name}: a max pool of {channels} channels that reads the input or another pool needs a layer "
-                       f"of {channels**2} weights before it, at most {limits.MAX_WEIGHTS} are allowed; use fewer "
-                       "channels")
+        raise FitError(
+            f"{name}: a max pool of {channels} channels that reads the input or another pool needs a layer "
+            f"of {channels**2} weights before it, at most {limits.MAX_WEIGHTS} are allowed; use fewer "
+            "channels"
+        )
     weights = np.eye(channels, dtype=np.int64).reshape(channels, 1, 1, channels)
     bias = np.zeros(channels, dtype=np.int64)
     if tensor.bits == 1:
@@ -66,8 +68,9 @@ def _identity(name, input_name, tensor):
     else:
         rule = Requantize("half_up", np.full(channels, 2**30), np.full(channels, 30), *tensor.qrange)
     weight_bits = max(2, tensor.bits)  # for 0 and 1: a narrow tensor is not widened
-    return Conv2D(name, input_name, tensor, tensor, weights, weight_bits, np.ones(channels), bias, (1, 1),
-                  (0, 0, 0, 0), rule)
+    return Conv2D(
+        name, input_name, tensor, tensor, weights, weight_bits, np.ones(channels), bias, (1, 1), (0, 0, 0, 0), rule
+    )
 
 
 def stream_dense(graph):
@@ -76,8 +79,20 @@ def stream_dense(graph):
     if first.op != "dense":
         return graph
     weights = first.weights.reshape(-1, *first.input.shape)
-    conv = Conv2D(first.name, first.input_name, first.input, first.output, weights, first.weight_bits,
-                  first.weight_scale, first.bias, (1, 1), (0, 0, 0, 0), first.requantize, first.notes)
+    conv = Conv2D(
+        first.name,
+        first.input_name,
+        first.input,
+        first.output,
+        weights,
+        first.weight_bits,
+        first.weight_scale,
+        first.bias,
+        (1, 1),
+        (0, 0, 0, 0),
+        first.requantize,
+        first.notes,
+    )
     return graph.with_layers((conv, *graph.layers[1:]))
 
 

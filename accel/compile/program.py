@@ -147,8 +147,10 @@ class Program:
             writes += [(base + 4 * index, data) for index, data in enumerate(entries)]
         words = np.ascontiguousarray(self.weights).view("<u4").reshape(-1)
         if words.size > 1 << REGION_SHIFT:
-            raise FitError(f"{self.graph_name}: {words.size} weight words of 32 bits exceed the host port's "
-                           f"{1 << REGION_SHIFT}; preset the weights from memory images")
+            raise FitError(
+                f"{self.graph_name}: {words.size} weight words of 32 bits exceed the host port's "
+                f"{1 << REGION_SHIFT}; preset the weights from memory images"
+            )
         return writes + weight_writes(self.weights, self.layers) + floats.register_writes(self)
 
     def encode_input(self, q):
@@ -193,6 +195,6 @@ class Program:
         values.update(to_stream=1, out_base=0)
         values.pop("magic")
         words = pack_descriptor(values, self.config)
-        descriptors[-1, :len(words)] = words
+        descriptors[-1, : len(words)] = words
         last = replace(self.layers[count - 1], out_base=0)
-        return replace(self, layers=(*self.layers[:count - 1], last), descriptors=descriptors)
+        return replace(self, layers=(*self.layers[: count - 1], last), descriptors=descriptors)

@@ -30,8 +30,9 @@ def weight_memory(layer, walk, config):
     bank_bytes = walk.weight_words * config.rows * config.lanes
     packed = layer.weight_bits == 6 and 6 in config.precisions and config.multiplier != SHIFT_ADD  # codes are bytes
     padding = bank_bytes - layer.weights.size * bits / 8
-    return WeightMemory(layer.weights.size, bank_bytes, padding, bank_bytes * 3 // 4 if packed else bank_bytes,
-                        6 if packed else bits)
+    return WeightMemory(
+        layer.weights.size, bank_bytes, padding, bank_bytes * 3 // 4 if packed else bank_bytes, 6 if packed else bits
+    )
 
 
 def weight_writes(weights, layers):
@@ -41,7 +42,7 @@ def weight_writes(weights, layers):
     writes = []
     for layer in layers:
         start = layer.weight_base * word_size
-        words = host_words[start:start + layer.weight_words * word_size]
+        words = host_words[start : start + layer.weight_words * word_size]
         if layer.weight_memory.wire_bits == 6:
             values = words.view(np.int8).reshape(-1, GROUP_VALUES)
             packed = np.ascontiguousarray(pack(values, 6)).view("<u4")
@@ -50,6 +51,7 @@ def weight_writes(weights, layers):
         else:
             region, offsets = REGION_WEIGHTS, start + np.arange(len(words))
         base = host_address(region, 0)
-        writes += [(base + offset, data) for offset, data in zip(offsets.reshape(-1).tolist(), words.tolist(),
-                                                                 strict=True)]
+        writes += [
+            (base + offset, data) for offset, data in zip(offsets.reshape(-1).tolist(), words.tolist(), strict=True)
+        ]
     return writes

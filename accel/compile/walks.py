@@ -25,9 +25,26 @@ MAX_KERNEL_ROWS = 2 ** FIELDS["need_rows"].bits - 1
 MAX_ROW_STEP = 2 ** FIELDS["row_step"].bits - 1
 MAX_SLOTS = 2 ** FIELDS["ring_slots_minus1"].bits
 _NO_FEEDER = dict.fromkeys(
-    ("prefill_words", "ring_slots_minus1", "top_rows", "data_rows_minus1", "bottom_rows", "need_rows",
-     "row_elements_minus1", "element_bytes_minus1", "element_gap", "slot_step", "data_offset", "row_step",
-     "pixel_step", "line_kh_step", "line_row_step", "weight_row_step"), 0)
+    (
+        "prefill_words",
+        "ring_slots_minus1",
+        "top_rows",
+        "data_rows_minus1",
+        "bottom_rows",
+        "need_rows",
+        "row_elements_minus1",
+        "element_bytes_minus1",
+        "element_gap",
+        "slot_step",
+        "data_offset",
+        "row_step",
+        "pixel_step",
+        "line_kh_step",
+        "line_row_step",
+        "weight_row_step",
+    ),
+    0,
+)
 
 
 @dataclass(frozen=True)
@@ -81,14 +98,17 @@ def walks(stage, config, *, from_stream):
         return [_whole_input(layer, config, precision, from_stream)]
     top, bottom, _, _ = _used_pads(stage)
     if layer.input.height + top + bottom < layer.kernel[0] or top >= layer.kernel[0]:
-        raise UnsupportedError(f"{layer.name}: pads {layer.pads} of kernel {tuple(layer.kernel)} make "
-                               "windows that hold "
-                               "no input row; use pads smaller than the kernel")
+        raise UnsupportedError(
+            f"{layer.name}: pads {layer.pads} of kernel {tuple(layer.kernel)} make "
+            "windows that hold "
+            "no input row; use pads smaller than the kernel"
+        )
     kernel, stride = layer.kernel[0], layer.stride[0]
     for what, size, most in (("kernel", kernel, MAX_KERNEL_ROWS), ("stride", stride, MAX_ROW_STEP)):
         if size > most:
-            raise UnsupportedError(f"{layer.name}: a {what} of {size} rows is not supported, at most {most}; use a "
-                                   f"smaller {what}")
+            raise UnsupportedError(
+                f"{layer.name}: a {what} of {size} rows is not supported, at most {most}; use a smaller {what}"
+            )
     all_rows = (stage.computed_size[0] - 1) * stride + kernel
     slots = range(min(kernel + stride, all_rows, MAX_SLOTS), kernel - 1, -1)
     makers = (_rows,) if precision.weight_bits == 1 else (_rows, _strip)
@@ -180,8 +200,21 @@ def _rows(stage, config, precision, slots):
         "weight_ring_words": 1,
     }
     weights = partial(_reshaped, layer, precision, kernel_height)
-    return Walk(precision, "rows", OP_CONV, rows, columns, tiles, kernel_height, kernel_words, kernel_width * pixel, 1,
-                ring_words, fields, weights)
+    return Walk(
+        precision,
+        "rows",
+        OP_CONV,
+        rows,
+        columns,
+        tiles,
+        kernel_height,
+        kernel_words,
+        kernel_width * pixel,
+        1,
+        ring_words,
+        fields,
+        weights,
+    )
 
 
 def _strip(stage, config, precision, slots):
@@ -210,8 +243,21 @@ def _strip(stage, config, precision, slots):
         "weight_ring_words": rotations * tiles * kernel_words if rotations > 1 else 1,
     }
     weights = partial(_rotated, layer, precision, slots, rotations)
-    return Walk(precision, "strip", OP_CONV, rows, columns, tiles, 1, kernel_words, kernel_width * column_bytes,
-                rotations, ring_words, fields, weights)
+    return Walk(
+        precision,
+        "strip",
+        OP_CONV,
+        rows,
+        columns,
+        tiles,
+        1,
+        kernel_words,
+        kernel_width * column_bytes,
+        rotations,
+        ring_words,
+        fields,
+        weights,
+    )
 
 
 def _rotated(layer, precision, slots, rotations):

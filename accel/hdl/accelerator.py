@@ -13,6 +13,7 @@ TOP = "bitloom"
 
 def accelerator_ports(config):
     """Signals for every port of the top block, made new on each call."""
+
     def vector(bits):
         return Signal(intbv(0)[bits:])
 
@@ -20,11 +21,22 @@ def accelerator_ports(config):
         return Signal(bool(0))
 
     return {
-        "clk": bit(), "rst": ResetSignal(0, active=1, isasync=False),
-        "s_axis_tdata": vector(config.word_bits), "s_axis_tvalid": bit(), "s_axis_tready": bit(),
-        "s_axis_tlast": bit(), "m_axis_tdata": vector(config.word_bits), "m_axis_tkeep": vector(config.lanes),
-        "m_axis_tvalid": bit(), "m_axis_tready": bit(), "m_axis_tlast": bit(), "host_addr": vector(24),
-        "host_write": bit(), "host_wdata": vector(32), "host_read": bit(), "host_rdata": vector(32),
+        "clk": bit(),
+        "rst": ResetSignal(0, active=1, isasync=False),
+        "s_axis_tdata": vector(config.word_bits),
+        "s_axis_tvalid": bit(),
+        "s_axis_tready": bit(),
+        "s_axis_tlast": bit(),
+        "m_axis_tdata": vector(config.word_bits),
+        "m_axis_tkeep": vector(config.lanes),
+        "m_axis_tvalid": bit(),
+        "m_axis_tready": bit(),
+        "m_axis_tlast": bit(),
+        "host_addr": vector(24),
+        "host_write": bit(),
+        "host_wdata": vector(32),
+        "host_read": bit(),
+        "host_rdata": vector(32),
     }
 
 
@@ -36,16 +48,21 @@ def preset_images(program):
 def presets(program, folder):
     """The top block's parameter that names the images in `folder`."""
     from accel.rtl.top import Presets
+
     return Presets(
-        layers=len(program.layers), program=str(folder / "program.mem"),
+        layers=len(program.layers),
+        program=str(folder / "program.mem"),
         params=tuple(str(folder / name) for name in images.param_images(program)),
-        weights=tuple(str(folder / name) for name in images.weight_images(program)), floats=register_values(program),
-        cycle_limit=program.cycle_limit)
+        weights=tuple(str(folder / name) for name in images.weight_images(program)),
+        floats=register_values(program),
+        cycle_limit=program.cycle_limit,
+    )
 
 
 def convert_accelerator(config, out_dir, *, hdl="verilog", name=TOP, presets=None):
     """Convert the accelerator of this configuration; returns the ConvertedDesign."""
     from accel.rtl.top import bitloom
+
     ports = accelerator_ports(config)
     design = functools.partial(bitloom, *ports.values(), config=config, presets=presets)
     return convert_design(design, hdl, out_dir, name)

@@ -102,8 +102,10 @@ class _Conversion:
         finally:
             set_conversion(previous)
         if len(collector.requests) != 1:
-            raise ConversionError(f"the top instance factory made {len(collector.requests)} modules; it must "
-                                  "call exactly one function that is decorated with @module")
+            raise ConversionError(
+                f"the top instance factory made {len(collector.requests)} modules; it must "
+                "call exactly one function that is decorated with @module"
+            )
         return self.convert(*collector.requests[0], is_top=True)[0]
 
     def convert(self, module, port_types, parameters, *, is_top=False):
@@ -114,21 +116,37 @@ class _Conversion:
             return self.done[key]
         elaboration = Elaboration(module, port_types, parameters, INSTANCE_WRITERS)
         for stub in elaboration.stubs:
-            types = tuple(PortType.of(stub.ports[name], f"{module.func.__name__} {stub.name}, port {name}")
-                          if name in stub.ports else None for name in stub.module.port_names)
+            types = tuple(
+                PortType.of(stub.ports[name], f"{module.func.__name__} {stub.name}, port {name}")
+                if name in stub.ports
+                else None
+                for name in stub.module.port_names
+            )
             stub.child, stub.child_files = self.convert(stub.module, types, stub.parameters)
         token = f"bitloomtoken{len(self.by_text)}x"
         driven, body, memories = translate(elaboration, self.hdl, token, is_top=is_top)
         ports = [port for port, _ in driven]
         names = {port.name for port in ports}
         converted = ConvertedModule(
-            module.func.__name__.strip("_"), _all_parameters(module, parameters), ports,
-            [(stub.name, stub.child) for stub in elaboration.stubs], memories,
-            [name for name in elaboration.ports if name not in names], token, body, driven, module)
+            module.func.__name__.strip("_"),
+            _all_parameters(module, parameters),
+            ports,
+            [(stub.name, stub.child) for stub in elaboration.stubs],
+            memories,
+            [name for name in elaboration.ports if name not in names],
+            token,
+            body,
+            driven,
+            module,
+        )
         files = {name: preset for name, (_, preset) in memories.items() if preset}
         self.memory_files.update(files.values())
-        shape = (converted.kind, tuple(driven), body,
-                 tuple((name, style, bool(preset)) for name, (style, preset) in memories.items()))
+        shape = (
+            converted.kind,
+            tuple(driven),
+            body,
+            tuple((name, style, bool(preset)) for name, (style, preset) in memories.items()),
+        )
         self.done[key] = (self.by_text.setdefault(shape, converted), files)
         return self.done[key]
 
@@ -160,8 +178,10 @@ class _Collector:
         self.requests = []
 
     def instantiate(self, module, ports, parameters):
-        types = tuple(None if s is None else PortType.of(s, f"{module.func.__name__}: port {n}")
-                      for n, s in zip(module.port_names, ports, strict=True))
+        types = tuple(
+            None if s is None else PortType.of(s, f"{module.func.__name__}: port {n}")
+            for n, s in zip(module.port_names, ports, strict=True)
+        )
         self.requests.append((module, types, parameters))
 
     def note_memory(self, *_):
@@ -176,8 +196,10 @@ def _check_parameters(module, parameters):
         try:
             hash(value)
         except TypeError:
-            raise ConversionError(f"{module.func.__name__}: parameter {name} is a {type(value).__name__}; "
-                                  "use None, int, bool, str, tuple or a frozen dataclass") from None
+            raise ConversionError(
+                f"{module.func.__name__}: parameter {name} is a {type(value).__name__}; "
+                "use None, int, bool, str, tuple or a frozen dataclass"
+            ) from None
 
 
 def _all_parameters(module, given):
@@ -204,8 +226,11 @@ def _assign_names(modules, top, top_name, memory_files):
 def _chosen(module, memory_files):
     """Parameters that differ from their defaults, without those that name memory images."""
     signature = inspect.signature(module.source.func).parameters
-    return {name: value for name, value in module.parameters.items()
-            if value != signature[name].default and not file_names(value) & memory_files}
+    return {
+        name: value
+        for name, value in module.parameters.items()
+        if value != signature[name].default and not file_names(value) & memory_files
+    }
 
 
 def _width_suffix(module, group):
@@ -229,8 +254,10 @@ def _comment(module, mark):
     """Header: what made it, parameters, the block's docstring."""
     lines = [f"Bitloom {accel.__version__}: {module.source.func.__module__}.{module.source.func.__name__}"]
     if module.parameters:
-        text = "; ".join(f"{name}: {describe(v)}" if "=" in describe(v) else f"{name}={describe(v)}"
-                         for name, v in module.parameters.items())
+        text = "; ".join(
+            f"{name}: {describe(v)}" if "=" in describe(v) else f"{name}={describe(v)}"
+            for name, v in module.parameters.items()
+        )
         lines += textwrap.wrap(f"parameters: {text}", COMMENT_WIDTH, subsequent_indent="    ")
     if module.unused:
         lines += textwrap.wrap(f"not needed here: {', '.join(module.unused)}", COMMENT_WIDTH)

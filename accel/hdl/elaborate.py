@@ -56,8 +56,9 @@ class Elaboration:
         self.stubs = []
         self.memories = []
         self.unused = []
-        self.ports = {name: kind.signal() for name, kind in zip(module.port_names, port_types, strict=True)
-                      if kind is not None}
+        self.ports = {
+            name: kind.signal() for name, kind in zip(module.port_names, port_types, strict=True) if kind is not None
+        }
         arguments = [self.ports.get(name) for name in module.port_names]
         previous = set_conversion(self)
         try:
@@ -89,8 +90,9 @@ class _TargetBlock(_Block):
     keep_unused_ports = False
 
     def _inferInterface(self):
-        self.argdict = {name: s for name, s in self.port_signals.items()
-                        if s._driven or s._read or self.keep_unused_ports}
+        self.argdict = {
+            name: s for name, s in self.port_signals.items() if s._driven or s._read or self.keep_unused_ports
+        }
         self.argnames = list(self.argdict)
 
 
@@ -106,8 +108,9 @@ def _run(module, arguments, parameters):
     previous = sys.getprofile()
     sys.setprofile(watch)
     try:
-        block = _TargetBlock(module.func, module, module.func.__name__, module.srcfile, module.srcline, False,
-                             *arguments, **parameters)
+        block = _TargetBlock(
+            module.func, module, module.func.__name__, module.srcfile, module.srcline, False, *arguments, **parameters
+        )
     finally:
         sys.setprofile(previous if callable(previous) else None)  # cProfile cannot be put back
     block.__doc__ = None
@@ -251,4 +254,3 @@ def _name_inside(block, prefix):
             count[kind] = count.get(kind, 0) + 1
             sub.name = sub.__name__ = f"{prefix}_{name}" if isinstance(sub, InstanceStub) else name
             _name_inside(sub, f"{prefix}_{name}")
-

@@ -3,10 +3,22 @@
 import re
 from dataclasses import dataclass, field
 
-TOKEN = re.compile(r"\s*(?P<text>\d*'s?[bdh][0-9a-fA-FxzXZ_]+|\d+|\$?[A-Za-z_]\w*"
-                   r"|<<<|>>>|<<|>>|<=|>=|==|!=|&&|\|\||\+:|[-+*/%&|^~!?:<>()\[\]{},.=;])")
-BINARY = [("||",), ("&&",), ("|",), ("^",), ("&",), ("==", "!="), ("<", "<=", ">", ">="), ("<<", ">>", "<<<", ">>>"),
-          ("+", "-"), ("*", "/", "%")]  # weakest first
+TOKEN = re.compile(
+    r"\s*(?P<text>\d*'s?[bdh][0-9a-fA-FxzXZ_]+|\d+|\$?[A-Za-z_]\w*"
+    r"|<<<|>>>|<<|>>|<=|>=|==|!=|&&|\|\||\+:|[-+*/%&|^~!?:<>()\[\]{},.=;])"
+)
+BINARY = [
+    ("||",),
+    ("&&",),
+    ("|",),
+    ("^",),
+    ("&",),
+    ("==", "!="),
+    ("<", "<=", ">", ">="),
+    ("<<", ">>", "<<<", ">>>"),
+    ("+", "-"),
+    ("*", "/", "%"),
+]  # weakest first
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 SHIFTS = {"<<", ">>", "<<<", ">>>"}
 LOGICAL = {"||", "&&"}
@@ -141,7 +153,7 @@ class Reader:
         while self.peek() == "[":
             self.take()
             indices.append(self.expression())
-            high = self.text[indices[-1].begin:indices[-1].end]
+            high = self.text[indices[-1].begin : indices[-1].end]
             if self.peek() == ":":
                 self.take()
                 low = self.take()[0]
@@ -170,5 +182,11 @@ def _number(text, begin, end):
 def _joined(operator, operands, sized):
     """A node as wide as the widest of `sized`, signed where all of them are."""
     known = [operand.bits for operand in sized if operand.bits is not None]
-    return Node(max(known) if known else None, all(operand.signed for operand in sized),
-                operands[0].begin, operands[-1].end, operator, operands)
+    return Node(
+        max(known) if known else None,
+        all(operand.signed for operand in sized),
+        operands[0].begin,
+        operands[-1].end,
+        operator,
+        operands,
+    )

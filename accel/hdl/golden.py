@@ -54,8 +54,10 @@ def sample_images(graph, count):
         with np.load(DIGITS, allow_pickle=False) as archive:
             images = next(archive[name] for name in archive.files if archive[name].ndim >= 3)
         if len(images) < count:
-            raise DataError(f"{DIGITS}: holds {len(images)} images, but {count} golden images were asked "
-                            f"for; lower --golden to {len(images)}")
+            raise DataError(
+                f"{DIGITS}: holds {len(images)} images, but {count} golden images were asked "
+                f"for; lower --golden to {len(images)}"
+            )
         return images[:count].reshape(count, 28, 28, 1), "shipped MNIST test digits"
     random = np.random.default_rng(SEED)
     if kind == "uint8":
@@ -66,4 +68,4 @@ def sample_images(graph, count):
 
 
 def _beats(data, lanes):
-    return [int.from_bytes(data[i:i + lanes], "little") for i in range(0, len(data), lanes)]
+    return [int.from_bytes(data[i : i + lanes], "little") for i in range(0, len(data), lanes)]

@@ -26,7 +26,7 @@ def weight_images(program):
 def program_image(program):
     """{file: text}: the descriptors, DESCRIPTOR_STRIDE words of 32 bits a layer."""
     words = np.zeros(DESCRIPTOR_STRIDE * program.config.max_layers, dtype=np.int64)
-    words[:program.descriptors.size] = program.descriptors.reshape(-1)
+    words[: program.descriptors.size] = program.descriptors.reshape(-1)
     return {"program.mem": hex_lines(words.tolist(), 32)}
 
 
@@ -39,9 +39,11 @@ def golden_images(golden, lanes):
 
 def board_images(golden, lanes):
     """{file: text}: the first golden image for the self-test on a board, output beats as {keep, data}."""
-    outputs = [keep << 8 * lanes | data for _, keep, data in golden.outputs[:golden.output_beats]]
-    return {"board_input.mem": hex_lines(golden.inputs[:golden.input_beats], 8 * lanes),
-            "board_output.mem": hex_lines(outputs, 9 * lanes)}
+    outputs = [keep << 8 * lanes | data for _, keep, data in golden.outputs[: golden.output_beats]]
+    return {
+        "board_input.mem": hex_lines(golden.inputs[: golden.input_beats], 8 * lanes),
+        "board_output.mem": hex_lines(outputs, 9 * lanes),
+    }
 
 
 def host_image(program):
@@ -53,10 +55,19 @@ def host_image(program):
 def param_images(program):
     """{file: text}: bias, multiplier and shifts, a word for each group of req_lanes entries."""
     shifts = program.shifts.astype(np.int64)
-    entries = list(zip(program.bias.tolist(), program.multiplier.tolist(), (shifts & 63).tolist(),
-                       (shifts >> SHIFT2_AT & 31).tolist(), strict=True))
+    entries = list(
+        zip(
+            program.bias.tolist(),
+            program.multiplier.tolist(),
+            (shifts & 63).tolist(),
+            (shifts >> SHIFT2_AT & 31).tolist(),
+            strict=True,
+        )
+    )
     lanes = program.config.req_lanes
     bits = memory_bits(program.config)
     words = [memory_words(entries, number, program.config) for number in range(3)]
-    return {f"param_{name}.mem": hex_lines(words[number], lanes * bits[number])
-            for number, name in enumerate(("bias", "multiplier", "shifts"))}
+    return {
+        f"param_{name}.mem": hex_lines(words[number], lanes * bits[number])
+        for number, name in enumerate(("bias", "multiplier", "shifts"))
+    }

@@ -36,9 +36,14 @@ def manifest(*, graph, program, target, design, golden, model_digest, preset, fi
         "top": design.top,
         "preset": preset,
         "ports": [port.as_dict() for port in design.ports],
-        "modules": [{"name": module.name, "kind": module.kind,
-                     "instances": [[name, child.name] for name, child in module.instances]}
-                    for module in design.modules],
+        "modules": [
+            {
+                "name": module.name,
+                "kind": module.kind,
+                "instances": [[name, child.name] for name, child in module.instances],
+            }
+            for module in design.modules
+        ],
         "predicted_cycles_per_image": program.predicted_cycles,
         "cycle_limit": program.cycle_limit,
         "weight_bytes": weight_bytes(program),
@@ -47,10 +52,16 @@ def manifest(*, graph, program, target, design, golden, model_digest, preset, fi
         "layers": [layer_entry(layer) for layer in program.layers],
         "memories": memories(program),
         "memory_map": memory_map(program),
-        "golden": {"images": golden.images, "source": golden.source, "input_beats": golden.input_beats,
-                   "output_beats": golden.output_beats},
-        "files": {name: {"sha256": _sha256(text.encode()), "bytes": len(text.encode())}
-                  for name, text in sorted(files.items())},
+        "golden": {
+            "images": golden.images,
+            "source": golden.source,
+            "input_beats": golden.input_beats,
+            "output_beats": golden.output_beats,
+        },
+        "files": {
+            name: {"sha256": _sha256(text.encode()), "bytes": len(text.encode())}
+            for name, text in sorted(files.items())
+        },
     }
 
 
@@ -102,16 +113,28 @@ def weight_bytes(program):
 
 def layer_entry(layer):
     precision, memory = layer.precision, layer.weight_memory
-    return {"name": layer.name, "op": layer.op, "walk": layer.walk,
-            "compute_bits": precision.compute_bits, "weight_bits": precision.weight_bits,
-            "input_bits": precision.input_bits, "note": precision.note,
-            "weight_bytes": memory.bank_bytes, "weight_padding_bytes": memory.padding_bytes,
-            "weight_wire_bytes": memory.wire_bytes, "weight_wire_bits": memory.wire_bits,
-            "predicted_cycles": int(layer.predicted_cycles), "mac_count": int(layer.mac_count),
-            "weight_base": int(layer.weight_base), "weight_words": int(layer.weight_words),
-            "param_base": int(layer.param_base),
-            "in_base": int(layer.in_base), "out_base": int(layer.out_base),
-            "output_shape": list(layer.output.shape), "output_bits": layer.output.bits}
+    return {
+        "name": layer.name,
+        "op": layer.op,
+        "walk": layer.walk,
+        "compute_bits": precision.compute_bits,
+        "weight_bits": precision.weight_bits,
+        "input_bits": precision.input_bits,
+        "note": precision.note,
+        "weight_bytes": memory.bank_bytes,
+        "weight_padding_bytes": memory.padding_bytes,
+        "weight_wire_bytes": memory.wire_bytes,
+        "weight_wire_bits": memory.wire_bits,
+        "predicted_cycles": int(layer.predicted_cycles),
+        "mac_count": int(layer.mac_count),
+        "weight_base": int(layer.weight_base),
+        "weight_words": int(layer.weight_words),
+        "param_base": int(layer.param_base),
+        "in_base": int(layer.in_base),
+        "out_base": int(layer.out_base),
+        "output_shape": list(layer.output.shape),
+        "output_bits": layer.output.bits,
+    }
 
 
 def memories(program):
@@ -120,19 +143,33 @@ def memories(program):
     used = {
         "weights": (config.weight_depth, config.weight_word_bits, len(program.weights)),
         "parameters": (config.param_depth, config.acc_bits + 42, len(program.bias)),
-        "activations": (config.act_depth, config.word_bits, max(
-            [layer.in_base + layer.in_words for layer in program.layers[1:]]
-            + [layer.out_base + layer.out_words for layer in program.layers[:-1]], default=0)),
-        "line_buffer": (config.line_depth, config.word_bits,
-                        max(layer.line_words for layer in program.layers)),
-        "program": (descriptor.DESCRIPTOR_STRIDE * config.max_layers, 32,
-                    descriptor.DESCRIPTOR_STRIDE * len(program.layers)),
+        "activations": (
+            config.act_depth,
+            config.word_bits,
+            max(
+                [layer.in_base + layer.in_words for layer in program.layers[1:]]
+                + [layer.out_base + layer.out_words for layer in program.layers[:-1]],
+                default=0,
+            ),
+        ),
+        "line_buffer": (config.line_depth, config.word_bits, max(layer.line_words for layer in program.layers)),
+        "program": (
+            descriptor.DESCRIPTOR_STRIDE * config.max_layers,
+            32,
+            descriptor.DESCRIPTOR_STRIDE * len(program.layers),
+        ),
     }
     found = resources.memories(config)
-    return {name: {"words": words, "bits": bits, "used_words": int(count),
-                   "block_rams": sum(memory.block_rams for memory in found if memory.name == name),
-                   "ultra_rams": sum(memory.ultra_rams for memory in found if memory.name == name)}
-            for name, (words, bits, count) in used.items()}
+    return {
+        name: {
+            "words": words,
+            "bits": bits,
+            "used_words": int(count),
+            "block_rams": sum(memory.block_rams for memory in found if memory.name == name),
+            "ultra_rams": sum(memory.ultra_rams for memory in found if memory.name == name),
+        }
+        for name, (words, bits, count) in used.items()
+    }
 
 
 def memory_map(program):
@@ -149,6 +186,11 @@ def memory_map(program):
         ("weights", descriptor.REGION_WEIGHTS, f"(word * {config.rows} + row) * {quarters} + quarter"),
     )
     if 6 in config.precisions:
-        regions += (("weights6", descriptor.REGION_WEIGHTS6, "4 * group + (0, 1, 2): 16 packed weights, the four words "
-                     "from 4 * group on of the weights"),)
+        regions += (
+            (
+                "weights6",
+                descriptor.REGION_WEIGHTS6,
+                "4 * group + (0, 1, 2): 16 packed weights, the four words from 4 * group on of the weights",
+            ),
+        )
     return {name: {"base": region << shift, "offset": offset} for name, region, offset in regions}

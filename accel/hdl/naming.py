@@ -8,7 +8,8 @@ from accel.hdl.errors import ConversionError
 
 MAX_NAME_LENGTH = 60
 
-VERILOG_WORDS = frozenset("""
+VERILOG_WORDS = frozenset(
+    """
 always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign
 default defparam design disable edge else end endcase endconfig endfunction endgenerate endmodule
 endprimitive endspecify endtable endtask event for force forever fork function generate genvar
@@ -26,9 +27,11 @@ interface intersect local logic longint matches modport new null package packed 
 property protected pure rand randc randcase randsequence ref return sequence shortint shortreal
 solve static string struct super tagged this throughout timeprecision timeunit type typedef union
 unique var virtual void wait_order wildcard with within
-""".split())
+""".split()
+)
 
-VHDL_WORDS = frozenset("""
+VHDL_WORDS = frozenset(
+    """
 abs access after alias all and architecture array assert attribute begin block body buffer bus case
 component configuration constant context cover default disconnect downto else elsif end entity exit
 fairness file for force function generate generic group guarded if impure in inertial inout is label
@@ -37,7 +40,8 @@ parameter port postponed procedure process property protected pure range record 
 release rem report restrict return rol ror select sequence severity shared signal sla sll sra srl
 strong subtype then to transport type unaffected units until use variable vmode vprop vunit wait
 when while with xnor xor bit boolean integer natural positive std_logic unsigned signed
-""".split())
+""".split()
+)
 
 
 def is_reserved(name):
@@ -49,8 +53,9 @@ def check_name(name, where):
     if is_reserved(name):
         raise ConversionError(f"{where}: the name {name} is a reserved word of Verilog or VHDL; rename it")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", name):
-        raise ConversionError(f"{where}: the name {name} is not legal in VHDL (letters and digits, single "
-                              "underscores inside); rename it")
+        raise ConversionError(
+            f"{where}: the name {name} is not legal in VHDL (letters and digits, single underscores inside); rename it"
+        )
 
 
 def unique(name, taken):
@@ -96,11 +101,16 @@ def _value_suffix(short, name, value):
     if hasattr(value, "module_suffix"):
         return value.module_suffix
     if is_dataclass(value):
-        changed = {f.name: getattr(value, f.name) for f in fields(value)
-                   if f.default is MISSING or getattr(value, f.name) != f.default}
+        changed = {
+            f.name: getattr(value, f.name)
+            for f in fields(value)
+            if f.default is MISSING or getattr(value, f.name) != f.default
+        }
         return parameter_suffix([f.name for f in fields(value)], changed)
-    raise ConversionError(f"parameter {name}: a {type(value).__name__} cannot be an elaboration parameter; "
-                          "use None, int, bool, str, tuple or a frozen dataclass")
+    raise ConversionError(
+        f"parameter {name}: a {type(value).__name__} cannot be an elaboration parameter; "
+        "use None, int, bool, str, tuple or a frozen dataclass"
+    )
 
 
 def _plain(text):

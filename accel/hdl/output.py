@@ -41,8 +41,7 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
         (folder / "rtl").mkdir()
         presets = accelerator.presets(program, folder / "mem") if preset else None
         name = accelerator.TOP if hdl == "verilog" else f"{accelerator.TOP}_core"
-        design = accelerator.convert_accelerator(program.config, folder / "rtl", hdl=hdl, name=name,
-                                                 presets=presets)
+        design = accelerator.convert_accelerator(program.config, folder / "rtl", hdl=hdl, name=name, presets=presets)
         rtl = [path.name for path in design.files]
         files |= {f"rtl/{path.name}": path.read_text() for path in design.files}
         stage("project")
@@ -51,13 +50,30 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
         _write(folder, others)
         files |= others
         digest = model_dir.digest(model)
-        values = manifest.manifest(graph=graph, program=program, target=target, design=design, golden=golden,
-                                   model_digest=digest, preset=preset, files=files)
+        values = manifest.manifest(
+            graph=graph,
+            program=program,
+            target=target,
+            design=design,
+            golden=golden,
+            model_digest=digest,
+            preset=preset,
+            files=files,
+        )
         _write(folder, {manifest.MANIFEST: manifest.to_text(values)})
-    return Written(out, accelerator.TOP, tuple(sorted((*files, manifest.MANIFEST))), design.line_count,
-                   len(design.modules), int(program.predicted_cycles), manifest.weight_bytes(program),
-                   program.config.dsp_estimate, asdict(resources(program.config)), program.config.precisions,
-                   program.notes)
+    return Written(
+        out,
+        accelerator.TOP,
+        tuple(sorted((*files, manifest.MANIFEST))),
+        design.line_count,
+        len(design.modules),
+        int(program.predicted_cycles),
+        manifest.weight_bytes(program),
+        program.config.dsp_estimate,
+        asdict(resources(program.config)),
+        program.config.precisions,
+        program.notes,
+    )
 
 
 def _images(program, target, golden, preset):
@@ -88,15 +104,28 @@ def _project(target, hdl, golden, program, preset, rtl, files):
     board = target.board and preset
     memory = sorted(name for name in files if name.startswith("mem/"))
     wrapper = [f"{vivado.BOARD_TOP}.v"] if target.board else []
-    generics = {**vivado.clock_generics(target), "LANES": program.config.lanes, "INPUT_BEATS": golden.input_beats,
-                "OUTPUT_BEATS": golden.output_beats} if board else {}
-    lists = {"rtl": [f"rtl/{name}" for name in (*rtl, *wrapper)], "memory": memory,
-             "constraint": [f"vivado/{target.constraints}"],
-             "simulation": [name for name in files if name.startswith("sim/tb_")]}
+    generics = (
+        {
+            **vivado.clock_generics(target),
+            "LANES": program.config.lanes,
+            "INPUT_BEATS": golden.input_beats,
+            "OUTPUT_BEATS": golden.output_beats,
+        }
+        if board
+        else {}
+    )
+    lists = {
+        "rtl": [f"rtl/{name}" for name in (*rtl, *wrapper)],
+        "memory": memory,
+        "constraint": [f"vivado/{target.constraints}"],
+        "simulation": [name for name in files if name.startswith("sim/tb_")],
+    }
     scripts = {f"vivado/{name}": vivado.kept_file(name) for name in vivado.SCRIPTS}
-    return {**scripts,
-            "vivado/settings.tcl": vivado.settings(target, accelerator.TOP, hdl, lists, generics),
-            f"vivado/{target.constraints}": vivado.constraints(target)}
+    return {
+        **scripts,
+        "vivado/settings.tcl": vivado.settings(target, accelerator.TOP, hdl, lists, generics),
+        f"vivado/{target.constraints}": vivado.constraints(target),
+    }
 
 
 def _write(folder, files):

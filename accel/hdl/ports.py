@@ -33,8 +33,10 @@ class PortType:
         if isinstance(initial, intbv) and initial._nrbits:
             kind = "modbv" if isinstance(initial, modbv) else "intbv"
             return cls(kind, initial._nrbits, initial._min, initial._max, int(initial))
-        raise ConversionError(f"{where}: a port must be a bool or an intbv with a width, "
-                              f"not {type(initial).__name__}; give the Signal a width")
+        raise ConversionError(
+            f"{where}: a port must be a bool or an intbv with a width, "
+            f"not {type(initial).__name__}; give the Signal a width"
+        )
 
     def signal(self):
         """A new Signal of this kind."""

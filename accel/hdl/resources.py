@@ -76,8 +76,16 @@ def memories(config):
     part = 32 if config.lanes > 4 else 0
     row = ("weights", config.word_bits, config.weight_depth, part)
     found = [Memory(*row, "ultra", ultra), Memory(*row, config.weight_row_style(config.rows - 1), config.rows - ultra)]
-    found += [Memory("parameters", config.req_lanes * bits, config.param_group_depth,
-                     bits if config.req_lanes > 1 else 0, config.param_style) for bits in memory_bits(config)]
+    found += [
+        Memory(
+            "parameters",
+            config.req_lanes * bits,
+            config.param_group_depth,
+            bits if config.req_lanes > 1 else 0,
+            config.param_style,
+        )
+        for bits in memory_bits(config)
+    ]
     found += [
         Memory("activations", config.word_bits, config.act_depth, 0, config.act_style),
         Memory("line_buffer", config.word_bits, config.line_depth // 2, 8, config.line_style, 2),
@@ -100,8 +108,12 @@ def resources(config):
     luts += config.float_input * (LUTS_FLOAT_INPUT + LUTS_PER_FLOAT_INPUT * config.float_lanes)
     luts += config.float_output * LUTS_PER_FLOAT_OUTPUT * config.float_lanes
     found = memories(config)
-    return Resources(round(luts) + sum(memory.luts for memory in found), config.dsp_estimate,
-                     sum(memory.block_rams for memory in found), sum(memory.ultra_rams for memory in found))
+    return Resources(
+        round(luts) + sum(memory.luts for memory in found),
+        config.dsp_estimate,
+        sum(memory.block_rams for memory in found),
+        sum(memory.ultra_rams for memory in found),
+    )
 
 
 def ultra_rows(config, available):
@@ -116,24 +128,35 @@ def check_target(config, target):
     the part has not."""
     for option in ("weight_style", "act_style"):
         if getattr(config, option) == "ultra" and not target.ultra_rams:
-            raise FitError(f"target {target.name}: {target.part} has no UltraRAM; leave out {option}=ultra or choose "
-                           "a target that has it")
+            raise FitError(
+                f"target {target.name}: {target.part} has no UltraRAM; leave out {option}=ultra or choose "
+                "a target that has it"
+            )
     needs = resources(config)
     array = "lower rows or lanes, or choose a larger target"
     memory = f"lower {_largest(config)} (--fit makes every memory as small as the network allows), or {array}"
     for count, kind, there, remedy in (
-            (needs.dsps, "multipliers", target.dsps, array),
-            (needs.luts, "LUTs by estimate", target.luts, f"leave out precisions, or {array}"),
-            (needs.ultra_rams, "UltraRAMs", target.ultra_rams, f"lower weight_depth or ultra_rows, or {array}"),
-            (needs.block_rams, "block RAMs", target.block_rams, memory)):
+        (needs.dsps, "multipliers", target.dsps, array),
+        (needs.luts, "LUTs by estimate", target.luts, f"leave out precisions, or {array}"),
+        (needs.ultra_rams, "UltraRAMs", target.ultra_rams, f"lower weight_depth or ultra_rows, or {array}"),
+        (needs.block_rams, "block RAMs", target.block_rams, memory),
+    ):
         if count > there:
-            raise FitError(f"target {target.name}: rows={config.rows}, lanes={config.lanes} needs {count:,g} {kind}, "
-                           f"but {target.part} has {there:,}; {remedy}")
+            raise FitError(
+                f"target {target.name}: rows={config.rows}, lanes={config.lanes} needs {count:,g} {kind}, "
+                f"but {target.part} has {there:,}; {remedy}"
+            )
 
 
 def _largest(config):
     """The depth option of the memory with most block RAMs, with its value."""
-    options = {"weights": "weight_depth", "parameters": "param_depth", "activations": "act_depth",
-               "line_buffer": "line_depth", "pooling": "pool_depth", "program": "max_layers"}
+    options = {
+        "weights": "weight_depth",
+        "parameters": "param_depth",
+        "activations": "act_depth",
+        "line_buffer": "line_depth",
+        "pooling": "pool_depth",
+        "program": "max_layers",
+    }
     name = options[max(memories(config), key=lambda memory: memory.block_rams).name]
     return f"{name}={getattr(config, name)}"

@@ -16,12 +16,34 @@ def vhdl_shell(name, core, ports):
         inner = f"core_{port.name}"
         signals.append(f"signal {inner}: {vector}({port.width - 1} downto 0);")
         connections.append(f"        {port.name} => {inner}")
-        assignments.append(f"{inner} <= {vector}({port.name});" if port.direction == "in"
-                           else f"{port.name} <= std_logic_vector({inner});")
-    return "\n".join((
-        f"{COMMENT} {core} with std_logic_vector ports.", "",
-        "library ieee;", "use ieee.std_logic_1164.all;", "use ieee.numeric_std.all;", "",
-        f"entity {name} is", "    port (", ";\n".join(declarations), "    );", f"end entity {name};", "",
-        f"architecture shell of {name} is", *signals, "begin", *assignments,
-        f"core: entity work.{core}", "    port map (", ",\n".join(connections), "    );",
-        "end architecture shell;", ""))
+        assignments.append(
+            f"{inner} <= {vector}({port.name});"
+            if port.direction == "in"
+            else f"{port.name} <= std_logic_vector({inner});"
+        )
+    return "\n".join(
+        (
+            f"{COMMENT} {core} with std_logic_vector ports.",
+            "",
+            "library ieee;",
+            "use ieee.std_logic_1164.all;",
+            "use ieee.numeric_std.all;",
+            "",
+            f"entity {name} is",
+            "    port (",
+            ";\n".join(declarations),
+            "    );",
+            f"end entity {name};",
+            "",
+            f"architecture shell of {name} is",
+            *signals,
+            "begin",
+            *assignments,
+            f"core: entity work.{core}",
+            "    port map (",
+            ",\n".join(connections),
+            "    );",
+            "end architecture shell;",
+            "",
+        )
+    )

@@ -60,11 +60,15 @@ class InstanceStub(_Block):
                 continue
             where = f"{self.module.func.__name__} {self.name}"
             if is_shadow(signal):
-                raise ConversionError(f"{where}: output {port.name} is connected to a slice or concatenation"
-                                      "; connect a whole Signal and slice that")
+                raise ConversionError(
+                    f"{where}: output {port.name} is connected to a slice or concatenation"
+                    "; connect a whole Signal and slice that"
+                )
             if signal._driven:
-                raise ConversionError(f"{where}: output {port.name} drives a Signal that another instance "
-                                      "drives too; give each output its own Signal")
+                raise ConversionError(
+                    f"{where}: output {port.name} drives a Signal that another instance "
+                    "drives too; give each output its own Signal"
+                )
             signal.driven = "wire"
             signal._used = True
 

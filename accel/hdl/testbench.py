@@ -23,13 +23,24 @@ def testbench(top, program, golden, *, preset):
     """Plain Verilog: streams the golden images in, compares every beat, prints PASS or FAIL."""
     lanes = program.config.lanes
     return TEMPLATE.format(
-        top=top, lanes=lanes, images=golden.images, input_beats=len(golden.inputs),
-        output_beats=len(golden.outputs), image_beats=golden.input_beats, image_outputs=golden.output_beats,
-        host_writes=len(program.host_writes()), predicted=program.predicted_cycles, load=0 if preset else 1,
+        top=top,
+        lanes=lanes,
+        images=golden.images,
+        input_beats=len(golden.inputs),
+        output_beats=len(golden.outputs),
+        image_beats=golden.input_beats,
+        image_outputs=golden.output_beats,
+        host_writes=len(program.host_writes()),
+        predicted=program.predicted_cycles,
+        load=0 if preset else 1,
         limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000 + len(program.host_writes()),
-        control=f"24'h{REG_CONTROL:06x}", abort=f"32'd{CONTROL_ABORT}", enable=f"32'd{CONTROL_ENABLE}",
-        layers=len(program.layers) - 1, cycle_limit=f"24'h{REG_CYCLE_LIMIT:06x}, 32'd{program.cycle_limit}",
-        graph=program.graph_name)
+        control=f"24'h{REG_CONTROL:06x}",
+        abort=f"32'd{CONTROL_ABORT}",
+        enable=f"32'd{CONTROL_ENABLE}",
+        layers=len(program.layers) - 1,
+        cycle_limit=f"24'h{REG_CYCLE_LIMIT:06x}, 32'd{program.cycle_limit}",
+        graph=program.graph_name,
+    )
 
 
 TEMPLATE = """\

@@ -28,14 +28,25 @@ def testbench(top, program, golden, *, preset):
     """VHDL-2008: streams the golden images in, compares every beat, reports PASS or FAIL."""
     lanes = program.config.lanes
     return TEMPLATE.format(
-        top=top, data=8 * lanes - 1, keep=lanes - 1, word=9 * lanes, images=golden.images,
-        input_beats=len(golden.inputs), output_beats=len(golden.outputs), image_beats=golden.input_beats,
-        host_writes=len(program.host_writes()), predicted=program.predicted_cycles,
-        load=0 if preset else 1, abort=literal_bits(CONTROL_ABORT, 32),
-        enable=literal_bits(CONTROL_ENABLE, 32), padded_word=4 * -(-(9 * lanes + 1) // 4) - 1,
+        top=top,
+        data=8 * lanes - 1,
+        keep=lanes - 1,
+        word=9 * lanes,
+        images=golden.images,
+        input_beats=len(golden.inputs),
+        output_beats=len(golden.outputs),
+        image_beats=golden.input_beats,
+        host_writes=len(program.host_writes()),
+        predicted=program.predicted_cycles,
+        load=0 if preset else 1,
+        abort=literal_bits(CONTROL_ABORT, 32),
+        enable=literal_bits(CONTROL_ENABLE, 32),
+        padded_word=4 * -(-(9 * lanes + 1) // 4) - 1,
         limit=4 * golden.images * max(program.predicted_cycles, 1000) + 100_000 + 4 * len(program.host_writes()),
-        graph=program.graph_name, layers=literal_bits(len(program.layers) - 1, 32),
-        cycle_limit=literal_bits(program.cycle_limit, 32))
+        graph=program.graph_name,
+        layers=literal_bits(len(program.layers) - 1, 32),
+        cycle_limit=literal_bits(program.cycle_limit, 32),
+    )
 
 
 TEMPLATE = """\

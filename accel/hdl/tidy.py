@@ -28,6 +28,7 @@ def tidy(body):
 
 def _fold_constants(text):
     """(7 - 1) -> 6; negative results stay, Verilog would read them otherwise."""
+
     def fold(match):
         left, right = int(match[1]), int(match[3])
         if match[2] == "**" and right > 64:
@@ -68,13 +69,13 @@ def _chain(lines, index):
         return None
     indent, condition, result = head[1], head[2], []
     while True:
-        statement, closing = [*lines[index + 1:index + 3], "", ""][:2]
+        statement, closing = [*lines[index + 1 : index + 3], "", ""][:2]
         line = f"{indent}{condition} {statement.strip()}"
         if not STATEMENT.match(statement) or len(line) > WIDTH or not closing.startswith(f"{indent}end"):
             return None
         result.append(line)
         index += 2
-        rest = closing[len(indent) + len("end"):]
+        rest = closing[len(indent) + len("end") :]
         if rest == "":
             return result, index + 1
         branch = re.fullmatch(r" (else(?: if \(.*\))?) begin", rest)
@@ -85,9 +86,14 @@ def _chain(lines, index):
 
 def _case_item(lines, index):
     head = CASE_ITEM.match(lines[index])
-    following = lines[index + 1:index + 3]
-    if (head and len(following) == 2 and STATEMENT.match(following[0]) and following[1] == f"{head[1]}end"
-            and len(head[0]) + len(following[0].strip()) < WIDTH):
+    following = lines[index + 1 : index + 3]
+    if (
+        head
+        and len(following) == 2
+        and STATEMENT.match(following[0])
+        and following[1] == f"{head[1]}end"
+        and len(head[0]) + len(following[0].strip()) < WIDTH
+    ):
         return [f"{head[1]}{head[2]} {following[0].strip()}"], index + 3
     return None
 

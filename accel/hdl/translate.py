@@ -53,8 +53,9 @@ def translate(elaboration, hdl, token, *, is_top):
     body = writer.finish_body(body, [port for port, _ in filters.ports], filters.memories, filters.unused)
     body = _lift_preset(body, elaboration.parameters, filters.memories)
     if re.search(r"\bNone\b", body):
-        raise ConversionError(f"{elaboration.where}: a Signal in the text has no name; hold it in a variable "
-                              "of the module function")
+        raise ConversionError(
+            f"{elaboration.where}: a Signal in the text has no name; hold it in a variable of the module function"
+        )
     body = re.sub(r"[ \t]+$", "", re.sub(r"\n\s*\n+", "\n\n", body), flags=re.M).strip("\n")
     return filters.ports, body, filters.memories
 
@@ -120,8 +121,10 @@ class _Filter:
                 continue
             check_name(signal._name, where)
             if not signal._driven and signal._read and signal._min is not None and signal._min < 0:
-                raise ConversionError(f"{where}: the signed Signal {signal._name} is read but never driven; "
-                                      "use a Python int instead, MyHDL would make it unsigned")
+                raise ConversionError(
+                    f"{where}: the signed Signal {signal._name} is read but never driven; "
+                    "use a Python int instead, MyHDL would make it unsigned"
+                )
             if signal._driven and not signal._read and "unused" not in signal._name:
                 signal._name += "_unused"
 
@@ -158,8 +161,10 @@ class _Filter:
     def find_memories(self):
         for mem, style, preset in self.elaboration.memories:
             if not _isMem(mem) or _getMemInfo(mem).name is None:
-                raise ConversionError(f"{self.elaboration.where}: memory() was given a list that no process "
-                                      "uses; pass the list that the processes index")
+                raise ConversionError(
+                    f"{self.elaboration.where}: memory() was given a list that no process "
+                    "uses; pass the list that the processes index"
+                )
             self.memories[_getMemInfo(mem).name] = (style, preset)
 
 

@@ -30,8 +30,14 @@ def write_instance(stub):
         actual = literal(constant, port) if constant is not None else signal._name
         connections.append(f".{port.name}({actual})")
     head = f"{stub.child.token} #({files}) {stub.name}" if files else f"{stub.child.token} {stub.name}"
-    text = textwrap.fill(", ".join(connections), WIDTH, initial_indent="    ", subsequent_indent="    ",
-                         break_long_words=False, break_on_hyphens=False)
+    text = textwrap.fill(
+        ", ".join(connections),
+        WIDTH,
+        initial_indent="    ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return f"\n{head} (\n{text}\n);\n"
 
 
@@ -64,8 +70,9 @@ def finish_body(body, ports, memories, unused):
     for name, (style, preset) in memories.items():
         declaration = re.search(rf"^reg .*\b{name} \[0:\d+\];$", body, re.MULTILINE)
         if declaration is None:
-            raise ConversionError(f"memory {name}: only a list of Signals that a clocked process writes can "
-                                  "have a style or a preset")
+            raise ConversionError(
+                f"memory {name}: only a list of Signals that a clocked process writes can have a style or a preset"
+            )
         text = declaration[0]
         if style:
             text = f'(* ram_style = "{style}" *)\n{text}'
@@ -120,8 +127,11 @@ def forget_states(signal):
 
 def declare_states(states, body):
     """Declarations of the states that the text uses, in front of it."""
-    used = [f"localparam [{int(code.split(chr(39))[0]) - 1}:0] {name} = {code};" for name, code in states.items()
-            if re.search(rf"\b{name}\b", body)]
+    used = [
+        f"localparam [{int(code.split(chr(39))[0]) - 1}:0] {name} = {code};"
+        for name, code in states.items()
+        if re.search(rf"\b{name}\b", body)
+    ]
     return "\n".join([*used, body])
 
 

@@ -77,7 +77,7 @@ def split_module(text):
     lines = text.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("architecture "))
     end = max(i for i, line in enumerate(lines) if line.startswith("end architecture"))
-    return "\n".join(lines[start + 1:end])
+    return "\n".join(lines[start + 1 : end])
 
 
 def finish_body(body, _ports, memories, _unused):
@@ -89,8 +89,10 @@ def finish_body(body, _ports, memories, _unused):
         declaration = f"signal {name}: t_array_{name};"
         kind = re.search(rf"type t_array_{name} is array\(0 to \d+\) of (\w+) ?\((\d+) downto 0\);", body)
         if kind is None or declaration not in body:
-            raise ConversionError(f"memory {name}: only a list of intbv Signals that a clocked process "
-                                  "writes can have a style or a preset")
+            raise ConversionError(
+                f"memory {name}: only a list of intbv Signals that a clocked process "
+                "writes can have a style or a preset"
+            )
         text = declaration
         if preset:
             function = READ_MEMORY.format(name=name, bits=int(kind[2]) + 1, kind=kind[1])
@@ -113,10 +115,14 @@ def assemble(comment, token, ports, memories, body):
         kind = "signed" if port.signed else "unsigned"
         kind = "std_logic" if port.is_bool else f"{kind}({port.width - 1} downto 0)"
         lines.append(f"        {port.name}: {port.direction} {kind}")
-    return (f"{comment}\nlibrary ieee;\nuse ieee.std_logic_1164.all;\nuse ieee.numeric_std.all;\n"
-            f"use std.textio.all;\nuse work.{PACKAGE_NAME}.all;\n\nentity {token} is\n{generic}    port (\n"
-            + ";\n".join(lines) + f"\n    );\nend entity {token};\n\narchitecture rtl of {token} is\n\n"
-            + body + "\n\nend architecture rtl;\n")
+    return (
+        f"{comment}\nlibrary ieee;\nuse ieee.std_logic_1164.all;\nuse ieee.numeric_std.all;\n"
+        f"use std.textio.all;\nuse work.{PACKAGE_NAME}.all;\n\nentity {token} is\n{generic}    port (\n"
+        + ";\n".join(lines)
+        + f"\n    );\nend entity {token};\n\narchitecture rtl of {token} is\n\n"
+        + body
+        + "\n\nend architecture rtl;\n"
+    )
 
 
 def extra_files():

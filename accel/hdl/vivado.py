@@ -16,8 +16,10 @@ def kept_file(name):
             raise FileNotFoundError(2, "not installed")
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise TargetError(f"build/vivado/{name}: cannot be read ({error.strerror}); install Bitloom again, or run "
-                          "from a complete checkout of the repository") from None
+        raise TargetError(
+            f"build/vivado/{name}: cannot be read ({error.strerror}); install Bitloom again, or run "
+            "from a complete checkout of the repository"
+        ) from None
 
 
 def constraints(target):
@@ -30,9 +32,11 @@ def constraints(target):
 
 def clock_generics(target):
     """The board wrapper's parameters that make the accelerator's clock of the board's."""
-    return {"CLOCK_PS": round(1e6 / target.oscillator_mhz),
-            "CLOCK_MULTIPLY": round(MANAGER_MHZ / target.oscillator_mhz),
-            "CLOCK_DIVIDE": round(MANAGER_MHZ / target.clock_mhz)}
+    return {
+        "CLOCK_PS": round(1e6 / target.oscillator_mhz),
+        "CLOCK_MULTIPLY": round(MANAGER_MHZ / target.oscillator_mhz),
+        "CLOCK_DIVIDE": round(MANAGER_MHZ / target.clock_mhz),
+    }
 
 
 def settings(target, top, hdl, files, generics):

@@ -38,10 +38,10 @@ def _line(line, names):
         end = _closing(line, match.end() - 1)
         if end is None:
             return line
-        return line[:match.end()] + _settled(line[match.end():end], names) + ")" + _line(line[end + 1:], names)
+        return line[: match.end()] + _settled(line[match.end() : end], names) + ")" + _line(line[end + 1 :], names)
     match = LABEL.match(line)
     if match:
-        return match[0] + _line(line[match.end():], names)
+        return match[0] + _line(line[match.end() :], names)
     match = ASSIGNMENT.match(line)
     if not match:
         return line
@@ -105,9 +105,9 @@ class _Writer:
         """The node's text around new texts of its operands."""
         result, place = "", node.begin
         for operand, text in zip(node.operands, texts, strict=True):
-            result += self.source[place:operand.begin] + text
+            result += self.source[place : operand.begin] + text
             place = operand.end
-        return result + self.source[place:node.end]
+        return result + self.source[place : node.end]
 
     def extended(self, node, text, more, signed):
         while text.startswith("(") and _closing(text, 0) == len(text) - 1:
@@ -119,13 +119,13 @@ class _Writer:
         if node.operator == "cast" and signed and node.operands[0].operator == ">>>" and node.operands[0].signed:
             return self.joined(node, [self.within(node.operands[0], node.bits + more, True)])  # loses no bit at the top
         if node.operator == "cast":
-            inner, text = node.operands[0], text[text.index("(") + 1:-1]
+            inner, text = node.operands[0], text[text.index("(") + 1 : -1]
         if not signed or inner.operator == "{}" and re.match(r"\{\d+'b0, ", text):
             zeros = f"{more}'b0"
             if inner.operator == "{}":
                 leading = re.match(r"\{(\d+)'b0, ", text)
                 if leading:
-                    zeros, text = f"{int(leading[1]) + more}'b0", "{" + text[leading.end():]
+                    zeros, text = f"{int(leading[1]) + more}'b0", "{" + text[leading.end() :]
                 text = text[1:-1]
             text = f"{{{zeros}, {text}}}"
         elif inner.top:

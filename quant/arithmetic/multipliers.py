@@ -13,7 +13,7 @@ from quant.arithmetic.scales import choose_multiplier, float32
 
 REQUANTIZERS = {"full": None, "pow2": 1, "khot2": 2, "khot3": 3}
 TOP = 1 << 31
-SLACK = 2.0 ** -20  # more than float32's rounding of a scale
+SLACK = 2.0**-20  # more than float32's rounding of a scale
 
 
 def khot_at_least(value, terms):

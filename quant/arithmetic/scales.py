@@ -13,9 +13,9 @@ import torch
 from accel.errors import RangeError
 
 RULES = ("half_up", "half_away", "gemmlowp")
-SMALLEST_SCALE = 2.0 ** -100
-BIAS_LIMIT = 2 ** 30  # a weight scale is widened until its channel's bias is at most so many steps
-DEAD = 2.0 ** -24  # a channel is dead whose largest weight is at most this share of the layer's
+SMALLEST_SCALE = 2.0**-100
+BIAS_LIMIT = 2**30  # a weight scale is widened until its channel's bias is at most so many steps
+DEAD = 2.0**-24  # a channel is dead whose largest weight is at most this share of the layer's
 
 
 def integer_range(bits):
@@ -81,7 +81,7 @@ def to_integers(values, scale, zero_point, qmin, qmax):
     """
     inverse = torch.ones((), dtype=torch.float32) / torch.as_tensor(scale, dtype=torch.float64).float()
     rounded = torch.round(values.float() * inverse)
-    return (rounded.clamp(-(2.0 ** 31), 2.0 ** 31).long() + zero_point).clamp(qmin, qmax)
+    return (rounded.clamp(-(2.0**31), 2.0**31).long() + zero_point).clamp(qmin, qmax)
 
 
 def clamp_bounds(clamp, scale, zero_point, bits):

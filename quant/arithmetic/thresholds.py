@@ -60,8 +60,10 @@ def fold_batch_norm(name, norm, scale, low, high):
     for channel, (gamma, mean, variance, beta) in enumerate(zip(*numbers, strict=True)):
         exact = Fraction(variance) + Fraction(norm.eps)
         if exact <= 0:
-            raise RangeError(f"{name}: running_var + eps of channel {channel} is {float(exact)}, which must be "
-                             "positive; train the model again")
+            raise RangeError(
+                f"{name}: running_var + eps of channel {channel} is {float(exact)}, which must be "
+                "positive; train the model again"
+            )
         values = Norm(scale[channel], Fraction(gamma), Fraction(mean), exact, Fraction(beta))
         pairs.append(fold_norm(values, int(low[channel]), int(high[channel])))
     threshold, invert = zip(*pairs, strict=True)

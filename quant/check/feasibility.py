@@ -29,14 +29,18 @@ class FeasibilityCheck:
             low, high = (tensor.scale * (bound - tensor.zero_point) for bound in (qmin - 0.5, qmax + 0.5))
             inside = np.count_nonzero((wanted >= low) & (wanted <= high))
             noise = np.sum((wanted - actual) ** 2)
-            self.sums[layer.name] += (np.sum(wanted ** 2), noise, inside, wanted.size)
+            self.sums[layer.name] += (np.sum(wanted**2), noise, inside, wanted.size)
 
     def figures(self):
         """{layer: {'snr_db', 'range_coverage'}}; the ratio is limited to +-200 dB so that it stays a
         number."""
-        return {name: {"snr_db": round(decibel(signal, noise), 2),
-                       "range_coverage": round(float(inside / max(count, 1)), 6)}
-                for name, (signal, noise, inside, count) in self.sums.items()}
+        return {
+            name: {
+                "snr_db": round(decibel(signal, noise), 2),
+                "range_coverage": round(float(inside / max(count, 1)), 6),
+            }
+            for name, (signal, noise, inside, count) in self.sums.items()
+        }
 
 
 def annotate(graph, figures, notes=None):

@@ -36,8 +36,16 @@ def _weighted(layer, name, tensor, output):
     channels = output.channels
     nothing = np.zeros(channels, dtype=np.int64)
     rule = ir.Requantize("half_up", nothing + 2**30, nothing + 30, *output.qrange)
-    common = {"name": layer.name, "input_name": name, "input": tensor, "output": output, "weight_bits": 8,
-              "weight_scale": np.ones(channels), "bias": nothing, "requantize": rule}
+    common = {
+        "name": layer.name,
+        "input_name": name,
+        "input": tensor,
+        "output": output,
+        "weight_bits": 8,
+        "weight_scale": np.ones(channels),
+        "bias": nothing,
+        "requantize": rule,
+    }
     if isinstance(layer, FloatConv):
         weights = np.zeros((channels, *layer.weight.shape[2:], tensor.channels), dtype=np.int64)
         return ir.Conv2D(weights=weights, stride=layer.stride, pads=layer.pads, **common)

@@ -83,21 +83,40 @@ class ModelCheck:
             return ""
         reach = ", ".join(f"{gaussian_snr(bits):.0f} dB at INT{bits}" for bits in (*hopeless, NARROWEST))
         asked = " and ".join(f"{value:g} dB" for value in sorted({self.thresholds.snr_db[bits] for bits in hopeless}))
-        return (f"At {asked} nearly nothing passes below INT8: a bit is worth 6 dB, and Gaussian values at the best "
-                f"scale reach {reach}. A low SNR is not a low accuracy: --preset per-width asks of every width what "
-                "networks that keep their accuracy reach.")
+        return (
+            f"At {asked} nearly nothing passes below INT8: a bit is worth 6 dB, and Gaussian values at the best "
+            f"scale reach {reach}. A low SNR is not a low accuracy: --preset per-width asks of every width what "
+            "networks that keep their accuracy reach."
+        )
 
     def plain(self):
         """The check as plain JSON values."""
-        tensors = [{"layer": check.layer, "kind": check.kind, "proposal": check.proposal, "flagged": check.flagged,
-                    "widths": [asdict(figure) for figure in check.figures]}
-                   for check in (*self.weights, *self.activations)]
-        thresholds = [{"bits": bits, "snr_db": self.thresholds.snr_db[bits], "coverage": self.thresholds.coverage[bits]}
-                      for bits in WEIGHT_BITS]
-        return {"clip": self.clip, "images": self.images, "thresholds": thresholds, "layers": tensors,
-                "weight_bits": self.weight_bits, "activation_bits": self.activation_bits,
-                "flagged": [{"layer": check.layer, "kind": check.kind} for check in self.flagged],
-                "feasible": self.ok, "verdict": self.verdict, "advice": self.advice}
+        tensors = [
+            {
+                "layer": check.layer,
+                "kind": check.kind,
+                "proposal": check.proposal,
+                "flagged": check.flagged,
+                "widths": [asdict(figure) for figure in check.figures],
+            }
+            for check in (*self.weights, *self.activations)
+        ]
+        thresholds = [
+            {"bits": bits, "snr_db": self.thresholds.snr_db[bits], "coverage": self.thresholds.coverage[bits]}
+            for bits in WEIGHT_BITS
+        ]
+        return {
+            "clip": self.clip,
+            "images": self.images,
+            "thresholds": thresholds,
+            "layers": tensors,
+            "weight_bits": self.weight_bits,
+            "activation_bits": self.activation_bits,
+            "flagged": [{"layer": check.layer, "kind": check.kind} for check in self.flagged],
+            "feasible": self.ok,
+            "verdict": self.verdict,
+            "advice": self.advice,
+        }
 
 
 def check_network(prepared, images, thresholds, clip="best", advance=lambda count: None):
@@ -125,9 +144,10 @@ def check_network(prepared, images, thresholds, clip="best", advance=lambda coun
 
 def _activations(prepared, images, names, thresholds, clip, advance):
     """TensorChecks of the layers' outputs, in three passes over the images: no tensor is kept."""
+
     def outputs():
         for start in range(0, len(images), BATCH):
-            part = images[start:start + BATCH]
+            part = images[start : start + BATCH]
             found = prepared.network.run(prepared.input_values(part))
             yield [found[name] for name in names]
             advance(len(part))
@@ -150,9 +170,13 @@ def _activations(prepared, images, names, thresholds, clip, advance):
             for quantizer, total in zip(quantizers, own, strict=True):
                 total.add(x, *quantizer)
     return tuple(
-        TensorCheck(name, "activations", tuple(total.figure(bits, thresholds)
-                                               for bits, total in zip(ACTIVATION_BITS, own, strict=True)))
-        for name, own in zip(names, sums, strict=True))
+        TensorCheck(
+            name,
+            "activations",
+            tuple(total.figure(bits, thresholds) for bits, total in zip(ACTIVATION_BITS, own, strict=True)),
+        )
+        for name, own in zip(names, sums, strict=True)
+    )
 
 
 def _quantizer(search, bits, clip, thresholds):

@@ -88,7 +88,7 @@ def _best_weight_scales(rows, largest, high, coverage):
         inside.append((rows.abs() <= scale * (high + 0.5)).sum(1))
     errors, inside = torch.stack(errors), torch.stack(inside)
     for last in range(len(RATIOS) - 1, -1, -1):
-        index = errors[:last + 1].argmin(0)
+        index = errors[: last + 1].argmin(0)
         if int(inside.gather(0, index[None]).sum()) >= coverage * rows.numel():
             break
     return (largest * RATIOS[index]).float().double().clamp(min=scales.SMALLEST_SCALE)

@@ -69,8 +69,10 @@ def _per_width(what, values, default):
         return dict(default)
     values = tuple(values)
     if len(values) not in (1, len(WEIGHT_BITS)):
-        raise RangeError(f"{len(values)} {what} thresholds were given; give one for all widths, or "
-                         f"{len(WEIGHT_BITS)} for {', '.join(map(str, WEIGHT_BITS))} bits")
+        raise RangeError(
+            f"{len(values)} {what} thresholds were given; give one for all widths, or "
+            f"{len(WEIGHT_BITS)} for {', '.join(map(str, WEIGHT_BITS))} bits"
+        )
     return dict(zip(WEIGHT_BITS, values * (len(WEIGHT_BITS) // len(values)), strict=True))
 
 
@@ -104,6 +106,7 @@ def _gaussian_error(step, top):
 
 def _second_moment(low, high, center):
     """Integral of (x - center)^2 times the normal density over low..high."""
+
     def density(x):
         return 0.0 if math.isinf(x) else math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 

@@ -14,22 +14,46 @@ COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max erro
 @click.option("--model", required=True, help=f"{MODEL_HELP[:1].upper()}{MODEL_HELP[1:]}.")
 @click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt, .pth, .ckpt or .safetensors.")
 @data_options("mnist")
-@click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True,
-              help="strict: 40 dB at every width; per-width: a threshold for every width.")
-@click.option("--snr", type=NumberList(float), default=None,
-              help="SNR thresholds in dB instead of the preset's: one, or four for 8, 6, 4, 2 bits.")
-@click.option("--coverage", type=NumberList(float), default=None,
-              help="Share of the values that must lie inside the range: one, or four; both presets have 0.99.")
-@click.option("--clip", type=click.Choice(["best", "minmax"]), default="best", show_default=True,
-              help="best: the scale of least squared error that keeps the coverage; minmax: nothing is clipped.")
-@click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
-              help="Number of images for the activations, taken from the training split.")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default=DEFAULT_PRESET,
+    show_default=True,
+    help="strict: 40 dB at every width; per-width: a threshold for every width.",
+)
+@click.option(
+    "--snr",
+    type=NumberList(float),
+    default=None,
+    help="SNR thresholds in dB instead of the preset's: one, or four for 8, 6, 4, 2 bits.",
+)
+@click.option(
+    "--coverage",
+    type=NumberList(float),
+    default=None,
+    help="Share of the values that must lie inside the range: one, or four; both presets have 0.99.",
+)
+@click.option(
+    "--clip",
+    type=click.Choice(["best", "minmax"]),
+    default="best",
+    show_default=True,
+    help="best: the scale of least squared error that keeps the coverage; minmax: nothing is clipped.",
+)
+@click.option(
+    "--calibration-images",
+    type=COUNT,
+    default=1000,
+    show_default=True,
+    help="Number of images for the activations, taken from the training split.",
+)
 @input_option
 @click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
 @click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
 @json_option
-def check(model, weights, data, data_dir, preset, snr, coverage, clip, calibration_images, encoding, mean, std,
-          as_json):
+def check(
+    model, weights, data, data_dir, preset, snr, coverage, clip, calibration_images, encoding, mean, std, as_json
+):
     """Check at which widths integers represent the weights and activations of a float network.
 
     Per layer and width: signal-to-noise ratio, share of the values inside the range, largest error. The lowest width
@@ -47,6 +71,7 @@ def check(model, weights, data, data_dir, preset, snr, coverage, clip, calibrati
     from quant.check.network import PASSES, check_network
     from quant.frontend.prepare import prepare
     from quant.models.sources import load_float_model
+
     module, name, shape = load_float_model(model, weights)
     images, _ = load_data(data, data_dir, "train", calibration_images)
     check_images(model, shape, data, images)
@@ -65,8 +90,9 @@ def _print(result):
         rows = [row for check in checks for row in _rows(check, result.thresholds)]
         if rows:
             print_table(f"{title} of {result.name}", COLUMNS, rows)
-    click.echo(f"proposed: --weight-bits {_joined(result.weight_bits)} --activation-bits "
-               f"{_joined(result.activation_bits)}")
+    click.echo(
+        f"proposed: --weight-bits {_joined(result.weight_bits)} --activation-bits {_joined(result.activation_bits)}"
+    )
     click.echo(f"verdict: {result.verdict}")
     if result.advice:
         click.echo(result.advice)
@@ -79,6 +105,14 @@ def _joined(widths):
 def _rows(check, thresholds):
     proposal = f"INT{check.proposal}{' (flagged)' if check.flagged else ''}"
     for index, figure in enumerate(check.figures):
-        yield ("" if index else check.layer, figure.bits, f"{figure.snr_db:.1f}", thresholds.snr_db[figure.bits],
-               f"{figure.coverage:.2%}", f"{thresholds.coverage[figure.bits]:g}", figure.max_error, figure.passes,
-               "" if index else proposal)
+        yield (
+            "" if index else check.layer,
+            figure.bits,
+            f"{figure.snr_db:.1f}",
+            thresholds.snr_db[figure.bits],
+            f"{figure.coverage:.2%}",
+            f"{thresholds.coverage[figure.bits]:g}",
+            figure.max_error,
+            figure.passes,
+            "" if index else proposal,
+        )

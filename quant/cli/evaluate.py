@@ -17,8 +17,12 @@ from quant.reference.evaluate import accuracy
 @click.argument("model")
 @data_options("mnist")
 @click.option("--count", type=COUNT, default=None, help="Use the first COUNT images; default: all.")
-@click.option("--weights", type=click.Path(), default=None,
-              help="Weights of a float model: .npz, .pt, .pth, .ckpt or .safetensors.")
+@click.option(
+    "--weights",
+    type=click.Path(),
+    default=None,
+    help="Weights of a float model: .npz, .pt, .pth, .ckpt or .safetensors.",
+)
 @click.option("--mean", type=NumberList(float), default="0", help="A float model's mean of u/255, one or per channel.")
 @click.option("--std", type=NumberList(float), default="1", help="A float model's deviation of u/255.")
 @json_option
@@ -37,6 +41,7 @@ def evaluate(model, data, data_dir, count, weights, mean, std, as_json):
     images, labels = load_data(data, data_dir, "test", count)
     if is_float:
         from quant.models.sources import float_accuracy
+
         share = float_accuracy(model, images, labels, weights, mean, std)
     else:
         if labels is not None:

@@ -43,8 +43,16 @@ def export(model, with_model, out, as_json, **chosen):
     files = [{"file": str(path.relative_to(folder)), "bytes": _size(path)} for path in paths]
     if as_json:
         weights = sum(layer.weights.size for layer in graph.layers if layer.op != "maxpool")
-        print_json({"model": model, "name": graph.name, "layers": len(graph.layers), "weights": weights,
-                    "out": str(folder), "files": files})
+        print_json(
+            {
+                "model": model,
+                "name": graph.name,
+                "layers": len(graph.layers),
+                "weights": weights,
+                "out": str(folder),
+                "files": files,
+            }
+        )
     else:
         print_table(f"{graph.name} -> {folder}", ("file", "bytes"), [(item["file"], item["bytes"]) for item in files])
     return EXIT_OK
@@ -52,8 +60,10 @@ def export(model, with_model, out, as_json, **chosen):
 
 def _load(model):
     if not os.path.exists(model) and (datasets.ZOO / model / "weights.npz").is_file():
-        raise ModelError(f"model '{model}' is a float network, which has no integers; quantize it first with "
-                         f"python -m quant ptq --model {model} --out DIR and export DIR")
+        raise ModelError(
+            f"model '{model}' is a float network, which has no integers; quantize it first with "
+            f"python -m quant ptq --model {model} --out DIR and export DIR"
+        )
     return model_dir.load(model)
 
 

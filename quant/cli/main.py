@@ -17,8 +17,15 @@ from quant.cli.train import train
 
 # Each command with the packages that it needs beside those of every command: their absence is said at the start.
 COMMANDS = {
-    train: ("torch",), ptq: ("torch",), qat: ("torch",), evaluate: (), compare: ("torch",), check: ("torch",),
-    export: (), search: ("torch", "scipy", "matplotlib"), report: ("torch", "scipy", "matplotlib", "jinja2"),
+    train: ("torch",),
+    ptq: ("torch",),
+    qat: ("torch",),
+    evaluate: (),
+    compare: ("torch",),
+    check: ("torch",),
+    export: (),
+    search: ("torch", "scipy", "matplotlib"),
+    report: ("torch", "scipy", "matplotlib", "jinja2"),
 }
 
 
@@ -35,6 +42,7 @@ def _with_packages(run, packages):
     def checked(*args, **kwargs):
         need(*packages)
         return run(*args, **kwargs)
+
     return checked
 
 

@@ -9,8 +9,9 @@ from accel.errors import DataError, ModelError
 def check_images(model, shape, data, images):
     """Raise ModelError where a network of input `shape` (H, W, C), or None for any, cannot take the images."""
     if shape is not None and images.shape[1:] != tuple(shape):
-        raise ModelError(f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has {images.shape[1:]}; choose "
-                         "other --data")
+        raise ModelError(
+            f"{model}: needs images of (H, W, C)={tuple(shape)} but {data} has {images.shape[1:]}; choose other --data"
+        )
 
 
 def check_splits(data, train, test, purpose, remedy=" (--mean and --std for other ranges)"):
@@ -20,18 +21,24 @@ def check_splits(data, train, test, purpose, remedy=" (--mean and --std for othe
     """
     for images in (train, test):
         if images.dtype != np.uint8:
-            raise DataError(f"{data}: holds {images.dtype} images; {purpose} needs uint8 images, such as 255 * x "
-                            f"rounded for x in 0..1{remedy}")
+            raise DataError(
+                f"{data}: holds {images.dtype} images; {purpose} needs uint8 images, such as 255 * x "
+                f"rounded for x in 0..1{remedy}"
+            )
     if train.shape[1:] != test.shape[1:]:
-        raise DataError(f"{data}: has training images of (H, W, C)={train.shape[1:]} but test images of "
-                        f"{test.shape[1:]}; give images of one size")
+        raise DataError(
+            f"{data}: has training images of (H, W, C)={train.shape[1:]} but test images of "
+            f"{test.shape[1:]}; give images of one size"
+        )
 
 
 def check_labelled(data, purpose, *splits):
     """Raise DataError where the labels of one of the splits are None."""
     if any(labels is None for labels in splits):
-        raise DataError(f"{data}: has no labels, which {purpose} needs; give an .npz file with `images` and `labels`, "
-                        "or a loader of both")
+        raise DataError(
+            f"{data}: has no labels, which {purpose} needs; give an .npz file with `images` and `labels`, "
+            "or a loader of both"
+        )
 
 
 def encoding_of(given, images):
@@ -44,6 +51,7 @@ def look_at(module, images, name):
     running it, is said on stderr. Raises the errors of the front end."""
     from quant.check.hardware import refusal
     from quant.frontend.read import read_module
+
     network = read_module(module, images.shape[1:], name)
     for text in network.notes:
         note(text)

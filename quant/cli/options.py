@@ -47,6 +47,7 @@ def default_data(model, default):
 
 def data_options(default):
     """--data and --data-dir. Without --data the command gets the data set of its model, or `default`."""
+
     def decorate(function):
         @functools.wraps(function)
         def command(*args, **kwargs):
@@ -56,14 +57,20 @@ def data_options(default):
 
         names = ", ".join(datasets.NAMES)
         command = click.option(
-            "--data-dir", type=click.Path(), default=None,
+            "--data-dir",
+            type=click.Path(),
+            default=None,
             help="Folder of the data set, the only one searched; without it $BITLOOM_DATA, then the user's cache "
-                 "folder.",
+            "folder.",
         )(command)
-        return click.option("--data", default=None,
-                            help=f"Data set ({names}), an .npy, .npz or .png file, or a loader of your own: "
-                                 "package.module:loader or path/to/file.py:loader.  "
-                                 f"[default: {default}; fashion_mnist for fashion-cnn]")(command)
+        return click.option(
+            "--data",
+            default=None,
+            help=f"Data set ({names}), an .npy, .npz or .png file, or a loader of your own: "
+            "package.module:loader or path/to/file.py:loader.  "
+            f"[default: {default}; fashion_mnist for fashion-cnn]",
+        )(command)
+
     return decorate
 
 
@@ -75,18 +82,25 @@ def requantizer_option(function):
 
 def input_option(function):
     """--input: None where the images decide."""
-    return click.option("--input", "encoding", type=click.Choice(["uint8", "float"]), default=None,
-                        help="Integer network's input: raw bytes, or floats to be quantized.  [default: as the images "
-                             "are]")(function)
+    return click.option(
+        "--input",
+        "encoding",
+        type=click.Choice(["uint8", "float"]),
+        default=None,
+        help="Integer network's input: raw bytes, or floats to be quantized.  [default: as the images are]",
+    )(function)
 
 
 def weight_range_option(default):
     """--weight-range, with its cost."""
     shown = {"default": default, "show_default": True} if default else {"default": None}
     return click.option(
-        "--weight-range", type=click.Choice(["symmetric", "full"]), **shown,
+        "--weight-range",
+        type=click.Choice(["symmetric", "full"]),
+        **shown,
         help="symmetric: weights from -(2^(b-1) - 1); full: from -2^(b-1). The cost of full at 4 bits: on 25-bit "
-             "multipliers a layer with a weight of -8 in a top row runs in int8 mode, at half the speed.")
+        "multipliers a layer with a weight of -8 in a top row runs in int8 mode, at half the speed.",
+    )
 
 
 def code_file(model):

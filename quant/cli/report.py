@@ -42,32 +42,92 @@ class NamedFolder(click.ParamType):
 @click.option("--weights", type=click.Path(), default=None, help="Its weights: .npz, .pt, .pth, .ckpt or .safetensors.")
 @data_options("mnist")
 @click.option("--widths", default=WIDTH_NAMES, show_default=True, help="What to compare with FP32, by commas.")
-@click.option("--network", "given", type=NamedFolder(), multiple=True,
-              help="A model directory to compare as well, NAME=DIR; may be repeated.")
-@click.option("--qat-epochs", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Train every width for so many epochs; 0: take the zoo's trained networks where the model has some.")
+@click.option(
+    "--network",
+    "given",
+    type=NamedFolder(),
+    multiple=True,
+    help="A model directory to compare as well, NAME=DIR; may be repeated.",
+)
+@click.option(
+    "--qat-epochs",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Train every width for so many epochs; 0: take the zoo's trained networks where the model has some.",
+)
 @click.option("--train-count", type=COUNT, default=None, help="Train on the first so many images only.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the training.")
-@click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
-              help="Number of training images for ranges, search, check and histograms.")
-@click.option("--calibration", type=click.Choice(["minmax", "percentile", "kl", "mse"]), default="mse",
-              show_default=True, help="How ranges are found, of weights and activations.")
-@click.option("--weight-rounding", type=click.Choice(["nearest", "adaround", "gptq", "awq"]), default="gptq",
-              show_default=True, help="How weights are rounded after training; adaround takes minutes.")
+@click.option(
+    "--calibration-images",
+    type=COUNT,
+    default=1000,
+    show_default=True,
+    help="Number of training images for ranges, search, check and histograms.",
+)
+@click.option(
+    "--calibration",
+    type=click.Choice(["minmax", "percentile", "kl", "mse"]),
+    default="mse",
+    show_default=True,
+    help="How ranges are found, of weights and activations.",
+)
+@click.option(
+    "--weight-rounding",
+    type=click.Choice(["nearest", "adaround", "gptq", "awq"]),
+    default="gptq",
+    show_default=True,
+    help="How weights are rounded after training; adaround takes minutes.",
+)
 @click.option("--test-count", type=COUNT, default=None, help="Evaluate on the first so many test images only.")
 @click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
 @click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
-@click.option("--cost", type=click.Choice(["file_bytes", "cycles", "weight_bytes", "energy"]), default="file_bytes",
-              show_default=True, help="What the mixed network saves, and the axis of the Pareto front.")
-@click.option("--budget", type=click.FloatRange(min=0, max=1, min_open=True), default=0.6, show_default=True,
-              help="The mixed network's share of INT8's cost.")
+@click.option(
+    "--cost",
+    type=click.Choice(["file_bytes", "cycles", "weight_bytes", "energy"]),
+    default="file_bytes",
+    show_default=True,
+    help="What the mixed network saves, and the axis of the Pareto front.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    default=0.6,
+    show_default=True,
+    help="The mixed network's share of INT8's cost.",
+)
 @click.option("--rows", type=int, default=16, show_default=True, help="Rows of the build whose cycles are given.")
 @click.option("--lanes", type=int, default=16, show_default=True, help="Its byte lanes.")
-@click.option("--out", type=click.Path(dir_okay=False), required=True,
-              help="HTML page to write; the JSON stands beside it, with .json in place of .html.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    required=True,
+    help="HTML page to write; the JSON stands beside it, with .json in place of .html.",
+)
 @json_option
-def report(model, weights, data, data_dir, widths, given, qat_epochs, train_count, seed, calibration_images,
-           calibration, weight_rounding, test_count, mean, std, cost, budget, rows, lanes, out, as_json):
+def report(
+    model,
+    weights,
+    data,
+    data_dir,
+    widths,
+    given,
+    qat_epochs,
+    train_count,
+    seed,
+    calibration_images,
+    calibration,
+    weight_rounding,
+    test_count,
+    mean,
+    std,
+    cost,
+    budget,
+    rows,
+    lanes,
+    out,
+    as_json,
+):
     """Compare a network in every width: one self-contained HTML page and a JSON with the same figures.
 
     Accuracy and size of FP32, INT8, INT6, INT4, INT2, binary and mixed widths, quantized after training and trained;
@@ -85,6 +145,7 @@ def report(model, weights, data, data_dir, widths, given, qat_epochs, train_coun
     config = HardwareConfig(rows=rows, lanes=lanes, precisions=PRECISIONS)
     from quant.report import gather
     from quant.report import page as pages
+
     calibration_part, test = _data(data, data_dir, calibration_images, test_count)
     source = _source(model, weights, data, mean, std, calibration_part, calibration, weight_rounding)
     training = None
@@ -95,11 +156,21 @@ def report(model, weights, data, data_dir, widths, given, qat_epochs, train_coun
     entries, search = _after_training(source, chosen, refused, config, cost, budget, as_json)
     entries += _trained(source, chosen, refused, training, qat_epochs, seed, entries, weights, as_json)
     entries += folders
-    same = np.array_equal(calibration_part, test[0][:len(calibration_part)])
+    same = np.array_equal(calibration_part, test[0][: len(calibration_part)])
     with bar("measuring", gather.steps(source, entries, len(test[0])), as_json) as advance:
         figures = gather.report(
-            source, entries, test, config, data=data, same_images=same, search=search, refused=refused,
-            command=_command(), notes=_notes(source, seed, qat_epochs), advance=advance)
+            source,
+            entries,
+            test,
+            config,
+            data=data,
+            same_images=same,
+            search=search,
+            refused=refused,
+            command=_command(),
+            notes=_notes(source, seed, qat_epochs),
+            advance=advance,
+        )
     write_file(page, pages.render(figures), marks.REPORT)
     text = json.dumps({"made_by": marks.REPORT.decode(), **figures}, indent=1, allow_nan=False)
     write_file(figures_file, text + "\n", marks.REPORT)
@@ -113,13 +184,19 @@ def _outputs(out, model, weights, given):
     if page.suffix not in (".html", ".htm"):
         raise OutputError(f"--out {shown(out)}: the report is an HTML page; end the name with .html")
     figures_file = page.with_suffix(".json")
-    check_outputs(File(page, marks.REPORT), File(figures_file, marks.REPORT, "JSON beside --out"),
-                  model=code_file(model), weights=weights, network=[folder for _, folder in given])
+    check_outputs(
+        File(page, marks.REPORT),
+        File(figures_file, marks.REPORT, "JSON beside --out"),
+        model=code_file(model),
+        weights=weights,
+        network=[folder for _, folder in given],
+    )
     return page, figures_file
 
 
 def _widths(text):
     from quant.report.widths import choose
+
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UnsupportedError("--widths names nothing; give some of " + WIDTH_NAMES)
@@ -140,6 +217,7 @@ def _source(model, weights, data, mean, std, images, calibration, weight_roundin
     from quant.ptq.options import PtqOptions
     from quant.ptq.pipeline import Normalization
     from quant.report.networks import source_of
+
     module, name, shape = load_float_model(model, weights)
     check_images(model, shape, data, images)
     look_at(module, images, name)
@@ -156,6 +234,7 @@ def _after_training(source, chosen, refused, config, cost, budget, as_json):
     from quant.report.gather import attempt
     from quant.report.networks import PTQ, after_training
     from quant.report.widths import INT8, MIXED, WIDTHS
+
     uniform = [width for width in chosen if width != MIXED]
     made = {}
     wanted = [width for width in WIDTHS.values() if width in uniform or (MIXED in chosen and width.weight_bits)]
@@ -163,15 +242,22 @@ def _after_training(source, chosen, refused, config, cost, budget, as_json):
         for width in wanted:
             how = BINARY_NOTE if width.key == "binary" else ""
             own = refused if width in uniform else []
-            made[width] = attempt(own, width, PTQ, lambda width=width, how=how: after_training(
-                source, width, width.weight_bits, width.activation_bits, advance, how))
+            made[width] = attempt(
+                own,
+                width,
+                PTQ,
+                lambda width=width, how=how: after_training(
+                    source, width, width.weight_bits, width.activation_bits, advance, how
+                ),
+            )
     entries = [entry for width in uniform for entry in made[width]]
     if MIXED not in chosen or not made[INT8]:
         return entries, None
     available = [entry for width in wanted for entry in made[width] if width.weight_bits > 1]
     with bar("searching", None, as_json) as advance:
-        found = attempt(refused, MIXED, PTQ,
-                        lambda: mixed.find(source, available, roomy(config), cost, budget, advance))
+        found = attempt(
+            refused, MIXED, PTQ, lambda: mixed.find(source, available, roomy(config), cost, budget, advance)
+        )
     if not found:
         return entries, None
     return [*entries, found[0][0]], found[0][1]
@@ -183,6 +269,7 @@ def _trained(source, chosen, refused, training, epochs, seed, entries, weights, 
     from quant.report import networks
     from quant.report.gather import attempt
     from quant.report.widths import MIXED
+
     if not epochs:
         return networks.shipped(source.model, chosen) if source.model in MODELS and weights is None else []
     mixed = [entry.graph for entry in entries if entry.width == MIXED.key]
@@ -194,8 +281,14 @@ def _trained(source, chosen, refused, training, epochs, seed, entries, weights, 
             widths = [networks.training_widths(width, source.layers)]
         for bits in widths:
             with bar(f"training {width.title}", epochs, as_json) as advance:
-                found += attempt(refused, width, networks.TRAINED, lambda width=width, bits=bits, step=advance: (
-                    networks.trained(source, width, bits, *training, epochs, seed, lambda epoch, loss: step())))
+                found += attempt(
+                    refused,
+                    width,
+                    networks.TRAINED,
+                    lambda width=width, bits=bits, step=advance: networks.trained(
+                        source, width, bits, *training, epochs, seed, lambda epoch, loss: step()
+                    ),
+                )
     return found
 
 
@@ -206,6 +299,7 @@ def _graph_widths(graph):
 
 def _given(source, given, classes):
     from quant.report.networks import given as load_given
+
     names = [name for name, _ in given]
     if len(set(names)) != len(names):
         raise UnsupportedError("--network: two networks have the same name; give each its own")
@@ -219,15 +313,19 @@ def _command():
 
 def _notes(source, seed, epochs):
     mean, std = source.normalization.mean, source.normalization.std
-    notes = [f"After training: ranges by {source.options.calibration} from {len(source.calibration):,} training "
-             f"images, weights rounded by {source.options.rounding} (signs: of the float weights).",
-             "Every accuracy but FP32's is that of integers: the same integers come out of the reference, the PyTorch "
-             "network and the hardware."]
+    notes = [
+        f"After training: ranges by {source.options.calibration} from {len(source.calibration):,} training "
+        f"images, weights rounded by {source.options.rounding} (signs: of the float weights).",
+        "Every accuracy but FP32's is that of integers: the same integers come out of the reference, the PyTorch "
+        "network and the hardware.",
+    ]
     if epochs:
         notes.append(f"Trained networks: {epochs} epochs, seed {seed}, from the float network.")
     if any(mean) or set(std) != {1.0}:
-        notes.append(f"The network reads (u / 255 - mean) / std with mean {', '.join(map(str, mean))} and std "
-                     f"{', '.join(map(str, std))}.")
+        notes.append(
+            f"The network reads (u / 255 - mean) / std with mean {', '.join(map(str, mean))} and std "
+            f"{', '.join(map(str, std))}."
+        )
     return notes
 
 
@@ -235,14 +333,32 @@ def _print(figures, model, data, page, figures_file, as_json):
     keys = ("key", "title", "method", "accuracy", "change_points", "weight_bytes", "cycles", "verdict")
     networks = [{key: item.get(key) for key in keys} for item in figures["networks"]]
     if as_json:
-        print_json({"model": model, "data": data, "out": page, "json": figures_file, "networks": networks,
-                    "refused": figures["refused"]})
+        print_json(
+            {
+                "model": model,
+                "data": data,
+                "out": page,
+                "json": figures_file,
+                "networks": networks,
+                "refused": figures["refused"],
+            }
+        )
         return
-    rows = [(item["title"], item["method"], f"{100 * item['accuracy']:.2f} %",
-             "" if item["change_points"] is None else f"{item['change_points']:+.2f}", item["weight_bytes"],
-             item["cycles"], item["verdict"]) for item in networks]
-    print_table(f"{model} on {data}", ("network", "made", "accuracy", "points", "weight bytes", "cycles", "expected"),
-                rows)
+    rows = [
+        (
+            item["title"],
+            item["method"],
+            f"{100 * item['accuracy']:.2f} %",
+            "" if item["change_points"] is None else f"{item['change_points']:+.2f}",
+            item["weight_bytes"],
+            item["cycles"],
+            item["verdict"],
+        )
+        for item in networks
+    ]
+    print_table(
+        f"{model} on {data}", ("network", "made", "accuracy", "points", "weight bytes", "cycles", "expected"), rows
+    )
     for item in figures["refused"]:
         click.echo(f"left out: {item['width']}, {item['method']}: {item['reason']}", err=True)
     click.echo(f"{page} and {figures_file}")

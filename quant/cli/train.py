@@ -46,6 +46,7 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     from quant.models import train as training
     from quant.models.call import in_float32
     from quant.models.weights import save_weights
+
     check_outputs(weights_output(out), checkpoint_output(checkpoint, resume), model=code_file(model))
     module = in_float32(sources.user_model(model)) if is_user_code(model) else networks.build(model)
     images, labels = load_data(data, data_dir, "train", count)
@@ -66,6 +67,16 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     accuracy = training.accuracy(module, training.to_float(test_images), test_labels)
     with kept(state, "go on with --checkpoint {file} --resume"):
         save_weights(module, out)
-    report({"model": model, "data": data, "epochs": options.epochs, "accuracy": accuracy,
-            "seconds": round(time.monotonic() - started, 1), "out": out}, as_json, "Training")
+    report(
+        {
+            "model": model,
+            "data": data,
+            "epochs": options.epochs,
+            "accuracy": accuracy,
+            "seconds": round(time.monotonic() - started, 1),
+            "out": out,
+        },
+        as_json,
+        "Training",
+    )
     return EXIT_OK

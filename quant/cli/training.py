@@ -17,6 +17,7 @@ from quant.models.errors import DivergedError
 
 def checkpoint_options(function):
     """--checkpoint and --resume; DivergedError becomes a message and exit code 1."""
+
     @functools.wraps(function)
     def command(*args, **kwargs):
         if kwargs["resume"] and kwargs["checkpoint"] is None:
@@ -26,16 +27,23 @@ def checkpoint_options(function):
         except DivergedError as error:
             click.echo(f"error: {error}", err=True)
             return EXIT_MISMATCH
-    command = click.option("--resume", is_flag=True,
-                           help="Go on from the --checkpoint file: the result has the same bytes.")(command)
-    return click.option("--checkpoint", type=click.Path(dir_okay=False), default=None,
-                        help="File (.pt) for the state of the training, written after every epoch.")(command)
+
+    command = click.option(
+        "--resume", is_flag=True, help="Go on from the --checkpoint file: the result has the same bytes."
+    )(command)
+    return click.option(
+        "--checkpoint",
+        type=click.Path(dir_okay=False),
+        default=None,
+        help="File (.pt) for the state of the training, written after every epoch.",
+    )(command)
 
 
 def open_checkpoint(path, resume, identity, images, labels, out):
     """The Checkpoint of a training with this identity (plain values) on these data; without a path an Unwritten one
     beside `out`, the command's output."""
     from quant.models.loop import KEPT, Checkpoint, Unwritten
+
     data = zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(np.ascontiguousarray(images)))
     identity = {**identity, "data": f"{data:08x}"}
     if path is None:
@@ -60,6 +68,7 @@ def kept(checkpoint, ways):
 def _written(checkpoint):
     """The file of a Checkpoint; that of an Unwritten one, beside the output or where else a file can be written."""
     from quant.models.loop import Unwritten
+
     if not isinstance(checkpoint, Unwritten):
         return checkpoint.path
     name, refusal = checkpoint.path.name, None

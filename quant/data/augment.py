@@ -36,7 +36,12 @@ def random_affine(images, generator, *, shift=2.0, degrees=10.0, scale=0.1, shea
     angle = uniform(math.radians(degrees))
     zoom_x, zoom_y, slant = 1 + uniform(scale), 1 + uniform(scale), uniform(shear)
     cos, sin = torch.cos(angle), torch.sin(angle)
-    theta = torch.stack([torch.stack([cos * zoom_x, -sin * zoom_y + slant, uniform(2 * shift / width)], 1),
-                         torch.stack([sin * zoom_x, cos * zoom_y, uniform(2 * shift / height)], 1)], 1)
+    theta = torch.stack(
+        [
+            torch.stack([cos * zoom_x, -sin * zoom_y + slant, uniform(2 * shift / width)], 1),
+            torch.stack([sin * zoom_x, cos * zoom_y, uniform(2 * shift / height)], 1),
+        ],
+        1,
+    )
     grid = functional.affine_grid(theta, images.shape, align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False)

@@ -23,8 +23,10 @@ from quant.files.door import opened
 
 ZOO = Path(__file__).resolve().parents[1] / "zoo"
 
-_NAMES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-          "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
+_NAMES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 _COUNTS = {"train": 60000, "test": 10000}
 _MD5 = {
     "mnist": {
@@ -47,8 +49,7 @@ _SOURCES = {
 CLASS_NAMES = {
     "mnist": tuple("0123456789"),
     "digits": tuple("0123456789"),
-    "fashion_mnist": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
-                      "bag", "boot"),
+    "fashion_mnist": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
 }
 NAMES = ("mnist", "fashion_mnist", "digits")
 
@@ -96,8 +97,10 @@ def load_images(source, data_dir=None, split="test", count=None, advance=lambda 
     if not is_there and is_user_code(source):
         return load_user_data(source, split, count, advance)
     if not is_there:
-        raise DataError(f"images '{shown(source)}': neither a file nor a data set ({', '.join(NAMES)}); give a .npy, "
-                        ".npz or .png file, or package.module:loader")
+        raise DataError(
+            f"images '{shown(source)}': neither a file nor a data set ({', '.join(NAMES)}); give a .npy, "
+            ".npz or .png file, or package.module:loader"
+        )
     return read_images(source)
 
 
@@ -109,10 +112,12 @@ def _find(name, file_name, data_dir):
                 if candidate.is_file():
                     return candidate
     places = ", ".join(str(folder) for folder in searched)
-    raise DataError(f"data set {name}: {file_name}.gz not found (searched {places}); fetch it from "
-                    f"{_SOURCES[name]} "
-                    f"and put it into {searched[0] / name} or name its folder with --data-dir or "
-                    "$BITLOOM_DATA")
+    raise DataError(
+        f"data set {name}: {file_name}.gz not found (searched {places}); fetch it from "
+        f"{_SOURCES[name]} "
+        f"and put it into {searched[0] / name} or name its folder with --data-dir or "
+        "$BITLOOM_DATA"
+    )
 
 
 def _read_idx(path, shape, md5):
@@ -125,6 +130,5 @@ def _read_idx(path, shape, md5):
         raise DataError(f"{path}: is not the expected IDX file of shape {shape}, {expected} bytes; fetch it again")
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if digest != md5:
-        raise DataError(f"{path}: content has MD5 {digest}, expected {md5}; the file is damaged, fetch it "
-                        "again")
+        raise DataError(f"{path}: content has MD5 {digest}, expected {md5}; the file is damaged, fetch it again")
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

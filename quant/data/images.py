@@ -30,12 +30,15 @@ def read_images(path):
     elif suffix == ".npz":
         arrays = read_npz(path)
         if "images" not in arrays:
-            raise DataError(f"{shown(path)}: holds {listed(sorted(arrays)) or 'no arrays'} but no array 'images'; save "
-                            "it with numpy.savez(file, images=..., labels=...)")
+            raise DataError(
+                f"{shown(path)}: holds {listed(sorted(arrays)) or 'no arrays'} but no array 'images'; save "
+                "it with numpy.savez(file, images=..., labels=...)"
+            )
         images, labels = arrays["images"], arrays.get("labels")
     else:
-        raise DataError(f"{shown(path)}: file type '{plain(path.suffix)}' is not supported; give a .npy, .npz or .png "
-                        "file")
+        raise DataError(
+            f"{shown(path)}: file type '{plain(path.suffix)}' is not supported; give a .npy, .npz or .png file"
+        )
     if images.ndim == 2 and labels is not None and labels.shape == images.shape[:1]:
         images = images[:, None, None]  # vectors, as images of one pixel
     images = _as_batch(shown(path), images)
@@ -60,11 +63,14 @@ def as_labels(place, labels, count):
     """int64 [count] of class numbers. Raises DataError."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         remedy = "; use labels.argmax(1)" if labels.ndim == 2 else ""
-        raise DataError(f"{place}: labels have shape {labels.shape} and type {plain(labels.dtype, 40)}; give {count} "
-                        f"class numbers as integers{remedy}")
+        raise DataError(
+            f"{place}: labels have shape {labels.shape} and type {plain(labels.dtype, 40)}; give {count} "
+            f"class numbers as integers{remedy}"
+        )
     if count and not 0 <= labels.min() <= labels.max() < MAX_CLASSES:
-        raise DataError(f"{place}: labels lie in {labels.min()}..{labels.max()}; classes count from 0 "
-                        f"to {MAX_CLASSES - 1} at most")
+        raise DataError(
+            f"{place}: labels lie in {labels.min()}..{labels.max()}; classes count from 0 to {MAX_CLASSES - 1} at most"
+        )
     return labels.astype(np.int64)
 
 

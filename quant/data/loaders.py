@@ -30,21 +30,27 @@ def load_user_data(source, split, count=None, advance=lambda count: None):
     NumPy arrays [N, H, W, C]; both may be [N, H, W], or vectors [N, F], which become images of one pixel. Floats that
     are all grey levels k/255 become uint8. Raises DataError for everything that cannot be a data set.
     """
+
     def use(found):
         is_data = isinstance(found, (tuple, list, np.ndarray)) or _is_torch(found, *TORCH_DATA)
         if not is_data and not callable(found):
-            raise DataError(f"data '{source}': is a {type(found).__name__}; name a function that gives (images, "
-                            "labels), a Dataset or a DataLoader")
+            raise DataError(
+                f"data '{source}': is a {type(found).__name__}; name a function that gives (images, "
+                "labels), a Dataset or a DataLoader"
+            )
         with _fixed_order():
             return _collect(found if is_data else call_with_split(found, split), source, count, advance)
+
     return resolve(source, "data", DataError, use)
 
 
 def check_labels(labels, classes, name):
     """Raise DataError where labels int64 [N] are not among the `classes` classes of the network `name`."""
     if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(f"labels lie in {labels.min()}..{labels.max()} but {name} has the classes 0..{classes - 1}; "
-                        "give other labels")
+        raise DataError(
+            f"labels lie in {labels.min()}..{labels.max()} but {name} has the classes 0..{classes - 1}; "
+            "give other labels"
+        )
 
 
 @contextmanager
@@ -109,8 +115,9 @@ def _items(result, source):
             place = f"data '{source}': {'sample' if is_sample else 'batch'} {index}"
             yield place, *_pair(item, place), is_sample
     else:
-        raise DataError(f"data '{source}': gives a {type(result).__name__}; give (images, labels), a Dataset or a "
-                        "DataLoader")
+        raise DataError(
+            f"data '{source}': gives a {type(result).__name__}; give (images, labels), a Dataset or a DataLoader"
+        )
 
 
 def _pair(item, place):
@@ -133,8 +140,10 @@ def _part(image, label, place, is_sample):
     if is_vector:
         images = images[:, None, None]  # as images of one pixel
     if images.ndim not in (3, 4) or 0 in images.shape[1:]:
-        raise DataError(f"{place}: images have shape {images.shape}; give [N, C, H, W] tensors, [N, H, W, C] arrays, "
-                        "[N, H, W], or [N, F] vectors")
+        raise DataError(
+            f"{place}: images have shape {images.shape}; give [N, C, H, W] tensors, [N, H, W, C] arrays, "
+            "[N, H, W], or [N, F] vectors"
+        )
     if not len(images):
         raise DataError(f"{place}: holds no image; leave empty batches out")
     images = as_pixels(place, images)
@@ -144,8 +153,9 @@ def _part(image, label, place, is_sample):
         _check_layout(place, images.shape, channels=1, other=3, remedy="tensors are [N, C, H, W]; permute(0, 3, 1, 2)")
         images = images.transpose(0, 2, 3, 1)
     elif not is_vector:
-        _check_layout(place, images.shape, channels=3, other=1,
-                      remedy="NumPy arrays are [N, H, W, C]; transpose(0, 2, 3, 1)")
+        _check_layout(
+            place, images.shape, channels=3, other=1, remedy="NumPy arrays are [N, H, W, C]; transpose(0, 2, 3, 1)"
+        )
     return images, None if label is None else _labels(label, place, len(images), is_sample)
 
 
@@ -153,8 +163,9 @@ def _check_layout(place, shape, *, channels, other, remedy):
     """Refuse images whose channels stand on the axis `other` (one or three there, and a square without it)."""
     sides = [shape[axis] for axis in (1, 2, 3) if axis != other]
     if shape[other] in (1, 3) and shape[channels] > 4 and sides[0] == sides[1]:
-        raise DataError(f"{place}: images have shape {tuple(shape)}, which looks like channels on the wrong axis; "
-                        f"{remedy} them")
+        raise DataError(
+            f"{place}: images have shape {tuple(shape)}, which looks like channels on the wrong axis; {remedy} them"
+        )
 
 
 def _labels(label, place, count, is_sample):
@@ -180,11 +191,14 @@ def _array(value, place, what):
 
 def _check_like_the_first(place, images, labels, first_images, first_labels):
     if (images.shape[1:], images.dtype) != (first_images.shape[1:], first_images.dtype):
-        raise DataError(f"{place}: holds {images.dtype} images of (H, W, C)={images.shape[1:]}, the first ones are "
-                        f"{first_images.dtype} of {first_images.shape[1:]}; give all images one size and type")
+        raise DataError(
+            f"{place}: holds {images.dtype} images of (H, W, C)={images.shape[1:]}, the first ones are "
+            f"{first_images.dtype} of {first_images.shape[1:]}; give all images one size and type"
+        )
     if (labels is None) != (first_labels is None):
-        raise DataError(f"{place}: {'lacks' if labels is None else 'has'} labels, unlike the first one; label all "
-                        "images, or none")
+        raise DataError(
+            f"{place}: {'lacks' if labels is None else 'has'} labels, unlike the first one; label all images, or none"
+        )
 
 
 def _grey_levels(images):

@@ -11,8 +11,10 @@ from pathlib import Path
 from accel.checks import plain
 from accel.errors import BitloomError, DataError
 
-REMEDIES = {"model": "check that it builds without arguments",
-            "data": "check that it runs with split='train' and split='test', or without arguments"}
+REMEDIES = {
+    "model": "check that it builds without arguments",
+    "data": "check that it runs with split='train' and split='test', or without arguments",
+}
 
 
 def is_user_code(source):
@@ -28,8 +30,9 @@ def resolve(source, what, error, use):
     """
     place, _, name = source.rpartition(":")
     if not place or not name.isidentifier():
-        raise error(f"{what} '{source}': give path/to/file.py:name or package.module:name, where name is a function "
-                    "or class")
+        raise error(
+            f"{what} '{source}': give path/to/file.py:name or package.module:name, where name is a function or class"
+        )
     is_file = place.endswith(".py") or "/" in place
     if is_file and not os.path.isfile(place):
         raise DataError(f"{what} '{source}': file {place} not found")
@@ -58,8 +61,11 @@ def call_with_split(function, split):
         return function(split=split)
     if "train" in parameters:
         return function(train=split == "train")
-    needed = [item for item in parameters.values() if item.default is item.empty and item.kind in
-              (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
+    needed = [
+        item
+        for item in parameters.values()
+        if item.default is item.empty and item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)
+    ]
     return function(split) if needed else function()
 
 
@@ -97,5 +103,7 @@ def _import(name, source, what, error):
     except ModuleNotFoundError as problem:
         if problem.name is None or not (name == problem.name or name.startswith(f"{problem.name}.")):
             raise
-        raise error(f"{what} '{source}': there is no module {problem.name} in {Path.cwd()} or among the installed "
-                    "packages; run from the folder that holds it, or install it") from problem
+        raise error(
+            f"{what} '{source}': there is no module {problem.name} in {Path.cwd()} or among the installed "
+            "packages; run from the folder that holds it, or install it"
+        ) from problem

@@ -16,8 +16,10 @@ from accel.tensor import Threshold
 
 RUN_HEADER = "bitloom_run.h"
 # Names that `#include` finds elsewhere: a graph's own header must not stand in their place.
-TAKEN = ("assert bitloom_run complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg "
-         "stdbool stddef stdint stdio stdlib string tgmath time wchar wctype").split()
+TAKEN = (
+    "assert bitloom_run complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdarg "
+    "stdbool stddef stdint stdio stdlib string tgmath time wchar wctype"
+).split()
 COLUMNS = 120
 _OPERATIONS = {"conv2d": "BITLOOM_CONV2D", "dense": "BITLOOM_DENSE", "maxpool": "BITLOOM_MAXPOOL"}
 _RULES = {"half_up": "BITLOOM_HALF_UP", "half_away": "BITLOOM_HALF_AWAY", "gemmlowp": "BITLOOM_GEMMLOWP"}
@@ -99,8 +101,7 @@ def _arrays(prefix, layer):
         return {}
     weights = packed_weights(layer)
     weights = ("int8_t", weights.view(np.int8)) if layer.weight_bits == 8 else ("uint8_t", weights)
-    found = {"weight": weights, "weight_scale": ("float", layer.weight_scale),
-             "bias": ("int32_t", layer.bias)}
+    found = {"weight": weights, "weight_scale": ("float", layer.weight_scale), "bias": ("int32_t", layer.bias)}
     rule = layer.requantize
     if isinstance(rule, Threshold):
         found |= {"threshold": ("int64_t", rule.threshold), "invert": ("uint8_t", rule.invert.astype(int))}
@@ -111,22 +112,34 @@ def _arrays(prefix, layer):
 
 def _header(graph, prefix, arrays):
     guard = f"BITLOOM_{prefix.upper()}_H"
-    lines = [f"/* {graph.name}: tables of a quantized network, written by Bitloom. */", f"#ifndef {guard}",
-             f"#define {guard}", "", "#include <stdint.h>", "", TYPES]
+    lines = [
+        f"/* {graph.name}: tables of a quantized network, written by Bitloom. */",
+        f"#ifndef {guard}",
+        f"#define {guard}",
+        "",
+        "#include <stdint.h>",
+        "",
+        TYPES,
+    ]
     for layer, own in zip(graph.layers, arrays, strict=True):
         lines.append(f"/* {layer.name}: {_describe(layer)} */")
         lines += [f"extern const {kind} {name}[{values.size}];" for kind, name, values in own.values()]
         lines.append("")
-    lines += [f"#define {prefix.upper()}_LAYERS {len(graph.layers)}", f"extern const bitloom_tensor {prefix}_input;",
-              f"extern const bitloom_layer {prefix}_layers[{prefix.upper()}_LAYERS];"]
+    lines += [
+        f"#define {prefix.upper()}_LAYERS {len(graph.layers)}",
+        f"extern const bitloom_tensor {prefix}_input;",
+        f"extern const bitloom_layer {prefix}_layers[{prefix.upper()}_LAYERS];",
+    ]
     if graph.class_names:
         lines.append(f"extern const char *const {prefix}_class_names[{len(graph.class_names)}];")
     return "\n".join([*lines, "", "#endif", ""])
 
 
 def _describe(layer):
-    sides = " -> ".join(f"{tensor.height}x{tensor.width}x{tensor.channels} of {_bits(tensor.bits)}"
-                        for tensor in (layer.input, layer.output))
+    sides = " -> ".join(
+        f"{tensor.height}x{tensor.width}x{tensor.channels} of {_bits(tensor.bits)}"
+        for tensor in (layer.input, layer.output)
+    )
     if layer.op == "maxpool":
         return f"{layer.op}, {sides}"
     shape = "x".join(map(str, layer.weights.shape))
@@ -142,14 +155,21 @@ def _source(graph, prefix, arrays):
     for own in arrays:
         for kind, name, values in own.values():
             lines += [f"const {kind} {name}[{values.size}] = {{", *_wrapped(_numbers(name, kind, values)), "};", ""]
-    lines += [f"const bitloom_tensor {prefix}_input = {_tensor(graph.input, 'input')};", "",
-              f"const bitloom_layer {prefix}_layers[{prefix.upper()}_LAYERS] = {{"]
+    lines += [
+        f"const bitloom_tensor {prefix}_input = {_tensor(graph.input, 'input')};",
+        "",
+        f"const bitloom_layer {prefix}_layers[{prefix.upper()}_LAYERS] = {{",
+    ]
     for layer, own in zip(graph.layers, arrays, strict=True):
         lines += ["    {", *(f"        {line}," for line in _fields(layer, own)), "    },"]
     lines.append("};")
     if graph.class_names:
-        lines += ["", f"const char *const {prefix}_class_names[{len(graph.class_names)}] = {{",
-                  *(f"    {_string(name)}," for name in graph.class_names), "};"]
+        lines += [
+            "",
+            f"const char *const {prefix}_class_names[{len(graph.class_names)}] = {{",
+            *(f"    {_string(name)}," for name in graph.class_names),
+            "};",
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -167,12 +187,19 @@ def _fields(layer, own):
     if layer.output.bits == 32:
         limits = 0, 0
     tables = {field: name for field, (_, name, _) in own.items()}
-    return [_string(layer.name), f"{_OPERATIONS[layer.op]}, {rule}", _tensor(layer.input, layer.name),
-            _tensor(layer.output, layer.name), ", ".join(map(str, (*kernel, *stride))), ", ".join(map(str, pads)),
-            f"{weight_bits}, {row_bytes}",
-            ", ".join(tables.get(field, "0") for field in ("weight", "weight_scale", "bias")),
-            ", ".join(tables.get(field, "0") for field in ("multiplier", "shift")), ", ".join(map(str, limits)),
-            ", ".join(tables.get(field, "0") for field in ("threshold", "invert"))]
+    return [
+        _string(layer.name),
+        f"{_OPERATIONS[layer.op]}, {rule}",
+        _tensor(layer.input, layer.name),
+        _tensor(layer.output, layer.name),
+        ", ".join(map(str, (*kernel, *stride))),
+        ", ".join(map(str, pads)),
+        f"{weight_bits}, {row_bytes}",
+        ", ".join(tables.get(field, "0") for field in ("weight", "weight_scale", "bias")),
+        ", ".join(tables.get(field, "0") for field in ("multiplier", "shift")),
+        ", ".join(map(str, limits)),
+        ", ".join(tables.get(field, "0") for field in ("threshold", "invert")),
+    ]
 
 
 def _tensor(tensor, owner):
@@ -183,7 +210,7 @@ def _tensor(tensor, owner):
 def _numbers(name, kind, values):
     if kind == "float":
         return [_float(value, name) for value in values.tolist()]
-    return [str(value) if value > -2 ** 31 else "(-2147483647 - 1)" for value in values.tolist()]
+    return [str(value) if value > -(2**31) else "(-2147483647 - 1)" for value in values.tolist()]
 
 
 def _float(value, owner):
@@ -191,8 +218,9 @@ def _float(value, owner):
     with np.errstate(over="ignore", under="ignore"):
         single = np.float32(value)
     if not np.isfinite(single) or single < np.finfo(np.float32).tiny:
-        raise RangeError(f"{owner}: scale {value!r} is outside C's normal float numbers; export --npz, or quantize "
-                         "with other scales")
+        raise RangeError(
+            f"{owner}: scale {value!r} is outside C's normal float numbers; export --npz, or quantize with other scales"
+        )
     text = f"{single:.9g}"
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
 

@@ -35,9 +35,12 @@ def contents(graph, formats=FORMATS):
 
 def check(graph, folder, formats=FORMATS, with_model=False, source=None):
     """Raise OutputError where a file of this export cannot or may not be written; source: the folder of the model."""
-    names = {"npz": [f"{graph.name}.npz"], "safetensors": [f"{graph.name}.safetensors"],
-             "c": [f"{c_name(graph.name)}.h", f"{c_name(graph.name)}.c", RUN_HEADER],
-             "notes": [f"{graph.name}-formats.md"]}
+    names = {
+        "npz": [f"{graph.name}.npz"],
+        "safetensors": [f"{graph.name}.safetensors"],
+        "c": [f"{c_name(graph.name)}.h", f"{c_name(graph.name)}.c", RUN_HEADER],
+        "notes": [f"{graph.name}-formats.md"],
+    }
     outputs = [File(Path(folder, name), _mark(name)) for key in formats for name in names[key]]
     if with_model:
         outputs.append(model_dir.output(Path(folder, graph.name)))

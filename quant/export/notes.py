@@ -113,8 +113,11 @@ def _multipliers(layer):
         fixed = FixedFormat(MULTIPLIER_BITS, MULTIPLIER_BITS + point, signed=False)
         real = np.ldexp(chosen.astype(np.float64), point)
         count = None if len(chosen) == len(points) else len(chosen)
-        found.append(TensorNote(layer.name, "multiplier", MULTIPLIER_BITS, float(real.min()), float(real.max()), fixed,
-                                True, 0.0, count))
+        found.append(
+            TensorNote(
+                layer.name, "multiplier", MULTIPLIER_BITS, float(real.min()), float(real.max()), fixed, True, 0.0, count
+            )
+        )
     return found
 
 
@@ -150,17 +153,24 @@ def _nearest(layer, what, bits, real):
 def notes_text(graph):
     """The notes as a Markdown page; equal graphs give equal text."""
     found = notes(graph)
-    lines = [f"# Fixed-point formats of {graph.name}", "",
-             "`real = scale * (q - zero point)`. *exact*: the integers without their zero point are the format's "
-             "integers. Else the format is the one of that width that holds the range, with the largest error of "
-             "rounding into it.",
-             "Qm.n leaves the sign out, ap_fixed<W,I> counts it: Q3.4 is ap_fixed<8,4>.", "",
-             "| layer | tensor | bits | range | Q format | HLS type | largest error |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        f"# Fixed-point formats of {graph.name}",
+        "",
+        "`real = scale * (q - zero point)`. *exact*: the integers without their zero point are the format's "
+        "integers. Else the format is the one of that width that holds the range, with the largest error of "
+        "rounding into it.",
+        "Qm.n leaves the sign out, ap_fixed<W,I> counts it: Q3.4 is ap_fixed<8,4>.",
+        "",
+        "| layer | tensor | bits | range | Q format | HLS type | largest error |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for note in found:
         what = note.tensor
         if note.channels is not None:
             what += f" ({note.channels} channel{'s' * (note.channels > 1)})"
         error = "exact" if note.exact else f"{note.max_error:.3g}"
-        lines.append(f"| {note.layer} | {what} | {note.bits} | {note.low:.6g} .. {note.high:.6g} | "
-                     f"{note.fixed.q_notation} | `{note.fixed}` | {error} |")
+        lines.append(
+            f"| {note.layer} | {what} | {note.bits} | {note.low:.6g} .. {note.high:.6g} | "
+            f"{note.fixed.q_notation} | `{note.fixed}` | {error} |"
+        )
     return "\n".join([*lines, ""])

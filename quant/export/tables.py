@@ -39,15 +39,25 @@ def folded_bias(layer):
 
 
 def _weighted(layer):
-    own = {"weight": layer.weights.astype(np.int8), "weight_packed": packed_weights(layer),
-           "weight_scale": layer.weight_scale, "bias": layer.bias.astype(np.int32), "bias_folded": folded_bias(layer),
-           "input_scale": np.float64(layer.input.scale), "input_zero_point": np.int32(layer.input.zero_point)}
+    own = {
+        "weight": layer.weights.astype(np.int8),
+        "weight_packed": packed_weights(layer),
+        "weight_scale": layer.weight_scale,
+        "bias": layer.bias.astype(np.int32),
+        "bias_folded": folded_bias(layer),
+        "input_scale": np.float64(layer.input.scale),
+        "input_zero_point": np.int32(layer.input.zero_point),
+    }
     rule = layer.requantize
     if isinstance(rule, Threshold):
         own |= {"threshold": rule.threshold, "invert": rule.invert.astype(np.uint8)}
     elif rule is not None:
-        own |= {"multiplier": rule.multiplier.astype(np.int32), "shift": rule.shift.astype(np.int8),
-                "qmin": np.int32(rule.qmin), "qmax": np.int32(rule.qmax)}
+        own |= {
+            "multiplier": rule.multiplier.astype(np.int32),
+            "shift": rule.shift.astype(np.int8),
+            "qmin": np.int32(rule.qmin),
+            "qmax": np.int32(rule.qmax),
+        }
     return own
 
 
@@ -76,4 +86,5 @@ def safetensors_bytes(graph):
     """
     need("safetensors", alone=True)
     from safetensors.numpy import save
+
     return save(tables(graph), metadata={METADATA: description(graph)})  # one key: several come in any order

@@ -37,7 +37,7 @@ def _check_count(path, stream):
     count, rest = 0, b""
     while block := stream.read(_BLOCK):
         count += (rest + block).count(_ENTRY)
-        rest = block[1 - len(_ENTRY):]
+        rest = block[1 - len(_ENTRY) :]
     stream.seek(0)
     if count > MAX_MEMBERS:
         raise DataError(f"{shown(path)}: holds {count} arrays, at most {MAX_MEMBERS} are allowed; split the file")

@@ -59,8 +59,10 @@ def opened(path, what, remedy):
 def check_size(path, verb, size):
     """Raise DataError where something of a file takes more than MAX_BYTES."""
     if size > MAX_BYTES:
-        raise DataError(f"{shown(path)}: {verb} {plain(size, 30)} bytes, at most {MAX_BYTES} are allowed; split the "
-                        "file, or save narrower numbers")
+        raise DataError(
+            f"{shown(path)}: {verb} {plain(size, 30)} bytes, at most {MAX_BYTES} are allowed; split the "
+            "file, or save narrower numbers"
+        )
 
 
 def _reason(error):

@@ -27,8 +27,9 @@ def read_npz(path, names=None):
         for file_name, entry in entries.items():
             name = file_name.removesuffix(".npy")
             if name == file_name:
-                raise DataError(f"{shown(path)}: {plain(file_name, 40)} in it is no array; save it again with "
-                                "numpy.savez")
+                raise DataError(
+                    f"{shown(path)}: {plain(file_name, 40)} in it is no array; save it again with numpy.savez"
+                )
             if names is None or name in names:
                 with archive.open(entry) as member:
                     found[name] = _array(path, plain(name, 40), member, entry.file_size)
@@ -48,7 +49,8 @@ def _array(path, what, stream, size):
     declared, held = math.prod(shape) * max(dtype.itemsize, 1), size - stream.tell()
     check_size(path, f"{what} has shape {plain(shape, 40)} of", declared)
     if declared != held:
-        raise DataError(f"{shown(path)}: {what} has shape {plain(shape, 40)} of {declared} bytes but {held} bytes "
-                        f"follow; {REMEDY}")
+        raise DataError(
+            f"{shown(path)}: {what} has shape {plain(shape, 40)} of {declared} bytes but {held} bytes follow; {REMEDY}"
+        )
     stream.seek(0)
     return npy.read_array(stream, allow_pickle=False)

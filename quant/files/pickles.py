@@ -102,7 +102,7 @@ def _step(machine, name, argument):
     elif name == "GLOBAL":
         stack.append(Named(argument))
     elif name in _TUPLES:
-        stack[-_TUPLES[name]:] = [tuple(stack[-_TUPLES[name]:])]
+        stack[-_TUPLES[name] :] = [tuple(stack[-_TUPLES[name] :])]
     elif name == "MARK":
         machine.marks.append(stack)
         machine.stack = []

@@ -23,13 +23,16 @@ def read_png(path):
     """
     need("pillow", alone=True)
     from PIL.PngImagePlugin import PngImageFile
+
     with opened(path, "a PNG file", REMEDY) as (stream, _):
         _check_chunks(path, stream)
         picture = PngImageFile(stream)
         width, height = picture.size
         if width * height > MAX_PIXELS:
-            raise DataError(f"{shown(path)}: is {width} x {height} pixels, at most {MAX_PIXELS} in all are allowed; "
-                            "give a smaller picture")
+            raise DataError(
+                f"{shown(path)}: is {width} x {height} pixels, at most {MAX_PIXELS} in all are allowed; "
+                "give a smaller picture"
+            )
         if getattr(picture, "is_animated", False):
             raise DataError(f"{shown(path)}: is an animation of {picture.n_frames} pictures; save one of them")
         picture.verify()  # every checksum; it leaves the picture unusable

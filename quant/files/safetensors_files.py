@@ -11,6 +11,7 @@ def read_safetensors(path):
     """{name: tensor} of a .safetensors file. Raises DataError, TargetError where the package is missing."""
     need("safetensors")
     from safetensors.torch import load_file
+
     with opened(path, "a .safetensors file", REMEDY) as (stream, _):
         header = int.from_bytes(stream.read(8), "little")
         if header > MAX_HEADER_BYTES:

@@ -15,10 +15,14 @@ MAX_PICKLE_BYTES = 1 << 23
 _ZIP, _LEGACY = b"PK\3\4", b"\x80\2"
 _LEGACY_STEPS = 10, 10, 100, MAX_STEPS, MAX_STEPS
 _MAGIC = 0x1950A86A20F9469CFC6C
-_KINDS = {"_rebuild_qtensor": "a quantized tensor", "_rebuild_sparse_tensor": "a sparse tensor",
-          "_rebuild_meta_tensor_no_storage": "a meta tensor (without values)",
-          "_rebuild_nested_tensor": "a nested tensor", "_rebuild_from_type_v2": "a tensor of a class of its own",
-          "_rebuild_wrapper_subclass": "a tensor of a class of its own"}
+_KINDS = {
+    "_rebuild_qtensor": "a quantized tensor",
+    "_rebuild_sparse_tensor": "a sparse tensor",
+    "_rebuild_meta_tensor_no_storage": "a meta tensor (without values)",
+    "_rebuild_nested_tensor": "a nested tensor",
+    "_rebuild_from_type_v2": "a tensor of a class of its own",
+    "_rebuild_wrapper_subclass": "a tensor of a class of its own",
+}
 
 
 def read_torch(path, what, remedy, convert=None):
@@ -81,5 +85,5 @@ def _refusal(path, place, value, remedy):
     if name in _KINDS:
         return f"{shown(path)}: holds {where}{_KINDS[name]}; give dense tensors of floats"
     if not place and isinstance(value, Foreign):
-        return (f"{shown(path)}: is a pickled object of {plain(f'{module}.{name}')}, which is never executed; {remedy}")
+        return f"{shown(path)}: is a pickled object of {plain(f'{module}.{name}')}, which is never executed; {remedy}"
     return f"{shown(path)}: holds {where}a pickled {plain(f'{module}.{name}')}, which is never executed; {remedy}"

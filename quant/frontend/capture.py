@@ -76,8 +76,12 @@ def _quiet():
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with (warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stdout(io.StringIO()),
-              contextlib.redirect_stderr(io.StringIO())):
+        with (
+            warnings.catch_warnings(),
+            torch.no_grad(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -107,11 +111,16 @@ def _check_inputs(module, name):
         parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):  # a callable without a signature
         return
-    needed = [item.name for item in parameters if item.default is item.empty
-              and item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)]
+    needed = [
+        item.name
+        for item in parameters
+        if item.default is item.empty and item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)
+    ]
     if len(needed) > 1 or not any(item.kind != item.KEYWORD_ONLY for item in parameters):
-        raise UnsupportedError(f"{name}: forward has {len(needed)} inputs ({', '.join(needed)}); give a network with "
-                               "exactly one image input")
+        raise UnsupportedError(
+            f"{name}: forward has {len(needed)} inputs ({', '.join(needed)}); give a network with "
+            "exactly one image input"
+        )
 
 
 def _explain(module, probe, error, name):
@@ -125,36 +134,48 @@ def _explain(module, probe, error, name):
     def leave(item, inputs, output):
         entered.pop()
 
-    handles = [torch.nn.modules.module.register_module_forward_pre_hook(enter),
-               torch.nn.modules.module.register_module_forward_hook(leave)]
+    handles = [
+        torch.nn.modules.module.register_module_forward_pre_hook(enter),
+        torch.nn.modules.module.register_module_forward_hook(leave),
+    ]
     try:
         with _quiet():
             module(probe)
     except Exception as failed:  # the user's own forward runs here and may raise anything
         item, shape = entered[-1] if entered else (module, list(probe.shape))
-        unreadable = next((part for part, _ in entered if names.is_torch_layer(part)
-                           and not isinstance(part, names.READABLE)), None)
+        unreadable = next(
+            (part for part, _ in entered if names.is_torch_layer(part) and not isinstance(part, names.READABLE)), None
+        )
         if unreadable is not None:
             path = paths.get(id(unreadable), name)
             return UnsupportedError(f"{path} ({type(unreadable).__name__}) is not supported; use {SUPPORTED}")
         path = paths.get(id(item)) or name
-        return ModelError(f"{path} ({type(item).__name__}): fails on an input of shape {shape} ({first_line(failed)})"
-                          f"{_place(failed)}; check the layer's sizes, or give images of another size")
+        return ModelError(
+            f"{path} ({type(item).__name__}): fails on an input of shape {shape} ({first_line(failed)})"
+            f"{_place(failed)}; check the layer's sizes, or give images of another size"
+        )
     finally:
         for handle in handles:
             handle.remove()
     kind = type(module).__name__
     if "data-dependent" in str(error):
-        return UnsupportedError(f"{name}: {kind} decides by the values of a tensor{_place(error)}; only shapes may "
-                                "decide what runs, remove that control flow")
-    return UnsupportedError(f"{name}: torch.export cannot trace {kind}{_place(error)} ({first_line(error)}); give a "
-                            "network whose forward only calls torch on tensors")
+        return UnsupportedError(
+            f"{name}: {kind} decides by the values of a tensor{_place(error)}; only shapes may "
+            "decide what runs, remove that control flow"
+        )
+    return UnsupportedError(
+        f"{name}: torch.export cannot trace {kind}{_place(error)} ({first_line(error)}); give a "
+        "network whose forward only calls torch on tensors"
+    )
 
 
 def _place(error):
     """' at file:line, `code`' of the user's own line that failed, or nothing."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if not frame.filename.startswith(OUR_FILES) and Path(frame.filename).is_file()]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(OUR_FILES) and Path(frame.filename).is_file()
+    ]
     if not frames:
         return ""
     return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}, `{' '.join(frames[-1].line.split())[:60]}`"

@@ -40,7 +40,7 @@ def clamp_output(layers, clamp):
         if has_weights(layer):
             old_low, old_high = layer.clamp
             low, high = (min(max(bound, clamp[0]), clamp[1]) for bound in (old_low, old_high))
-            return [*layers[:index], replace(layer, clamp=(low, high)), *layers[index + 1:]]
+            return [*layers[:index], replace(layer, clamp=(low, high)), *layers[index + 1 :]]
     return None
 
 
@@ -130,8 +130,10 @@ def move_scale(layers, index, factors):
     factors = torch.as_tensor(factors, dtype=torch.float64)
     count = len(layers[index].weight)
     if factors.shape != (count,) or not (torch.isfinite(factors) & (factors > 0)).all():
-        raise RangeError(f"{layers[index].name}: scale factors {tuple(factors.shape)} must be {count} positive finite "
-                         "numbers, one per output channel")
+        raise RangeError(
+            f"{layers[index].name}: scale factors {tuple(factors.shape)} must be {count} positive finite "
+            "numbers, one per output channel"
+        )
     later = next_weighted(layers, index)
     moved = list(layers)
     moved[index] = scale_outputs(layers[index], factors, 0.0)

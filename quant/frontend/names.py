@@ -4,10 +4,34 @@ import re
 
 from torch import nn
 
-READABLE = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Hardtanh, nn.Threshold,
-            nn.LeakyReLU, nn.MaxPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout,
-            nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.ZeroPad2d,
-            nn.ConstantPad2d, nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid)
+READABLE = (
+    nn.Conv2d,
+    nn.Linear,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardtanh,
+    nn.Threshold,
+    nn.LeakyReLU,
+    nn.MaxPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.ZeroPad2d,
+    nn.ConstantPad2d,
+    nn.Softmax,
+    nn.LogSoftmax,
+    nn.Sigmoid,
+    nn.LogSigmoid,
+)
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.DataParallel)
 LONGEST = 56
 WRAPPERS = re.compile(r"(^|\.)_orig_mod(?=\.|$)")

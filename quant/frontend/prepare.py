@@ -32,8 +32,10 @@ class PreparedNetwork:
         values = torch.as_tensor(images.copy()).permute(0, 3, 1, 2)
         if self.encoding == "uint8":
             if values.dtype != torch.uint8:
-                raise UnsupportedError(f"{self.network.name}: images have dtype {images.dtype} but the input "
-                                       "encoding is uint8; use --input float")
+                raise UnsupportedError(
+                    f"{self.network.name}: images have dtype {images.dtype} but the input "
+                    "encoding is uint8; use --input float"
+                )
             return (values.double() - (self.zero_point + 128)) * float32(self.pixel_scale)
         if values.dtype != torch.uint8:
             return values.double()
@@ -49,7 +51,7 @@ def with_pixel_scale(prepared, pixel_scale):
     if first is None:
         raise UnsupportedError(f"{prepared.network.name}: no layer has weights that could take the input's scale")
     scaled = replace(layers[first], weight=layers[first].weight * (prepared.pixel_scale / pixel_scale))
-    network = replace(prepared.network, layers=(*layers[:first], scaled, *layers[first + 1:]))
+    network = replace(prepared.network, layers=(*layers[:first], scaled, *layers[first + 1 :]))
     return replace(prepared, network=network, pixel_scale=pixel_scale)
 
 
@@ -58,8 +60,10 @@ def prepare(network, mean=(0.0,), std=(1.0,), encoding="uint8"):
     channels = network.input_shape[2]
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
-            raise UnsupportedError(f"{network.name}: {name} has {len(values)} values for {channels} "
-                                   f"channel{'s' * (channels > 1)}; give one, or one per channel")
+            raise UnsupportedError(
+                f"{network.name}: {name} has {len(values)} values for {channels} "
+                f"channel{'s' * (channels > 1)}; give one, or one per channel"
+            )
     if not all(value > 0 for value in std):
         raise RangeError(f"{network.name}: std {tuple(std)} must be positive")
     if encoding == "float":

@@ -32,33 +32,43 @@ class Reader:
     def need_last(self, value):
         """Only chains: the value is what the last layer puts out."""
         if value.ended:
-            raise UnsupportedError(f"{value.ended}: is only supported at the end of the network, where it is left out; "
-                                   f"{self.label} follows it")
+            raise UnsupportedError(
+                f"{value.ended}: is only supported at the end of the network, where it is left out; "
+                f"{self.label} follows it"
+            )
         last = self.layers[-1] if self.layers else None
         if value.layer is not last:
             names = [layer.name if layer else "the input" for layer in (value.layer, last)]
-            self.refuse(f"reads {names[0]} where the layer before is {names[1]}; only a chain of layers is supported, "
-                        "remove the branch")
+            self.refuse(
+                f"reads {names[0]} where the layer before is {names[1]}; only a chain of layers is supported, "
+                "remove the branch"
+            )
 
     def need_images(self, value):
         """The first axis is the batch, and every image has all of its values."""
         if not value.keeps_images():
-            self.refuse(f"reads a tensor of shape {list(value.dims)} made of (H, W, C)={value.shape}, which mixes the "
-                        "images of a batch or drops values; keep the first axis, as in x.flatten(1)")
+            self.refuse(
+                f"reads a tensor of shape {list(value.dims)} made of (H, W, C)={value.shape}, which mixes the "
+                "images of a batch or drops values; keep the first axis, as in x.flatten(1)"
+            )
 
     def need_map(self, value):
         """The value is the [N, C, H, W] that the layer before puts out."""
         self.need_images(value)
         if not value.is_map():
             height, width, channels = value.shape
-            self.refuse(f"reads {['N', *value.dims[1:]]} rearranged from [N, {channels}, {height}, {width}]; only "
-                        "flattening is supported, put the layer before Flatten")
+            self.refuse(
+                f"reads {['N', *value.dims[1:]]} rearranged from [N, {channels}, {height}, {width}]; only "
+                "flattening is supported, put the layer before Flatten"
+            )
 
     def no_padding(self, value):
         """Nothing but a convolution or pool takes padding."""
         if value.padding:
-            raise UnsupportedError(f"{value.padding.label}: zero padding is only supported directly before a Conv2d or "
-                                   f"MaxPool2d, not before {self.label}; give the padding to the convolution")
+            raise UnsupportedError(
+                f"{value.padding.label}: zero padding is only supported directly before a Conv2d or "
+                f"MaxPool2d, not before {self.label}; give the padding to the convolution"
+            )
 
     def put(self, layer, value, dims, index=None):
         """The Value of a new layer behind `value`."""
@@ -100,11 +110,14 @@ class Reader:
         self.need_last(value)
         affine, channels = value.affine, value.affine.per_channel()
         if channels is None:
-            raise UnsupportedError(f"{affine.label}: scales or shifts every value of (H, W, C)={value.shape} by its "
-                                   "own factor, and no Linear follows that could take it; use one value per channel, "
-                                   "as BatchNorm2d before Flatten does")
-        layer = fold.channel_scale(self.name(affine.name), *channels, as_vector=value.layer is not None
-                                   and value.shape[:2] == (1, 1))
+            raise UnsupportedError(
+                f"{affine.label}: scales or shifts every value of (H, W, C)={value.shape} by its "
+                "own factor, and no Linear follows that could take it; use one value per channel, "
+                "as BatchNorm2d before Flatten does"
+            )
+        layer = fold.channel_scale(
+            self.name(affine.name), *channels, as_vector=value.layer is not None and value.shape[:2] == (1, 1)
+        )
         return replace(self.put(layer, value, value.dims, value.index), padding=value.padding)
 
     def stand_in(self, dims):
@@ -120,8 +133,9 @@ class Reader:
         if value.ended is None:
             self.need_last(value)
         if value.padding:
-            raise UnsupportedError(f"{value.padding.label}: zero padding at the end of the network does nothing "
-                                   "useful; remove it")
+            raise UnsupportedError(
+                f"{value.padding.label}: zero padding at the end of the network does nothing useful; remove it"
+            )
         self.settle(value)
         for layer in self.layers:
             if has_weights(layer):

@@ -2,8 +2,7 @@
 
 from accel.errors import UnsupportedError
 
-SUPPORTED = ("Conv2d, Linear, ReLU, ReLU6, Hardtanh, MaxPool2d, ZeroPad2d, Flatten, Dropout, BatchNorm1d, "
-             "BatchNorm2d")
+SUPPORTED = "Conv2d, Linear, ReLU, ReLU6, Hardtanh, MaxPool2d, ZeroPad2d, Flatten, Dropout, BatchNorm1d, BatchNorm2d"
 PLAIN = " is not supported"
 SHOWN = 10
 
@@ -42,8 +41,10 @@ class Refusals:
         for label, (text, _) in list(self._found.items())[:SHOWN]:
             start = label if text.startswith(label) else ""
             groups.setdefault(text.removeprefix(start), []).append(start)
-        return [f"{', '.join(labels)}{' are not supported' if reason == PLAIN and len(labels) > 1 else reason}"
-                for reason, labels in groups.items()]
+        return [
+            f"{', '.join(labels)}{' are not supported' if reason == PLAIN and len(labels) > 1 else reason}"
+            for reason, labels in groups.items()
+        ]
 
     def __bool__(self):
         return bool(self._found)

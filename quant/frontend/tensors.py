@@ -16,11 +16,11 @@ def exact(owner, what, tensor, shape=None):
     if tensor.dtype not in FLOAT_TYPES:
         raise UnsupportedError(f"{owner}: {what} has dtype {tensor.dtype}; use float32, float16 or bfloat16")
     if tensor.is_meta or tensor.layout != torch.strided:
-        raise ModelError(f"{owner}: {what} holds no plain data ({tensor.device}, {tensor.layout}); load the "
-                         "trained weights first")
+        raise ModelError(
+            f"{owner}: {what} holds no plain data ({tensor.device}, {tensor.layout}); load the trained weights first"
+        )
     if shape is not None and tuple(tensor.shape) != tuple(shape):
-        raise ModelError(f"{owner}: {what} has shape {tuple(tensor.shape)}, expected {tuple(shape)}; rebuild "
-                         "the layer")
+        raise ModelError(f"{owner}: {what} has shape {tuple(tensor.shape)}, expected {tuple(shape)}; rebuild the layer")
     values = tensor.detach().cpu().double()
     check_finite(owner, what, values)
     return values
@@ -31,5 +31,7 @@ def check_finite(owner, what, values):
     bad = ~torch.isfinite(values.float())
     if bad.any():
         place = tuple(torch.nonzero(bad)[0].tolist())
-        raise RangeError(f"{owner}: {what}{list(place)} is {values[place].item()}; weights must be finite "
-                         "float32 numbers, train the model again or repair the file")
+        raise RangeError(
+            f"{owner}: {what}{list(place)} is {values[place].item()}; weights must be finite "
+            "float32 numbers, train the model again or repair the file"
+        )

@@ -11,8 +11,12 @@ from torch.optim.swa_utils import AveragedModel
 from accel.errors import ModelError, UnsupportedError
 from quant.frontend.names import is_torch_layer
 
-WRAPPERS = {nn.DataParallel: "module", DistributedDataParallel: "module", AveragedModel: "module",
-            torch._dynamo.OptimizedModule: "_orig_mod"}
+WRAPPERS = {
+    nn.DataParallel: "module",
+    DistributedDataParallel: "module",
+    AveragedModel: "module",
+    torch._dynamo.OptimizedModule: "_orig_mod",
+}
 REASONS = {
     "torch.jit": "is TorchScript, whose Python is gone; give the nn.Module that it was made from",
     "torch.ao.nn": "is quantized already by torch.ao; give the float network",
@@ -35,8 +39,12 @@ def unwrap(module):
 
 def copied(module):
     """A deep copy; tensors that training left behind, which torch does not copy, are copied by value."""
-    kept = {id(value): value.detach().clone() for part in module.modules() for value in vars(part).values()
-            if isinstance(value, torch.Tensor) and not value.is_leaf}
+    kept = {
+        id(value): value.detach().clone()
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
     return copy.deepcopy(module, kept)
 
 
@@ -54,8 +62,10 @@ def own_copy(module, name):
     try:
         module = unwrap(copied(module)).eval()
     except Exception as error:  # a user's attribute may refuse to be copied
-        raise UnsupportedError(f"{name}: {type(module).__name__} cannot be copied ({type(error).__name__}: "
-                               f"{str(error)[:100]}); keep only layers and numbers in it") from error
+        raise UnsupportedError(
+            f"{name}: {type(module).__name__} cannot be copied ({type(error).__name__}: "
+            f"{str(error)[:100]}); keep only layers and numbers in it"
+        ) from error
     if not any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
         module = module.cpu()
     return nn.Sequential(module) if is_torch_layer(module) else module
@@ -69,8 +79,10 @@ def _check_kinds(module, name):
             if reason is not None:
                 raise UnsupportedError(f"{place} {reason}")
         if isinstance(part, LazyModuleMixin) and part.has_uninitialized_params():
-            raise ModelError(f"{place} has no weights before its first batch (a lazy module); run the network once on "
-                             "an image, or load its weights")
+            raise ModelError(
+                f"{place} has no weights before its first batch (a lazy module); run the network once on "
+                "an image, or load its weights"
+            )
         for key, tensor in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)):
             if tensor.is_complex():
                 raise UnsupportedError(f"{place}: {key} has dtype {tensor.dtype}; use float32")

@@ -100,8 +100,11 @@ class Walk:
         if schema is None:
             return {str(place): item for place, item in enumerate(self._look(list(node.args)))}
         given = dict(zip((item.name for item in schema.arguments), node.args, strict=False)) | node.kwargs
-        values = {item.name: self._look(given[item.name]) if item.name in given else item.default_value
-                  for item in schema.arguments if item.name in given or item.has_default_value()}
+        values = {
+            item.name: self._look(given[item.name]) if item.name in given else item.default_value
+            for item in schema.arguments
+            if item.name in given or item.has_default_value()
+        }
         return {"x" if key in ("self", "input") else key: value for key, value in values.items()}
 
     def _constant(self, node):
@@ -137,14 +140,16 @@ class Walk:
         target, place = sources[0], order[node]
         others = [item for item, root in self.roots.items() if root is self.roots[target] and item is not target]
         if any(order.get(user, -1) > place for item in others if item is not node for user in item.users):
-            self.reader.refuse("changes a tensor in place that is read again through another view; use the operator "
-                               "without '_' or inplace=True")
+            self.reader.refuse(
+                "changes a tensor in place that is read again through another view; use the operator "
+                "without '_' or inplace=True"
+            )
         self.roots[node] = self.roots[target]
 
     def _inline(self, node):
         """What a subgraph of torch.no_grad() or torch.autocast stands for."""
         place = next(index for index, item in enumerate(node.args) if isinstance(item, torch.fx.Node))
-        body, inputs = self.found[node.args[place]], self._look(list(node.args[place + 1:]))
+        body, inputs = self.found[node.args[place]], self._look(list(node.args[place + 1 :]))
         for item, value in zip(body.graph.find_nodes(op="placeholder"), inputs, strict=True):
             self.found[item] = value
         return self.run(body.graph)
@@ -159,7 +164,9 @@ class Walk:
 
     def _stand_in(self, node):
         """What to go on with behind a refused layer."""
+
         def one(tensor):
             dims = tuple(tensor.shape)
             return self.reader.stand_in(dims) if len(dims) in (2, 4) and dims[0] == PROBE_BATCH else Unknown()
+
         return tree_map(lambda item: one(item) if isinstance(item, torch.Tensor) else item, node.meta.get("val"))

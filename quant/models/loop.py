@@ -21,8 +21,16 @@ FORMAT = 1
 SUFFIX = ".pt"
 KEPT = ".training" + SUFFIX  # what the file of an `Unwritten` ends with
 WHAT, REMEDY = "a checkpoint", "give a file that --checkpoint wrote"
-_KINDS = {"identity": dict, "losses": list, "limit": float | None, "model": dict, "averaged": dict | None,
-          "optimizer": dict, "generator": torch.Tensor, "random": torch.Tensor}
+_KINDS = {
+    "identity": dict,
+    "losses": list,
+    "limit": float | None,
+    "model": dict,
+    "averaged": dict | None,
+    "optimizer": dict,
+    "generator": torch.Tensor,
+    "random": torch.Tensor,
+}
 
 
 @dataclass
@@ -52,9 +60,15 @@ class Training:
     def state(self):
         """Everything that the rest of the training depends on, as plain values and tensors."""
         averaged = None if self.averaged is None else self.averaged.state_dict()
-        return {"losses": list(self.losses), "limit": self.limit, "model": self.model.state_dict(),
-                "averaged": averaged, "optimizer": self.optimizer.state_dict(),
-                "generator": self.generator.get_state(), "random": torch.get_rng_state()}
+        return {
+            "losses": list(self.losses),
+            "limit": self.limit,
+            "model": self.model.state_dict(),
+            "averaged": averaged,
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "random": torch.get_rng_state(),
+        }
 
     def load(self, state):
         """Take over a state that `state()` gave for an equal training."""
@@ -74,8 +88,10 @@ class Training:
 
     def _settings(self):
         """The optimizer's settings, but for the learning rate, which follows the schedule."""
-        return [{key: value for key, value in group.items() if key not in ("lr", "params")}
-                for group in self.optimizer.param_groups]
+        return [
+            {key: value for key, value in group.items() if key not in ("lr", "params")}
+            for group in self.optimizer.param_groups
+        ]
 
 
 class Checkpoint:
@@ -101,16 +117,20 @@ class Checkpoint:
             with guarded(self.path, WHAT, REMEDY):
                 is_equal = bool(own == other)
             if not is_equal:
-                raise ModelError(f"{shown(self.path)}: was written by a training with {plain(key, 40)} {plain(other)}, "
-                                 f"not {plain(own)}; resume it with the same options and data, or start anew without "
-                                 "--resume")
+                raise ModelError(
+                    f"{shown(self.path)}: was written by a training with {plain(key, 40)} {plain(other)}, "
+                    f"not {plain(own)}; resume it with the same options and data, or start anew without "
+                    "--resume"
+                )
         return state
 
     def save(self, training):
         """Write the training's state, whole or not at all."""
         stream = io.BytesIO()
-        torch.save({"made_by": marks.CHECKPOINT.decode(), "format": FORMAT, "identity": self.identity,
-                    **training.state()}, stream)
+        torch.save(
+            {"made_by": marks.CHECKPOINT.decode(), "format": FORMAT, "identity": self.identity, **training.state()},
+            stream,
+        )
         write_file(self.path, stream.getvalue())
         self.epochs = len(training.losses)
 
@@ -164,14 +184,15 @@ def run_epochs(training, options, *, on_epoch=None, checkpoint=None):
     if checkpoint is not None and checkpoint.state is not None:
         with guarded(checkpoint.path, WHAT, REMEDY):
             training.load(checkpoint.state)
-    for epoch, loss in enumerate(training.losses[:options.epochs]):
+    for epoch, loss in enumerate(training.losses[: options.epochs]):
         _tell(on_epoch, epoch, loss)
     for epoch in range(len(training.losses), options.epochs):
         try:
             loss = _epoch(training, options, epoch)
         except DivergedError as error:
-            raise DivergedError(f"training diverged in epoch {epoch + 1}, {error}; {_kept(checkpoint)}; lower the "
-                                "learning rate") from None
+            raise DivergedError(
+                f"training diverged in epoch {epoch + 1}, {error}; {_kept(checkpoint)}; lower the learning rate"
+            ) from None
         training.losses.append(loss)
         if checkpoint is not None:
             checkpoint.save(training)
@@ -190,7 +211,7 @@ def _epoch(training, options, epoch):
         for group in training.optimizer.param_groups:
             rate = learning_rate_at((epoch + step / steps) / options.epochs, options)
             group["lr"] = rate * group.get("factor", 1.0)
-        chosen = order[step * options.batch:(step + 1) * options.batch]
+        chosen = order[step * options.batch : (step + 1) * options.batch]
         loss = training.loss(epoch, chosen)
         value = loss.item()
         _check_loss(training, value, step)
@@ -226,8 +247,10 @@ def _check_loss(training, loss, step):
     if training.limit is None:
         training.limit = EXPLODED * (1 + abs(loss))
     if loss > training.limit:
-        raise DivergedError(f"step {step + 1}: the loss reached {loss:.4g}, above the limit of {training.limit:.4g} "
-                            "that its first value sets")
+        raise DivergedError(
+            f"step {step + 1}: the loss reached {loss:.4g}, above the limit of {training.limit:.4g} "
+            "that its first value sets"
+        )
 
 
 def _kept(checkpoint):

@@ -71,6 +71,8 @@ CLASSES = {"lenet5": 10, "fashion-cnn": 10}
 def build(name):
     """A new, untrained model of the zoo. Raises ModelError for an unknown name."""
     if name not in MODELS:
-        raise ModelError(f"model '{plain(name)}' is unknown; choose one of {', '.join(sorted(MODELS))} or give "
-                         "path/to/file.py:factory or package.module:factory")
+        raise ModelError(
+            f"model '{plain(name)}' is unknown; choose one of {', '.join(sorted(MODELS))} or give "
+            "path/to/file.py:factory or package.module:factory"
+        )
     return MODELS[name]()

@@ -64,8 +64,10 @@ def outputs(module, name, shape):
             result = run_module(module.eval(), torch.zeros(1, channels, height, width))
     except Exception as error:  # the user's own forward may raise anything
         text = " ".join(str(error).split())[:200]
-        raise ModelError(f"{name}: fails on an image of (H, W, C)={tuple(shape)} ({type(error).__name__}: {text}); "
-                         "check the layers' sizes or give other --data") from error
+        raise ModelError(
+            f"{name}: fails on an image of (H, W, C)={tuple(shape)} ({type(error).__name__}: {text}); "
+            "check the layers' sizes or give other --data"
+        ) from error
     if not isinstance(result, torch.Tensor):
         raise ModelError(f"{name}: returns a {type(result).__name__}; return the last layer's tensor alone")
     if not result.is_floating_point():  # an argmax ends it
@@ -79,15 +81,21 @@ def user_model(source, has_weights=True):
 
     A class without weights of its own file holds random ones, which is said on stderr; a function may load its own.
     """
+
     def make(factory):
         module = factory if isinstance(factory, nn.Module) else factory()
         if not isinstance(module, nn.Module):
-            raise ModelError(f"model '{source}': {source.rpartition(':')[2]} gives a {type(module).__name__}; return "
-                             "a torch.nn.Module")
+            raise ModelError(
+                f"model '{source}': {source.rpartition(':')[2]} gives a {type(module).__name__}; return "
+                "a torch.nn.Module"
+            )
         if isinstance(factory, type) and not has_weights:
-            note(f"{source}: {factory.__name__} is a class, so its weights are random; give --weights FILE, or name a "
-                 "function that loads them")
+            note(
+                f"{source}: {factory.__name__} is a class, so its weights are random; give --weights FILE, or name a "
+                "function that loads them"
+            )
         return unwrap(module)
+
     return resolve(source, "model", ModelError, make)
 
 

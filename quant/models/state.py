@@ -6,8 +6,18 @@ from dataclasses import dataclass
 
 import torch
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "weights", "module", "net", "network", "ema", "model_ema",
-            "ema_state_dict")
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "weights",
+    "module",
+    "net",
+    "network",
+    "ema",
+    "model_ema",
+    "ema_state_dict",
+)
 MAX_DEPTH = 3
 MAX_PREFIXES = 8
 MAX_CANDIDATES = 64
@@ -66,8 +76,10 @@ def _candidates(content):
         if tensors and all(isinstance(name, str) for name in tensors):
             yield place, tensors
         if place.count(".") < MAX_DEPTH - 1:
-            inner = sorted((name for name, value in found.items() if isinstance(name, str) and isinstance(value, dict)),
-                           key=lambda name: WRAPPERS.index(name) if name in WRAPPERS else len(WRAPPERS))
+            inner = sorted(
+                (name for name, value in found.items() if isinstance(name, str) and isinstance(value, dict)),
+                key=lambda name: WRAPPERS.index(name) if name in WRAPPERS else len(WRAPPERS),
+            )
             pending += [(f"{place}.{name}" if place else name, found[name]) for name in inner]
 
 
@@ -78,8 +90,8 @@ def _fits(place, tensors, wanted):
     can_fit = len(theirs) <= 2 * len(own)
     for prefix in _prefixes(theirs) if can_fit else [""]:
         for own_prefix in _prefixes(own) if can_fit else [""]:
-            left = {name[len(prefix):]: full for name, full in theirs.items()}
-            names = {full: left.pop(name[len(own_prefix):], None) for name, full in own.items()}
+            left = {name[len(prefix) :]: full for name, full in theirs.items()}
+            names = {full: left.pop(name[len(own_prefix) :], None) for name, full in own.items()}
             names = _tied(names, wanted)
             missing = sorted(name for name, full in names.items() if full is None and not name.endswith(OPTIONAL))
             extra = sorted(full for full in left.values() if not full.endswith(OPTIONAL))

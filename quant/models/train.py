@@ -45,8 +45,8 @@ def accuracy(model, images, labels, batch=1000):
     model.eval()
     correct, labels = 0, torch.from_numpy(labels)
     for start in range(0, len(images), batch):
-        classes = classes_of(run_module(model, images[start:start + batch]))
-        correct += int((classes == labels[start:start + batch]).sum())
+        classes = classes_of(run_module(model, images[start : start + batch]))
+        correct += int((classes == labels[start : start + batch]).sum())
     return correct / len(images)
 
 
@@ -77,8 +77,16 @@ def train(model, images, labels, options=None, on_epoch=None, checkpoint=None):
     def loss(_epoch, chosen):
         logits = run_module(model, augmented(data[chosen], generator, options))
         return functional.cross_entropy(logits, targets[chosen], label_smoothing=options.label_smoothing)
-    training = Training(model, optimizer, generator, loss, len(data), averaged=averaged,
-                        after_step=lambda: averaged.update_parameters(model))
+
+    training = Training(
+        model,
+        optimizer,
+        generator,
+        loss,
+        len(data),
+        averaged=averaged,
+        after_step=lambda: averaged.update_parameters(model),
+    )
     run_epochs(training, options, on_epoch=on_epoch, checkpoint=checkpoint)
     model.load_state_dict(averaged.module.state_dict())
     return model.eval()

@@ -24,10 +24,17 @@ from quant.models import state
 SUFFIXES = ".npz, .pt, .pth, .ckpt or .safetensors"
 _KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _REMEDY = "save module.state_dict()"
-_CONVERT = ("save the weights alone where it was trained: torch.save(torch.load(FILE, weights_only=False)"
-            "['state_dict'], 'weights.pt')")
-_UNDO = {"_mask": "prune.remove", "_g": "remove_weight_norm", "_u": "remove_spectral_norm",
-         ".original0": "parametrize.remove_parametrizations", ".original": "parametrize.remove_parametrizations"}
+_CONVERT = (
+    "save the weights alone where it was trained: torch.save(torch.load(FILE, weights_only=False)"
+    "['state_dict'], 'weights.pt')"
+)
+_UNDO = {
+    "_mask": "prune.remove",
+    "_g": "remove_weight_norm",
+    "_u": "remove_spectral_norm",
+    ".original0": "parametrize.remove_parametrizations",
+    ".original": "parametrize.remove_parametrizations",
+}
 
 
 def zoo_weights(name):
@@ -73,8 +80,9 @@ def load_weights(module, path):
 def _content(path):
     """What a weight file holds: {name: tensor}, or whatever torch.save was given."""
     if not os.path.exists(path):
-        raise DataError(f"{shown(path)}: weights file not found; train with `python -m quant train` or give --weights "
-                        "FILE")
+        raise DataError(
+            f"{shown(path)}: weights file not found; train with `python -m quant train` or give --weights FILE"
+        )
     check_regular(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -94,8 +102,11 @@ def _tensor(path, name, array):
 
 
 def _misfit(path, module, fit):
-    parts = [f"{word} {listed(names, 5, 40)}" for word, names in (("lacks", fit.missing), ("has unknown", fit.extra))
-             if names]
+    parts = [
+        f"{word} {listed(names, 5, 40)}"
+        for word, names in (("lacks", fit.missing), ("has unknown", fit.extra))
+        if names
+    ]
     place = f" in '{plain(fit.place, 40)}'" if fit.place else ""
     undo = next((text for ending, text in _UNDO.items() if any(name.endswith(ending) for name in fit.extra)), None)
     remedy = f"call torch.nn.utils.{undo} before saving" if undo else "give the weights of this network"
@@ -103,11 +114,16 @@ def _misfit(path, module, fit):
 
 
 def _check_shapes(path, found, wanted):
-    wrong = [f"{plain(name, 30)} {plain(tuple(tensor.shape), 30)} for {tuple(wanted[name].shape)}"
-             for name, tensor in found.items() if tensor.shape != wanted[name].shape]
+    wrong = [
+        f"{plain(name, 30)} {plain(tuple(tensor.shape), 30)} for {tuple(wanted[name].shape)}"
+        for name, tensor in found.items()
+        if tensor.shape != wanted[name].shape
+    ]
     if wrong:
-        raise ModelError(f"{shown(path)}: holds other shapes than the network's: {listed(wrong, limit=100)}; give the "
-                         "weights of this network")
+        raise ModelError(
+            f"{shown(path)}: holds other shapes than the network's: {listed(wrong, limit=100)}; give the "
+            "weights of this network"
+        )
 
 
 def _check_values(path, name, tensor, is_float):

@@ -18,8 +18,23 @@ ITERATIONS = 1000
 ELEMENTS = 1 << 25  # of the unfolded inputs, at most
 
 
-def round_weights(layer, scale, low, high, data, *, levels=None, iterations=ITERATIONS, batch=256, rate=0.05,
-                  strength=0.1, warm_up=0.2, exponents=(20.0, 2.0), seed=0, advance=lambda count: None):
+def round_weights(
+    layer,
+    scale,
+    low,
+    high,
+    data,
+    *,
+    levels=None,
+    iterations=ITERATIONS,
+    batch=256,
+    rate=0.05,
+    strength=0.1,
+    warm_up=0.2,
+    exponents=(20.0, 2.0),
+    seed=0,
+    advance=lambda count: None,
+):
     """int64 weights like layer.weight in steps of the scale, each beside its real value.
 
     layer: FloatConv or FloatDense. scale: float64 [OC]. low, high: outermost integers; levels: the integers allowed

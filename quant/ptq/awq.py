@@ -18,8 +18,9 @@ ROWS = 8192  # positions of a layer that the search looks at
 SMALLEST = 1e-4
 
 
-def scale_inputs(network, samples, bits, *, activation_bits=None, full_range=False, per_tensor=False, grid=GRID,
-                 seed=0):
+def scale_inputs(
+    network, samples, bits, *, activation_bits=None, full_range=False, per_tensor=False, grid=GRID, seed=0
+):
     """The network with the same real function whose weights lose less when rounded: a FloatNetwork.
 
     samples: float64 [N, C, H, W], inputs of the network. bits: of the weights, one value or a list with one per layer
@@ -41,11 +42,21 @@ def scale_inputs(network, samples, bits, *, activation_bits=None, full_range=Fal
             continue
         reason = fold.cannot_move_scale(layers, before)
         if reason is not None:
-            raise UnsupportedError(f"{layers[index].name}: its input scales have no layer to go to, as "
-                                   f"{layers[before].name} {reason}; use another rounding than awq")
+            raise UnsupportedError(
+                f"{layers[index].name}: its input scales have no layer to go to, as "
+                f"{layers[before].name} {reason}; use another rounding than awq"
+            )
         raw = index == len(layers) - 1 and layers[index].clamp == NO_CLAMP
-        factors = best_factors(layers[index], inputs[index], bits[place], activation_bits[place],
-                               full_range=full_range, per_tensor=per_tensor or raw, grid=grid, seed=seed)
+        factors = best_factors(
+            layers[index],
+            inputs[index],
+            bits[place],
+            activation_bits[place],
+            full_range=full_range,
+            per_tensor=per_tensor or raw,
+            grid=grid,
+            seed=seed,
+        )
         layers = fold.move_scale(layers, before, 1 / factors)
     return FloatNetwork(network.name, network.input_shape, tuple(layers))
 
@@ -64,14 +75,14 @@ def best_factors(layer, inputs, bits, activation_bits=None, *, full_range=False,
     middle = (magnitude[alive].max() * magnitude[alive].min()).sqrt()
     magnitude = torch.where(alive, magnitude, middle)
     positions = len(unfold(layer, inputs[:1]))
-    rows = unfold(layer, inputs[::max(len(inputs) * positions // (16 * ROWS), 1)])  # of every so many images
+    rows = unfold(layer, inputs[:: max(len(inputs) * positions // (16 * ROWS), 1)])  # of every so many images
     if len(rows) > ROWS:
         rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:ROWS]]
     weight = layer.weight.flatten(1)
     wanted = (rows @ weight.T + layer.bias).clamp(*layer.clamp)
     best, lowest = torch.ones_like(magnitude), None
     for alpha in grid:
-        factors = magnitude ** alpha
+        factors = magnitude**alpha
         factors = factors / (factors.max() * factors.min()).sqrt()
         columns = _columns(layer, factors)
         given = rows / columns
@@ -119,6 +130,8 @@ def _layer_inputs(network, samples):
 def _per_layer(given, chosen, name):
     values = list(given) if isinstance(given, (list, tuple)) else [given] * len(chosen)
     if len(values) != len(chosen):
-        raise ModelError(f"{name} {tuple(values)} has {len(values)} values for {len(chosen)} layers with weights; give "
-                         "one, or one per layer")
+        raise ModelError(
+            f"{name} {tuple(values)} has {len(values)} values for {len(chosen)} layers with weights; give "
+            "one, or one per layer"
+        )
     return values

@@ -24,8 +24,15 @@ def activation_warning(name, histogram, grid, chosen, method):
     def ratio(low, high):
         error = values - grid.rounded(values, *grid.fit(low, high))
         return decibel(float(counts @ np.square(values)), float(counts @ np.square(error)))
-    return _text(name, f"its output has {grid.bits} bits", "--calibration", method, ratio(*chosen),
-                 ratio(histogram.low, histogram.high))
+
+    return _text(
+        name,
+        f"its output has {grid.bits} bits",
+        "--calibration",
+        method,
+        ratio(*chosen),
+        ratio(histogram.low, histogram.high),
+    )
 
 
 def weight_warnings(network, graph, options):
@@ -43,15 +50,25 @@ def weight_warnings(network, graph, options):
         ratios = []
         for scale in (torch.tensor(built.weight_scale), widest):
             rounded = weight_integers(layer, scale, built.weight_bits, plain) * scale.reshape(
-                -1, *(1,) * (layer.weight.dim() - 1))
+                -1, *(1,) * (layer.weight.dim() - 1)
+            )
             ratios.append(decibel(float(layer.weight.square().sum()), float((layer.weight - rounded).square().sum())))
-        found.append(_text(layer.name, f"its weights have {built.weight_bits} bits", "--weight-calibration",
-                           options.weight_calibration, *ratios))
+        found.append(
+            _text(
+                layer.name,
+                f"its weights have {built.weight_bits} bits",
+                "--weight-calibration",
+                options.weight_calibration,
+                *ratios,
+            )
+        )
     return [text for text in found if text is not None]
 
 
 def _text(name, what, option, method, chosen, extremes):
     if chosen > extremes - LOSS_DB:
         return None
-    return (f"{name}: {what}, of which {option} {method} keeps {chosen:.1f} dB and minmax {extremes:.1f} dB on the "
-            f"calibration data, as it clips large values; use {option} minmax or mse")
+    return (
+        f"{name}: {what}, of which {option} {method} keeps {chosen:.1f} dB and minmax {extremes:.1f} dB on the "
+        f"calibration data, as it clips large values; use {option} minmax or mse"
+    )

@@ -19,7 +19,7 @@ from quant.ptq.pair_error import PairError
 
 ROUNDS = 50
 TOLERANCE = 1e-4
-FAINT = 2.0 ** -16
+FAINT = 2.0**-16
 SLACK = 2.0
 BOUNDS = 10  # tried for the outputs of the channels
 IMAGES = 32  # of the samples, on which pairs are measured
@@ -33,8 +33,9 @@ def equalize(network, samples, widths, *, full_range=False, per_tensor=False, ro
     per layer with weights; full_range, per_tensor: of the weights.
     """
     layers = network.layers
-    pairs = {index: next_weighted(layers, index) for index in range(len(layers))
-             if cannot_move_scale(layers, index) is None}
+    pairs = {
+        index: next_weighted(layers, index) for index in range(len(layers)) if cannot_move_scale(layers, index) is None
+    }
     for index, later in pairs.items():
         layers = _lifted(layers, index, later)
     found = {index: torch.ones(len(layers[index].weight), dtype=torch.float64) for index in pairs}
@@ -51,8 +52,9 @@ def equalize(network, samples, widths, *, full_range=False, per_tensor=False, ro
     by_index = dict(zip((index for index, layer in enumerate(layers) if hasattr(layer, "weight")), widths, strict=True))
     for index in range(len(layers)):
         if index in pairs:
-            error = PairError(layers[index:pairs[index] + 1], x, by_index[index], by_index[pairs[index]], full_range,
-                              per_tensor)
+            error = PairError(
+                layers[index : pairs[index] + 1], x, by_index[index], by_index[pairs[index]], full_range, per_tensor
+            )
             layers = move_scale(layers, index, best_factors(found[index], error))
         x = layers[index].forward(x)
     return replace(network, layers=tuple(layers))

@@ -13,8 +13,9 @@ DAMPING = 0.01
 BLOCK = 128
 
 
-def round_weights(layer, scale, low, high, data, *, levels=None, damping=DAMPING, block=BLOCK, order=True,
-                  compensate=True):
+def round_weights(
+    layer, scale, low, high, data, *, levels=None, damping=DAMPING, block=BLOCK, order=True, compensate=True
+):
     """int64 weights like layer.weight in steps of the scale.
 
     layer: FloatConv or FloatDense. scale: float64 [OC]. low, high: outermost integers; levels: the integers allowed
@@ -30,8 +31,9 @@ def round_weights(layer, scale, low, high, data, *, levels=None, damping=DAMPING
     if compensate:
         weight = weight + torch.linalg.solve(hessian, cross - gram @ weight.T).T
     columns = torch.argsort(hessian.diagonal(), descending=True, stable=True) if order else torch.arange(len(hessian))
-    integers = round_columns(weight[:, columns] / scale[:, None], hessian[columns][:, columns],
-                             as_levels(levels, low, high), block)
+    integers = round_columns(
+        weight[:, columns] / scale[:, None], hessian[columns][:, columns], as_levels(levels, low, high), block
+    )
     result = torch.empty_like(integers)
     result[:, columns] = integers
     return result.reshape(layer.weight.shape)

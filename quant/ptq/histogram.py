@@ -54,7 +54,7 @@ class Histogram:
         if not len(inside):
             return 0.0
         first, last = inside[0], inside[-1] + 1
-        return float(np.interp(share, reached[first:last + 1], values[first:last + 1]))
+        return float(np.interp(share, reached[first : last + 1], values[first : last + 1]))
 
 
 class HistogramCollector:
@@ -84,8 +84,10 @@ class HistogramCollector:
     def histograms(self):
         """A Histogram per channel."""
         negative, positive = self.counts.numpy()
-        return [Histogram(float(low), float(high), negative[index], positive[index], float(self.zeros[index]))
-                for index, (low, high) in enumerate(zip(self.low, self.high, strict=True))]
+        return [
+            Histogram(float(low), float(high), negative[index], positive[index], float(self.zeros[index]))
+            for index, (low, high) in enumerate(zip(self.low, self.high, strict=True))
+        ]
 
 
 def histogram_of(values, bins=BINS):

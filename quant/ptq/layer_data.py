@@ -93,11 +93,17 @@ def _positions(layer, data):
     """Number of rows of all images. Raises DataError where the data do not fit the layer."""
     count, width = len(layer.weight), layer.weight.flatten(1).shape[1]
     rows, targets = unfold(layer, data.inputs[:1]), target_rows(data.targets[:1])
-    if not len(rows) or len(data.inputs) != len(data.targets) or rows.shape[1] != width or (
-            targets.shape != (len(rows), count)):
-        raise DataError(f"{layer.name}: calibration data give {tuple(rows.shape)} inputs and {tuple(targets.shape)} "
-                        f"targets an image, {len(data.inputs)} and {len(data.targets)} images; expected (P, {width}) "
-                        f"and (P, {count}) with P > 0 of as many images; pass the data of this layer")
+    if (
+        not len(rows)
+        or len(data.inputs) != len(data.targets)
+        or rows.shape[1] != width
+        or (targets.shape != (len(rows), count))
+    ):
+        raise DataError(
+            f"{layer.name}: calibration data give {tuple(rows.shape)} inputs and {tuple(targets.shape)} "
+            f"targets an image, {len(data.inputs)} and {len(data.targets)} images; expected (P, {width}) "
+            f"and (P, {count}) with P > 0 of as many images; pass the data of this layer"
+        )
     return len(rows) * len(data.inputs)
 
 

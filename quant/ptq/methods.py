@@ -36,7 +36,9 @@ OBSERVERS = {
     "squared error": {"calibration": "mse"},
 }
 LEVELS = {
-    "uniform": {}, "powers of two": {"weight_levels": "pow2"}, "2-hot": {"weight_levels": "khot2"},
+    "uniform": {},
+    "powers of two": {"weight_levels": "pow2"},
+    "2-hot": {"weight_levels": "khot2"},
 }
 
 
@@ -59,13 +61,14 @@ def divergence(module, graph, images):
     """
     output = graph.layers[-1].output
     if output.bits != ir.RAW_BITS or output.shape[:2] != (1, 1):
-        raise UnsupportedError(f"{graph.name}: puts out {output.bits} bits of shape {output.shape}; the divergence "
-                               "needs raw int32 logits")
+        raise UnsupportedError(
+            f"{graph.name}: puts out {output.bits} bits of shape {output.shape}; the divergence needs raw int32 logits"
+        )
     if not len(images):
         raise ModelError(f"{graph.name}: there are no images to compare on; pass some")
     total = 0.0
     for start in range(0, len(images), BATCH):
-        part = images[start:start + BATCH]
+        part = images[start : start + BATCH]
         integers = reference.run(graph, reference.encode_input(graph, part))[graph.layers[-1].name]
         logits = torch.as_tensor(integers[:, 0, 0]).double() * output.scale
         wanted = torch.log_softmax(run_module(module, to_float(part)).double(), 1)

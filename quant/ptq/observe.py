@@ -39,8 +39,9 @@ def passes(method):
     return 1 if method == "minmax" else 2
 
 
-def calibrate(network, batches, method="minmax", grids=None, *, percentile=PERCENTILE, per_channel=False,
-              warn=lambda text: None):
+def calibrate(
+    network, batches, method="minmax", grids=None, *, percentile=PERCENTILE, per_channel=False, warn=lambda text: None
+):
     """Ranges {tensor name: (low, high)} of a FloatNetwork, the input under 'input'.
 
     batches: iterable of float64 [N, C, H, W], at least one; every method but 'minmax' goes through it twice, first for
@@ -56,8 +57,9 @@ def calibrate(network, batches, method="minmax", grids=None, *, percentile=PERCE
         extremes.add(name, tensor)
     if not extremes.ranges:
         raise RangeError(f"{network.name}: calibration needs at least one image; raise --calibration-images")
-    ranges = {name: list(zip(*(bound.tolist() for bound in bounds), strict=True))
-              for name, bounds in extremes.ranges.items()}
+    ranges = {
+        name: list(zip(*(bound.tolist() for bound in bounds), strict=True)) for name, bounds in extremes.ranges.items()
+    }
     for name, bounds in extremes.ranges.items():
         if not all(torch.isfinite(bound).all() for bound in bounds):
             shown = ranges[name] if per_channel else ranges[name][0]

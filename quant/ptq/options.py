@@ -14,16 +14,22 @@ ACTIVATION_BITS = (8, 4, 2)  # a sign needs training
 INPUT_BITS = 8
 ROUNDINGS = ("nearest", "adaround", "gptq", "awq")
 CHOICES = {
-    "rule": scales.RULES, "encoding": ir.ENCODINGS, "weight_levels": khot.LEVELS, "calibration": METHODS,
-    "weight_calibration": METHODS, "granularity": ("channel", "tensor"), "activation_scheme": ("affine", "symmetric"),
-    "scales": ("float", "pow2"), "rounding": ROUNDINGS,
+    "rule": scales.RULES,
+    "encoding": ir.ENCODINGS,
+    "weight_levels": khot.LEVELS,
+    "calibration": METHODS,
+    "weight_calibration": METHODS,
+    "granularity": ("channel", "tensor"),
+    "activation_scheme": ("affine", "symmetric"),
+    "scales": ("float", "pow2"),
+    "rounding": ROUNDINGS,
 }
 WORDS = {"rule": "rounding rule", "encoding": "input encoding"}
 # What the accelerator's arithmetic cannot express: (option, value) -> why, and what to do.
 INEXPRESSIBLE = {
     ("weight_scheme", "affine"): "weights have no zero point in the accelerator; use symmetric weights",
     ("activation_granularity", "channel"): "an activation tensor has one scale and one zero point in the accelerator; "
-                                           "use --equalize, which moves the channels' ranges into the weights",
+    "use --equalize, which moves the channels' ranges into the weights",
 }
 
 
@@ -81,15 +87,17 @@ class PtqOptions:
         allowed = {**CHOICES, "weight_scheme": ("symmetric",), "activation_granularity": ("tensor",)}
         for name, values in allowed.items():
             if getattr(self, name) not in values:
-                raise UnsupportedError(f"{WORDS.get(name, name)} '{getattr(self, name)}' is unknown; choose one of "
-                                       f"{', '.join(values)}")
+                raise UnsupportedError(
+                    f"{WORDS.get(name, name)} '{getattr(self, name)}' is unknown; choose one of {', '.join(values)}"
+                )
         if not 50 < self.percentile <= 100:
             raise RangeError(f"percentile {self.percentile} must be above 50 and at most 100")
         if self.layer_images < 1:
             raise RangeError(f"layer_images {self.layer_images} must be at least 1")
         if self.rounding != "nearest" and 1 in (self.weight_bits, *_values(self.weight_bits)):
-            raise UnsupportedError(f"rounding={self.rounding} chooses between integers, but 1-bit weights are signs; "
-                                   "use rounding=nearest")
+            raise UnsupportedError(
+                f"rounding={self.rounding} chooses between integers, but 1-bit weights are signs; use rounding=nearest"
+            )
 
     def _check_bits(self):
         for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", ACTIVATION_BITS)):
@@ -97,8 +105,10 @@ class PtqOptions:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
             for bits in _values(getattr(self, name)):
                 if bits not in allowed:
-                    raise UnsupportedError(f"{name}={bits} is not supported by post-training "
-                                           f"quantization; use one of {', '.join(map(str, allowed))}")
+                    raise UnsupportedError(
+                        f"{name}={bits} is not supported by post-training "
+                        f"quantization; use one of {', '.join(map(str, allowed))}"
+                    )
 
     @property
     def needs_images(self):
@@ -116,7 +126,7 @@ class PtqOptions:
         outputs = names[:-1] if raw else names
         weights = _expand("weight_bits", self.weight_bits, names, "layers with weights")
         activations = _expand("activation_bits", self.activation_bits, outputs, "outputs that are quantized")
-        return [LayerWidth(*pair) for pair in zip(weights, (*activations, None)[:len(layers)], strict=True)]
+        return [LayerWidth(*pair) for pair in zip(weights, (*activations, None)[: len(layers)], strict=True)]
 
     def grid(self, bits):
         """The Grid of an activation of so many bits."""
@@ -126,14 +136,22 @@ class PtqOptions:
         """{tensor name: Grid} of every tensor of a FloatNetwork that gets a scale; the input under 'input'."""
         layers = [layer for layer in network.layers if has_weights(layer)]
         pairs = zip(layers, self.layer_widths(network), strict=True)
-        outputs = {layer.name: self.grid(width.activation_bits) for layer, width in pairs
-                   if width.activation_bits is not None}
+        outputs = {
+            layer.name: self.grid(width.activation_bits) for layer, width in pairs if width.activation_bits is not None
+        }
         return {ir.INPUT_NAME: self.grid(INPUT_BITS), **outputs} if self.encoding == "float" else outputs
 
     def notes(self):
         """{name: value} of the options that differ from their defaults and are not seen in the network otherwise."""
-        names = ("weight_levels", "weight_calibration", "granularity", "activation_scheme", "scales", "equalize",
-                 "bias_correction")
+        names = (
+            "weight_levels",
+            "weight_calibration",
+            "granularity",
+            "activation_scheme",
+            "scales",
+            "equalize",
+            "bias_correction",
+        )
         notes = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
         if self.calibration == "percentile":
             notes["percentile"] = self.percentile
@@ -150,6 +168,8 @@ def _expand(name, given, layers, what):
     """A value per layer name, from one value or a tuple of them."""
     values, count = _values(given), len(layers)
     if len(values) not in (1, count):
-        raise ModelError(f"{name} {','.join(map(str, values))} has {len(values)} values but the network has {count} "
-                         f"{what} ({', '.join(layers)}); give one value, or {count}")
+        raise ModelError(
+            f"{name} {','.join(map(str, values))} has {len(values)} values but the network has {count} "
+            f"{what} ({', '.join(layers)}); give one value, or {count}"
+        )
     return values * count if len(values) == 1 else values

@@ -24,7 +24,7 @@ class Normalization:
 
 def batches(images, size=BATCH):
     """Consecutive parts of [N, H, W, C], at most `size` images each."""
-    return (images[start:start + size] for start in range(0, len(images), size))
+    return (images[start : start + size] for start in range(0, len(images), size))
 
 
 class Inputs:
@@ -55,20 +55,31 @@ def prepare_network(module, images, name, normalization, options, input_shape=No
     if not options.equalize and options.rounding != "awq":
         return prepared
     widths = options.layer_widths(prepared.network)
-    samples = prepared.input_values(images[:options.layer_images])
+    samples = prepared.input_values(images[: options.layer_images])
     weights = {"full_range": options.full_range, "per_tensor": options.granularity == "tensor"}
     if options.equalize:
         prepared = replace(prepared, network=equalize(prepared.network, samples, widths, **weights))
     if options.rounding == "awq":
         inputs = [None, *(width.activation_bits for width in widths[:-1])]
-        network = awq.scale_inputs(prepared.network, samples, [width.weight_bits for width in widths],
-                                   activation_bits=inputs, **weights)
+        network = awq.scale_inputs(
+            prepared.network, samples, [width.weight_bits for width in widths], activation_bits=inputs, **weights
+        )
         prepared = replace(prepared, network=network)
     return prepared
 
 
-def quantize_module(module, images, *, name="network", normalization=None, options=None, class_names=(),
-                    input_shape=None, advance=lambda count: None, warn=lambda text: None):
+def quantize_module(
+    module,
+    images,
+    *,
+    name="network",
+    normalization=None,
+    options=None,
+    class_names=(),
+    input_shape=None,
+    advance=lambda count: None,
+    warn=lambda text: None,
+):
     """Post-training quantization of an nn.Module: an ir.Graph whose notes carry SNR and range coverage.
 
     images: calibration images [N, H, W, C], uint8 (or float32, already normalized, for the float input
@@ -79,8 +90,14 @@ def quantize_module(module, images, *, name="network", normalization=None, optio
     """
     options, normalization = options or PtqOptions(), normalization or Normalization()
     prepared = prepare_network(module, images, name, normalization, options, input_shape)
-    ranges = observe.calibrate(prepared.network, Inputs(prepared, images, advance), options.calibration,
-                               options.grids(prepared.network), percentile=options.percentile, warn=warn)
+    ranges = observe.calibrate(
+        prepared.network,
+        Inputs(prepared, images, advance),
+        options.calibration,
+        options.grids(prepared.network),
+        percentile=options.percentile,
+        warn=warn,
+    )
 
     def advance_layer(share):
         if options.needs_images:

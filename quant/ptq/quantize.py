@@ -32,7 +32,7 @@ def quantize(prepared, ranges, options=None, class_names=(), images=None, advanc
     if options.needs_images:
         if images is None or not len(images):
             raise DataError(f"{network.name}: needs images to correct biases or learn a rounding; pass some")
-        stream = LayerStream(prepared, images[:options.layer_images], tensor)
+        stream = LayerStream(prepared, images[: options.layer_images], tensor)
     layers, name = [], ir.INPUT_NAME
     widths = iter(options.layer_widths(network))
     for layer in network.layers:
@@ -79,15 +79,23 @@ def _weighted(layer, input_name, tensor, bounds, width, options, data):
     else:
         out_scale, zero_point = options.grid(width.activation_bits).fit(*bounds)
         output = ir.TensorType(*shape, width.activation_bits, out_scale, zero_point)
-        scale, multiplier, shift = multipliers.fit_scales(layer.name, scale, tensor.scale / out_scale, options.rule,
-                                                          options.requantizer)
+        scale, multiplier, shift = multipliers.fit_scales(
+            layer.name, scale, tensor.scale / out_scale, options.rule, options.requantizer
+        )
         limits = scales.clamp_bounds(layer.clamp, output.scale, output.zero_point, output.bits)
         requantize = ir.Requantize(options.rule, multiplier, shift, *limits)
     weights = weight_integers(layer, scale, width.weight_bits, options, data)
     bias = torch.round(layer.bias / (scale * tensor.scale)).long()
-    common = {"name": layer.name, "input_name": input_name, "input": tensor, "output": output,
-              "weight_bits": width.weight_bits, "weight_scale": scale.numpy(), "bias": bias.numpy(),
-              "requantize": requantize}
+    common = {
+        "name": layer.name,
+        "input_name": input_name,
+        "input": tensor,
+        "output": output,
+        "weight_bits": width.weight_bits,
+        "weight_scale": scale.numpy(),
+        "bias": bias.numpy(),
+        "requantize": requantize,
+    }
     if isinstance(layer, FloatConv):
         weights = weights.permute(0, 2, 3, 1).contiguous()
         return ir.Conv2D(weights=weights.numpy(), stride=layer.stride, pads=layer.pads, **common)

@@ -94,8 +94,9 @@ def kl_range(histogram, grid, candidates=None):
     low, high, bins = histogram.low, histogram.high, len(histogram.positive)
     levels = 1 << (grid.bits - grid.symmetric)
     above = min(max(round(levels * high / (high - low)), high > 0), levels - (low < 0))
-    sides = [_Merged(*side) for side in ((histogram.positive, above), (histogram.negative, levels - above))
-             if side[0].any()]
+    sides = [
+        _Merged(*side) for side in ((histogram.positive, above), (histogram.negative, levels - above)) if side[0].any()
+    ]
     start = min(max(above, levels - above), bins)
     edges = np.arange(bins, start - 1, -1)  # of equal ones the widest range
     if candidates is not None and candidates < len(edges):

@@ -9,7 +9,7 @@ from quant.ptq.grid import Grid
 from quant.ptq.histogram import histogram_of
 from quant.ptq.ranges import kl_range
 
-DEAD_CHANNEL_BIAS = 2 ** 20
+DEAD_CHANNEL_BIAS = 2**20
 KL_CANDIDATES = 128
 MSE_STEPS = 100
 LEARNED = {"adaround": adaround.round_weights, "gptq": gptq.round_weights}
@@ -70,8 +70,9 @@ def _by_weight(rows, bits, options):
         bound = torch.quantile(rows.abs().double(), options.percentile / 100, dim=1)
     else:
         grid = Grid(bits, symmetric=True)
-        bound = torch.tensor([kl_range(histogram_of(row), grid, KL_CANDIDATES)[1] if row.any() else 0.0
-                              for row in rows]).double()
+        bound = torch.tensor(
+            [kl_range(histogram_of(row), grid, KL_CANDIDATES)[1] if row.any() else 0.0 for row in rows]
+        ).double()
     return torch.where((top > 0) & (bound > 0), largest * (bound / top.clamp(min=1e-300)), largest)
 
 

@@ -21,8 +21,9 @@ def train_briefly(model, bits, method, options, train_split, test_split):
     layers = sum(hasattr(layer, "weight") for layer in prepared.network.layers)
     widths = Widths.of(layers, (bits,), (8 if bits == 6 else bits,), full_range=bits == 2)
     network, losses = QatNetwork(prepared, widths, method), []
-    train_qat(network, teacher, to_float(train_split[0]), train_split[1], options,
-              lambda epoch, loss: losses.append(loss))
+    train_qat(
+        network, teacher, to_float(train_split[0]), train_split[1], options, lambda epoch, loss: losses.append(loss)
+    )
     return losses[-1], accuracy(network, to_float(test_split[0]), test_split[1])
 
 

@@ -66,8 +66,14 @@ def _weighted(layer, own, previous, tensor, source, rule):
         multiplier, shift = multipliers.representable(layer.name, reals, rule, own.requantizer)
         limits = scales.clamp_bounds(layer.clamp, output.scale, output.zero_point, output.bits)
         requantize = ir.Requantize(rule, multiplier, shift, *limits)
-    common = {"name": layer.name, "input_name": previous, "input": tensor, "weight_bits": quantizer.bits,
-              "weight_scale": scale.numpy(), "bias": bias.numpy()}
+    common = {
+        "name": layer.name,
+        "input_name": previous,
+        "input": tensor,
+        "weight_bits": quantizer.bits,
+        "weight_scale": scale.numpy(),
+        "bias": bias.numpy(),
+    }
     if own.is_conv:
         weights = weights.permute(0, 2, 3, 1).contiguous()
         make, common = ir.Conv2D, {**common, "stride": layer.stride, "pads": layer.pads}

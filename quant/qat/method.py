@@ -40,9 +40,14 @@ class Method:
     batch_norm: bool = False
 
     def __post_init__(self):
-        parts = (("estimator", self.estimator, ESTIMATORS), ("sign estimator", self.sign_estimator, SIGN_ESTIMATORS),
-                 ("estimator of sign weights", self.sign_weights, ESTIMATORS), ("scales", self.scales, SCALES),
-                 ("scales of signs", self.sign_scales, SIGN_SCALES), ("norm order", self.norm_order, NORM_ORDERS))
+        parts = (
+            ("estimator", self.estimator, ESTIMATORS),
+            ("sign estimator", self.sign_estimator, SIGN_ESTIMATORS),
+            ("estimator of sign weights", self.sign_weights, ESTIMATORS),
+            ("scales", self.scales, SCALES),
+            ("scales of signs", self.sign_scales, SIGN_SCALES),
+            ("norm order", self.norm_order, NORM_ORDERS),
+        )
         for what, value, allowed in parts:
             if value not in allowed:
                 raise UnsupportedError(f"{what} '{value}' is unknown; choose one of {', '.join(allowed)}")

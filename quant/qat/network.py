@@ -45,21 +45,29 @@ class Widths:
         for what, values, allowed in parts:
             for bits in values:
                 if bits not in allowed:
-                    raise UnsupportedError(f"{what} bits {bits} are not supported; choose from "
-                                           f"{', '.join(map(str, allowed))}")
+                    raise UnsupportedError(
+                        f"{what} bits {bits} are not supported; choose from {', '.join(map(str, allowed))}"
+                    )
 
     @classmethod
     def of(cls, layers, weight_bits, activation_bits, full_range=False, requantizer="full"):
         """Widths for `layers` layers with weights; one value stands for all of them."""
+
         def expand(values, count, what):
             values = tuple(values)
             if len(values) not in (1, count):
-                raise ModelError(f"{what} {','.join(map(str, values))} name {len(values)} layers where the "
-                                 f"network has {count}; give one value, or {count}")
+                raise ModelError(
+                    f"{what} {','.join(map(str, values))} name {len(values)} layers where the "
+                    f"network has {count}; give one value, or {count}"
+                )
             return values * count if len(values) == 1 else values
-        return cls(expand(weight_bits, layers, "weight bits"),
-                   expand(activation_bits, layers - 1, "activation bits") if layers > 1 else (), full_range,
-                   requantizer)
+
+        return cls(
+            expand(weight_bits, layers, "weight bits"),
+            expand(activation_bits, layers - 1, "activation bits") if layers > 1 else (),
+            full_range,
+            requantizer,
+        )
 
 
 class QatLayer(nn.Module):
@@ -76,8 +84,9 @@ class QatLayer(nn.Module):
         self.stride, self.pads = getattr(layer, "stride", None), getattr(layer, "pads", (0, 0, 0, 0))
         self.pools = []
         weight = layer.weight.float()
-        self.quantizer = WeightQuantizer(weight, weight_bits, per_tensor=output_bits is None,
-                                         full_range=widths.full_range, method=method)
+        self.quantizer = WeightQuantizer(
+            weight, weight_bits, per_tensor=output_bits is None, full_range=widths.full_range, method=method
+        )
         self.weight = nn.Parameter(self.quantizer.latent(weight))
         self.norm = self.activation = self.bias = None
         self.pools_first = method.norm_order == "pool"
@@ -90,8 +99,9 @@ class QatLayer(nn.Module):
         else:
             self.bias = nn.Parameter(layer.bias.float())
         if output_bits is not None:
-            self.activation = ActivationQuantizer(output_bits, unsigned=layer.clamp[0] >= 0,
-                                                  half_up=widths.requantizer != "full", method=method)
+            self.activation = ActivationQuantizer(
+                output_bits, unsigned=layer.clamp[0] >= 0, half_up=widths.requantizer != "full", method=method
+            )
 
     def is_folding(self):
         """Whether a batch norm is part of the weights' scales: the layer has one, and its statistics stand still."""
@@ -197,8 +207,9 @@ class QatNetwork(nn.Module):
         self.method = method = method or Method()
         network = prepared.network
         if prepared.encoding != "uint8":
-            raise UnsupportedError(f"{network.name}: quantization-aware training reads uint8 images, not "
-                                   f"'{prepared.encoding}'")
+            raise UnsupportedError(
+                f"{network.name}: quantization-aware training reads uint8 images, not '{prepared.encoding}'"
+            )
         if not has_weights(network.layers[0]) or not has_weights(network.layers[-1]):
             raise UnsupportedError(f"{network.name}: the first and the last layer must be a Conv2d or a Linear")
         if network.layers[-1].clamp != NO_CLAMP:

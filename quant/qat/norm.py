@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-SMALLEST_FACTOR = 2.0 ** -12
+SMALLEST_FACTOR = 2.0**-12
 
 
 class PositiveNorm(nn.BatchNorm2d):
@@ -16,8 +16,9 @@ class PositiveNorm(nn.BatchNorm2d):
     def forward(self, x):
         if self.training:
             self.num_batches_tracked.add_(1)
-        return functional.batch_norm(x, self.running_mean, self.running_var, self.weight.abs(), self.bias,
-                                     self.training, self.momentum, self.eps)
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight.abs(), self.bias, self.training, self.momentum, self.eps
+        )
 
     def plain(self):
         """The same function as a BatchNorm2d."""

@@ -32,11 +32,13 @@ PRESETS = {
     "lenet5-w4a8": Preset((4,), (8,), 3, 5e-4),
     "lenet5-w4a4": Preset((4,), (4,), 5, 5e-4),
     "lenet5-w2a2": Preset((2,), (2,), 4, 2e-3, full_range=True, augment=0.5, copies=2),
-    "lenet5-w1a1": Preset((8, 1, 1, 1, 8), (1,), 36, 2e-2, augment=0.5, copies=4,
-                          method=Method(norm_order="pool", clip_latent=True)),
+    "lenet5-w1a1": Preset(
+        (8, 1, 1, 1, 8), (1,), 36, 2e-2, augment=0.5, copies=4, method=Method(norm_order="pool", clip_latent=True)
+    ),
     "lenet5-mixed": Preset((8, 4, 2, 1, 6), (4, 2, 1, 8), 4, 2e-3, augment=0.5, copies=2),
-    "fashion-cnn-mixed": Preset((8, 4, 4, 4, 8), (4, 4, 8, 8), 10, 1e-3, augment=0.5, flip=True, copies=4,
-                                model="fashion-cnn"),
+    "fashion-cnn-mixed": Preset(
+        (8, 4, 4, 4, 8), (4, 4, 8, 8), 10, 1e-3, augment=0.5, flip=True, copies=4, model="fashion-cnn"
+    ),
 }
 
 

@@ -44,8 +44,10 @@ def start_from(network, path):
 def _check(network, shapes, path):
     own = [tuple(layer.weight.shape) for layer in network.layers]
     if own != shapes:
-        raise ModelError(f"{path}: holds layers with weights of {_text(shapes)}, the network has {_text(own)}; start "
-                         "from a quantized form of this network")
+        raise ModelError(
+            f"{path}: holds layers with weights of {_text(shapes)}, the network has {_text(own)}; start "
+            "from a quantized form of this network"
+        )
 
 
 def _text(shapes):
@@ -75,19 +77,23 @@ def _from_graph(network, graph, path):
     _check(network, [tuple(value.shape) for value in weights], path)
     scale, zero_point = float(network.source.scale()), network.source.zero_point
     if (graph.input.scale, graph.input.zero_point) != (scale, zero_point):
-        raise UnsupportedError(f"{path}: its input has scale {graph.input.scale} and zero point "
-                               f"{graph.input.zero_point}, training reads images at {scale} and {zero_point}; quantize "
-                               "it with the scales of `ptq --scales float` and the same normalization")
+        raise UnsupportedError(
+            f"{path}: its input has scale {graph.input.scale} and zero point "
+            f"{graph.input.zero_point}, training reads images at {scale} and {zero_point}; quantize "
+            "it with the scales of `ptq --scales float` and the same normalization"
+        )
     if any(layer.output.bits == 1 for layer in layers):
-        raise UnsupportedError(f"{path}: has outputs of 1 bit, whose batch norms a model directory no longer holds; "
-                               "start from the checkpoint of its training")
+        raise UnsupportedError(
+            f"{path}: has outputs of 1 bit, whose batch norms a model directory no longer holds; "
+            "start from the checkpoint of its training"
+        )
     for own, layer, integers in zip(network.layers, layers, weights, strict=True):
         scale = torch.from_numpy(layer.weight_scale.copy())
         real = (integers * scale.reshape(-1, *(1,) * (integers.dim() - 1))).float()
         bias = (torch.from_numpy(layer.bias.copy()) * scale * layer.input.scale).float()
         if own.quantizer.bits == 1 == layer.weight_bits:
             real = own.quantizer.latent(real)
-        _take(own, real, layer.weight_bits, scale[:own.quantizer.learned.value.numel()].float(), bias)
+        _take(own, real, layer.weight_bits, scale[: own.quantizer.learned.value.numel()].float(), bias)
         same_bits = own.output_bits == layer.output.bits
         if same_bits and own.activation is not None and own.activation.zero_point == layer.output.zero_point:
             own.activation.learned.set(torch.tensor(layer.output.scale))
@@ -99,8 +105,15 @@ def _from_state(network, state, path):
         widths, method = (make(**{item.name: known[item.name] for item in fields(make)}) for make in (Widths, Method))
     except KeyError as error:
         raise DataError(f"{path}: does not say {error}; give a checkpoint of `python -m quant qat`") from error
-    _check(network, [tuple(value.shape) for name, value in state["model"].items() if name.endswith(".weight")
-                     and ".norm." not in name], path)
+    _check(
+        network,
+        [
+            tuple(value.shape)
+            for name, value in state["model"].items()
+            if name.endswith(".weight") and ".norm." not in name
+        ],
+        path,
+    )
     other = QatNetwork(network.prepared, widths, method).eval()
     other.load_state_dict(state["model"])
     for own, layer in zip(network.layers, other.layers, strict=True):

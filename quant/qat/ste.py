@@ -13,8 +13,8 @@ from quant.qat.method import Method
 LEARNED_BITS = 4  # weights of at most so many bits learn their scale, wider ones take it from the maximum
 SEARCH_STEPS = 24
 LATENT_MEAN = 0.3
-NOTHING = 2.0 ** -60  # an output that is never larger is taken for zeros, whose scale is 1
-HALF_UP = 0.5 + 2.0 ** -14  # a tie of the integers is a tie here, whatever float32 made of it
+NOTHING = 2.0**-60  # an output that is never larger is taken for zeros, whose scale is 1
+HALF_UP = 0.5 + 2.0**-14  # a tie of the integers is a tie here, whatever float32 made of it
 
 
 class _Quantize(torch.autograd.Function):
@@ -55,7 +55,7 @@ class _Sign(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        x, = ctx.saved_tensors
+        (x,) = ctx.saved_tensors
         if ctx.kind == "parabola":
             gradient = gradient * (2 - 2 * x.abs()).clamp(min=0)
         elif ctx.kind == "clipped":

@@ -72,6 +72,7 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
     def loss(epoch, chosen):
         batch, soft = source.take(epoch, chosen)
         return _loss(network(batch), targets[chosen], soft, options)
+
     training = Training(network, optimizer, generator, loss, len(images))
     if isinstance(network, QatNetwork):
         training.loss = lambda epoch, chosen: loss(epoch, chosen) + network.penalty()
@@ -102,8 +103,9 @@ class Teacher(nn.Module):
         super().__init__()
         self.module, self.level = in_float32(module), zero_level(prepared)
         self.logits = prepared.network if prepared.network.notes else None  # the module ends behind its logits
-        self.mean, self.std = (torch.tensor(part).float().reshape(1, -1, 1, 1)
-                               for part in (prepared.mean, prepared.std))
+        self.mean, self.std = (
+            torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (prepared.mean, prepared.std)
+        )
 
     def forward(self, x):
         if self.logits is not None:
@@ -153,5 +155,5 @@ def _loss(logits, targets, teacher_logits, options):
         return hard
     soft = functional.softmax(teacher_logits / options.temperature, 1)
     own = functional.log_softmax(logits / options.temperature, 1)
-    divergence = functional.kl_div(own, soft, reduction="batchmean") * options.temperature ** 2
+    divergence = functional.kl_div(own, soft, reduction="batchmean") * options.temperature**2
     return (1 - options.distill) * hard + options.distill * divergence

@@ -62,8 +62,10 @@ def float_scale_ptq(prepared, images, bits, rounding="gptq"):
         if has_weights(layer) and sum(map(has_weights, layers)) < count:
             steps[layer.name] = Step(real, bits)
             real = steps[layer.name](real)
-    single = [replace(layer, weight=layer.weight.float(), bias=layer.bias.float()) if has_weights(layer) else layer
-              for layer in layers]
+    single = [
+        replace(layer, weight=layer.weight.float(), bias=layer.bias.float()) if has_weights(layer) else layer
+        for layer in layers
+    ]
     network = FloatNetwork(prepared.network.name, prepared.network.input_shape, tuple(single))
     for step in steps.values():
         step.scale = step.scale.float()

@@ -28,8 +28,9 @@ def binary_lenet5(float_module, hot=None, activation=4):
         kind = FixedConv2d if isinstance(layer, nn.Conv2d) else FixedLinear
         if kind is FixedLinear and isinstance(weighted[number - 1], nn.Conv2d):
             parts.append(nn.Flatten())
-        fixed = kind.of(layer, weight_width=EDGE_BITS if first or last else 1,
-                        input_width=None if first else activation)
+        fixed = kind.of(
+            layer, weight_width=EDGE_BITS if first or last else 1, input_width=None if first else activation
+        )
         parts.append(fixed.reads(pixels) if first else fixed)
         if last:
             break
@@ -49,5 +50,9 @@ def trained_graph(trained, *, hot, activation=4, options=None, on_epoch=None):
     network = binary_lenet5(module, hot, activation)
     train_qat(network, module, to_float(images), labels, QatOptions(**(options or {})), on_epoch)
     kind = "multiplier" if hot is None else f"{hot}-hot"
-    return export(network.double(), f"lenet5-w1a{activation}-{kind}", shape or SHAPE,
-                  requantizer="full" if hot is None else f"khot{hot}")
+    return export(
+        network.double(),
+        f"lenet5-w1a{activation}-{kind}",
+        shape or SHAPE,
+        requantizer="full" if hot is None else f"khot{hot}",
+    )

@@ -18,8 +18,10 @@ AFFINE = (FixedElementwise, FixedBatchNorm)
 CASTS = (FixedQuantizer, SignQuantizer)
 LEAVES = (*WEIGHTED, *AFFINE, *CASTS, FixedInput, FixedMaxPool)
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d)
-SUPPORTED = ("FixedInput, FixedConv2d, FixedLinear, FixedElementwise, FixedBatchNorm, FixedQuantizer (last), ReLU, "
-             "ReLU6, Hardtanh, MaxPool2d, Flatten, Dropout")
+SUPPORTED = (
+    "FixedInput, FixedConv2d, FixedLinear, FixedElementwise, FixedBatchNorm, FixedQuantizer (last), ReLU, "
+    "ReLU6, Hardtanh, MaxPool2d, Flatten, Dropout"
+)
 
 
 @dataclass(eq=False)
@@ -49,8 +51,9 @@ def read_chain(module, name="network"):
     try:
         graph = _Tracer().trace(module)
     except Exception as error:  # the user's own forward runs here and may raise anything
-        raise UnsupportedError(f"{name}: torch.fx cannot trace {type(module).__name__} ({error}); give a plain chain "
-                               "of layers") from error
+        raise UnsupportedError(
+            f"{name}: torch.fx cannot trace {type(module).__name__} ({error}); give a plain chain of layers"
+        ) from error
     return _Reader(module, name).read(graph)
 
 
@@ -68,15 +71,18 @@ class _Reader:
                 previous = node
                 continue
             if node.op == "get_attr" or node.all_input_nodes != [previous]:
-                raise UnsupportedError(f"{self.name}: {node} does not read the layer before it alone; only a chain of "
-                                       "layers is exported, remove branches and free parameters")
+                raise UnsupportedError(
+                    f"{self.name}: {node} does not read the layer before it alone; only a chain of "
+                    "layers is exported, remove branches and free parameters"
+                )
             if node.op == "output":
                 break
             self._take(node)
             previous = node
         if self.first is None or not self.groups:
-            raise UnsupportedError(f"{self.name}: starts without FixedInput or holds no layer with weights; put "
-                                   "FixedInput() first")
+            raise UnsupportedError(
+                f"{self.name}: starts without FixedInput or holds no layer with weights; put FixedInput() first"
+            )
         return self.first, self.groups
 
     def _take(self, node):
@@ -87,8 +93,10 @@ class _Reader:
         if part is None:
             raise UnsupportedError(f"{self.name}: {label} ({node.op} {node.target}) is not supported; use {SUPPORTED}")
         if self.done:
-            raise UnsupportedError(f"{label}: stands behind the last cast; a cast that is a layer of its own ends the "
-                                   "network, the others belong to the layers")
+            raise UnsupportedError(
+                f"{label}: stands behind the last cast; a cast that is a layer of its own ends the "
+                "network, the others belong to the layers"
+            )
         if isinstance(part, FixedInput):
             if self.first is not None or self.groups:
                 raise UnsupportedError(f"{label}: FixedInput must be the first layer, once")
@@ -101,8 +109,9 @@ class _Reader:
             self._weighted(part, label)
         else:
             if not self.groups:
-                raise UnsupportedError(f"{label}: no layer with weights stands in front of it, so the accelerator "
-                                       "has no place for it")
+                raise UnsupportedError(
+                    f"{label}: no layer with weights stands in front of it, so the accelerator has no place for it"
+                )
             self._behind(part, label, self.groups[-1])
 
     def _weighted(self, part, label):
@@ -111,19 +120,29 @@ class _Reader:
                 raise UnsupportedError(f"{label}: takes exact sums as its input; give it an input_width")
             self.groups[-1].output = part.input
         elif self.first is None or part.input is not None or part.source is None or part.source[0] is not self.first:
-            raise UnsupportedError(f"{label}: the first layer must read the image as it is; call "
-                                   ".reads(FixedInput) with the network's first layer")
-        self.groups.append(Group(label.replace(".", "_") if label[0].isalpha() else f"layer{label.replace('.', '_')}",
-                                 part, flattens=self.flat))
+            raise UnsupportedError(
+                f"{label}: the first layer must read the image as it is; call "
+                ".reads(FixedInput) with the network's first layer"
+            )
+        self.groups.append(
+            Group(
+                label.replace(".", "_") if label[0].isalpha() else f"layer{label.replace('.', '_')}",
+                part,
+                flattens=self.flat,
+            )
+        )
 
     def _behind(self, part, label, group):
         if isinstance(part, AFFINE):
             if part.before is None or part.before[0] is not group.layer:
-                raise UnsupportedError(f"{label}: casts its input; the accelerator multiplies exact sums, so give it "
-                                       f"behind={group.name}")
+                raise UnsupportedError(
+                    f"{label}: casts its input; the accelerator multiplies exact sums, so give it behind={group.name}"
+                )
             if part.output is not None or group.affine or group.pools or group.clamp != NO_CLAMP:
-                raise UnsupportedError(f"{label}: an element-wise layer is exported directly behind its layer, once "
-                                       "and without an output cast (the next layer's input cast is the accelerator's)")
+                raise UnsupportedError(
+                    f"{label}: an element-wise layer is exported directly behind its layer, once "
+                    "and without an output cast (the next layer's input cast is the accelerator's)"
+                )
             group.affine = part
         elif isinstance(part, nn.MaxPool2d):
             group.pools.append(_pool(part, label))
@@ -149,8 +168,9 @@ def _bounds(part, label):
 def _pool(part, label):
     if part.dilation not in (1, (1, 1)) or part.ceil_mode or part.return_indices:
         raise UnsupportedError(f"{label}: only max pools without dilation, ceil_mode and indices are exported")
-    kernel, stride, padding = (value if isinstance(value, tuple) else (value, value)
-                               for value in (part.kernel_size, part.stride, part.padding))
+    kernel, stride, padding = (
+        value if isinstance(value, tuple) else (value, value) for value in (part.kernel_size, part.stride, part.padding)
+    )
     name = label.replace(".", "_") if label[0].isalpha() else f"pool{label.replace('.', '_')}"
     return FloatPool(name, kernel, stride, (padding[0], padding[0], padding[1], padding[1]))
 

@@ -20,8 +20,19 @@ class _Affine(nn.Module):
     options of the FixedQuantizers.
     """
 
-    def __init__(self, channels, *, width=8, hot=None, behind=None, input_width=16, output_width=None, weights=None,
-                 inputs=None, outputs=None):
+    def __init__(
+        self,
+        channels,
+        *,
+        width=8,
+        hot=None,
+        behind=None,
+        input_width=16,
+        output_width=None,
+        weights=None,
+        inputs=None,
+        outputs=None,
+    ):
         super().__init__()
         self.channels, self.width, self.hot = channels, width, hot
         self.scales = FixedQuantizer(width, hot=hot, **(weights or {}))
@@ -38,8 +49,10 @@ class _Affine(nn.Module):
 
     def _check(self, x):
         if x.dim() < 2 or x.shape[1] != self.channels:
-            raise ModelError(f"an element-wise layer of {self.channels} channels got a tensor of {list(x.shape)}; it "
-                             f"needs [N, {self.channels}, ...]")
+            raise ModelError(
+                f"an element-wise layer of {self.channels} channels got a tensor of {list(x.shape)}; it "
+                f"needs [N, {self.channels}, ...]"
+            )
 
     def _apply_affine(self, x, scale, offset):
         """x already cast; scale: values of the multipliers' format; offset real, rounded to the grid here."""
@@ -67,8 +80,10 @@ class FixedElementwise(_Affine):
         with torch.no_grad():
             scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             if (scale == 0).any():
-                raise ModelError(f"batch norm of {norm.num_features} channels has gamma 0, which no multiplier and "
-                                 "offset of the input express; prune the channel")
+                raise ModelError(
+                    f"batch norm of {norm.num_features} channels has gamma 0, which no multiplier and "
+                    "offset of the input express; prune the channel"
+                )
             layer.weight.copy_(scale)
             layer.bias.copy_(norm.bias / scale - norm.running_mean)
         return layer
@@ -126,8 +141,9 @@ class FixedBatchNorm(_Affine):
         mean, variance = x.mean(axes), x.var(axes, unbiased=False)
         count = x.numel() / self.channels
         if count < 2:
-            raise ModelError(f"batch norm of {self.channels} channels got one value per channel while training; give "
-                             "a larger batch")
+            raise ModelError(
+                f"batch norm of {self.channels} channels got one value per channel while training; give a larger batch"
+            )
         with torch.no_grad():
             self.num_batches_tracked += 1
             share = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)

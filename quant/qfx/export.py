@@ -41,8 +41,9 @@ def export(module, name, input_shape, *, requantizer="full", class_names=(), not
         raise ModelError(f"{name}: input shape {tuple(input_shape)} must be (H, W, C)")
     for place, part in module.named_modules():
         if isinstance(part, CASTS) and (part.is_new() or not bool(torch.isfinite(part.point).all())):
-            raise ModelError(f"{name}: the binary point of {place} is not set; run one batch of images through the "
-                             "network first")
+            raise ModelError(
+                f"{name}: the binary point of {place} is not set; run one batch of images through the network first"
+            )
     tensor = graph_input = ir.TensorType(*input_shape, PIXEL_BITS, float(first.step()), first.zero_level - 128)
     layers, previous = [], ir.INPUT_NAME
     for group in groups:
@@ -51,16 +52,23 @@ def export(module, name, input_shape, *, requantizer="full", class_names=(), not
         previous, tensor = group.name, layers[-1].output
         for pool in group.pools:
             if tensor.bits == ir.RAW_BITS:
-                raise UnsupportedError(f"{pool.name}: pools the network's raw sums; end the network with a "
-                                       "FixedQuantizer")
+                raise UnsupportedError(
+                    f"{pool.name}: pools the network's raw sums; end the network with a FixedQuantizer"
+                )
             output = ir.TensorType(*pool.output_shape(tensor.shape), tensor.bits, tensor.scale, tensor.zero_point)
             layers.append(ir.MaxPool(pool.name, previous, tensor, output, pool.kernel, pool.stride, pool.pads))
             previous, tensor = pool.name, output
     mean = (first.zero_level / 255,)
     if len(class_names) != tensor.elements:
         class_names = ()
-    return ir.Graph(name, graph_input, ir.InputEncoding("uint8", mean, (1.0,)), tuple(layers), tuple(class_names),
-                    {"method": "learned fixed point", **(notes or {})})
+    return ir.Graph(
+        name,
+        graph_input,
+        ir.InputEncoding("uint8", mean, (1.0,)),
+        tuple(layers),
+        tuple(class_names),
+        {"method": "learned fixed point", **(notes or {})},
+    )
 
 
 def storage(width, allowed, what):
@@ -68,21 +76,28 @@ def storage(width, allowed, what):
     for bits in allowed:
         if bits >= width:
             return bits
-    raise UnsupportedError(f"{what}: words of {width} bits are not supported; the accelerator has "
-                           f"{', '.join(map(str, allowed))}")
+    raise UnsupportedError(
+        f"{what}: words of {width} bits are not supported; the accelerator has {', '.join(map(str, allowed))}"
+    )
 
 
 def check_modes(cast, what):
     """Raise UnsupportedError for the rounding or overflow mode of a cast that the accelerator lacks."""
     if cast.rounding != ROUNDING:
-        raise UnsupportedError(f"{what}: rounds by {cast.rounding} ({ROUNDINGS[cast.rounding]}), which the accelerator "
-                               f"does not have; train with {ROUNDING}")
+        raise UnsupportedError(
+            f"{what}: rounds by {cast.rounding} ({ROUNDINGS[cast.rounding]}), which the accelerator "
+            f"does not have; train with {ROUNDING}"
+        )
     if cast.overflow not in SATURATIONS:
-        raise UnsupportedError(f"{what}: overflows by {cast.overflow} ({OVERFLOWS[cast.overflow]}), which the "
-                               f"accelerator does not have; train with {SATURATIONS[0]}")
+        raise UnsupportedError(
+            f"{what}: overflows by {cast.overflow} ({OVERFLOWS[cast.overflow]}), which the "
+            f"accelerator does not have; train with {SATURATIONS[0]}"
+        )
     if cast.hot is not None:
-        raise UnsupportedError(f"{what}: casts an activation to K-hot words, which the accelerator does not have; "
-                               "leave `hot` to weights and multipliers")
+        raise UnsupportedError(
+            f"{what}: casts an activation to K-hot words, which the accelerator does not have; "
+            "leave `hot` to weights and multipliers"
+        )
 
 
 class _Exporter:
@@ -121,11 +136,14 @@ class _Exporter:
         sign = torch.where(negative, -1, 1)
         self.bias = self.bias * sign
         self.weights = self.weights * sign.reshape(-1, *(1,) * (self.weights.dim() - 1))
-        low, high = ((-1, 1) if self.weight_bits == 1 else
-                     (-(1 << (self.weight_bits - 1)), (1 << (self.weight_bits - 1)) - 1))
+        low, high = (
+            (-1, 1) if self.weight_bits == 1 else (-(1 << (self.weight_bits - 1)), (1 << (self.weight_bits - 1)) - 1)
+        )
         if self.weights.min() < low or self.weights.max() > high:
-            raise RangeError(f"{self.name}: a negative element-wise multiplier turns the weight {low} into {-low}, "
-                             f"which {self.weight_bits} bits do not hold; use weights of fewer bits")
+            raise RangeError(
+                f"{self.name}: a negative element-wise multiplier turns the weight {low} into {-low}, "
+                f"which {self.weight_bits} bits do not hold; use weights of fewer bits"
+            )
         return scale.double() * sign
 
     def layer(self, previous):
@@ -140,9 +158,17 @@ class _Exporter:
             notes["output_type"] = str(self.group.output.formats[0])
         if self.group.affine is not None:
             notes["multiplier_type"] = str(self.group.affine.scales.format)
-        common = {"name": self.name, "input_name": previous, "input": self.tensor, "weights": weights,
-                  "weight_bits": self.weight_bits, "weight_scale": self.step.numpy(), "bias": self.bias.numpy(),
-                  "notes": notes, **places}
+        common = {
+            "name": self.name,
+            "input_name": previous,
+            "input": self.tensor,
+            "weights": weights,
+            "weight_bits": self.weight_bits,
+            "weight_scale": self.step.numpy(),
+            "bias": self.bias.numpy(),
+            "notes": notes,
+            **places,
+        }
         output, requantize = self._output(shape, make, common)
         return make(output=output, requantize=requantize, **common)
 
@@ -151,11 +177,14 @@ class _Exporter:
             return self.weights.permute(0, 2, 3, 1).contiguous()
         height, width, channels = self.tensor.shape
         if self.weights.shape[1] != height * width * channels:
-            raise UnsupportedError(f"{self.name}: reads {self.weights.shape[1]} values of a tensor with "
-                                   f"{height * width * channels}; flatten the whole tensor in front of it")
+            raise UnsupportedError(
+                f"{self.name}: reads {self.weights.shape[1]} values of a tensor with "
+                f"{height * width * channels}; flatten the whole tensor in front of it"
+            )
         if not self.group.flattens and height * width > 1:
-            raise UnsupportedError(f"{self.name}: reads a feature map {self.tensor.shape}; put nn.Flatten in "
-                                   "front of it")
+            raise UnsupportedError(
+                f"{self.name}: reads a feature map {self.tensor.shape}; put nn.Flatten in front of it"
+            )
         planes = self.weights.reshape(self.channels, channels, height, width)
         return planes.permute(0, 2, 3, 1).reshape(self.channels, -1).contiguous()
 
@@ -165,8 +194,11 @@ class _Exporter:
         height, width, _ = self.tensor.shape
         top, bottom, left, right = self.own.pads
         rows, columns = self.own.weight.shape[2:]
-        return ((height + top + bottom - rows) // self.own.stride[0] + 1,
-                (width + left + right - columns) // self.own.stride[1] + 1, self.channels)
+        return (
+            (height + top + bottom - rows) // self.own.stride[0] + 1,
+            (width + left + right - columns) // self.own.stride[1] + 1,
+            self.channels,
+        )
 
     def _output(self, shape, make, common):
         cast = self.group.output
@@ -180,19 +212,24 @@ class _Exporter:
         low, high = form.limits
         zero_point = -(1 << (bits - 1)) if high >= 1 << (bits - 1) else 0
         output = ir.TensorType(*shape, bits, form.step, zero_point)
-        clamped = [low if bound == -math.inf else high if bound == math.inf else form.to_integer(bound)
-                   for bound in self.group.clamp]
+        clamped = [
+            low if bound == -math.inf else high if bound == math.inf else form.to_integer(bound)
+            for bound in self.group.clamp
+        ]
         multiplier, shift = self._multipliers(output.scale)
         return output, ir.Requantize(RULE, multiplier, shift, *(bound + zero_point for bound in clamped))
 
     def _raw(self, shape):
         steps = self.step * self.tensor.scale * self.multiplier
         if self.group.clamp != (-math.inf, math.inf):
-            raise UnsupportedError(f"{self.name}: the network's last sums are clamped; end it with a FixedQuantizer or "
-                                   "without the clamp")
+            raise UnsupportedError(
+                f"{self.name}: the network's last sums are clamped; end it with a FixedQuantizer or without the clamp"
+            )
         if self.group.affine is not None or len(set(steps.tolist())) > 1:
-            raise UnsupportedError(f"{self.name}: the raw sums of the last layer need one step for all channels; give "
-                                   "it no element-wise layer and per_channel=False, or end with a FixedQuantizer")
+            raise UnsupportedError(
+                f"{self.name}: the raw sums of the last layer need one step for all channels; give "
+                "it no element-wise layer and per_channel=False, or end with a FixedQuantizer"
+            )
         return ir.TensorType(*shape, ir.RAW_BITS, float(steps[0]), 0)
 
     def _threshold(self, shape, make, common):
@@ -215,11 +252,15 @@ class _Exporter:
                 raise RangeError(f"{self.name}: channel {channel}: {error}") from None
             terms = REQUANTIZERS[self.requantizer]
             if real_value(multiplier, shift, RULE) != real:
-                raise RangeError(f"{self.name}: channel {channel} needs the multiplier {real}, which is too small for "
-                                 "the accelerator; bring the binary points of input and output closer")
+                raise RangeError(
+                    f"{self.name}: channel {channel} needs the multiplier {real}, which is too small for "
+                    "the accelerator; bring the binary points of input and output closer"
+                )
             if terms is not None and hot_bits(multiplier) > terms:
-                raise UnsupportedError(f"{self.name}: channel {channel} has a multiplier of {hot_bits(multiplier)} "
-                                       f"powers of two but requantizer {self.requantizer} holds {terms}; train the "
-                                       f"element-wise layer with hot={terms}, or build another requantizer")
+                raise UnsupportedError(
+                    f"{self.name}: channel {channel} has a multiplier of {hot_bits(multiplier)} "
+                    f"powers of two but requantizer {self.requantizer} holds {terms}; train the "
+                    f"element-wise layer with hot={terms}, or build another requantizer"
+                )
             pairs.append((multiplier, shift))
         return torch.tensor(pairs, dtype=torch.int64).T.numpy()

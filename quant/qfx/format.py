@@ -54,8 +54,10 @@ class FixedFormat:
         if not 1 <= self.width <= MAX_WIDTH:
             raise RangeError(f"a fixed-point width of {self.width} bits must lie in 1..{MAX_WIDTH}")
         if max(abs(self.integer_bits), abs(self.fraction_bits)) > MAX_POINT:
-            raise RangeError(f"{self.integer_bits} integer bits of {self.width} put the binary point too far away; "
-                             f"at most {MAX_POINT} bits may stand before or behind it")
+            raise RangeError(
+                f"{self.integer_bits} integer bits of {self.width} put the binary point too far away; "
+                f"at most {MAX_POINT} bits may stand before or behind it"
+            )
 
     @classmethod
     def parse(cls, text):
@@ -63,8 +65,9 @@ class FixedFormat:
         match = _HLS.fullmatch(text.strip())
         parts = [part.strip() for part in match[2].split(",")] if match else []
         if not 2 <= len(parts) <= 4 or not all(re.fullmatch(r"-?\d+", part) for part in parts[:2]):
-            raise UnsupportedError(f"'{text}' is no fixed-point type; write ap_fixed<W,I>, ap_ufixed<W,I> or "
-                                   "ap_fixed<W,I,Q,O>")
+            raise UnsupportedError(
+                f"'{text}' is no fixed-point type; write ap_fixed<W,I>, ap_ufixed<W,I> or ap_fixed<W,I,Q,O>"
+            )
         return cls(int(parts[0]), int(parts[1]), *parts[2:], signed=not match[1])
 
     @classmethod
@@ -183,15 +186,17 @@ class FixedFormat:
 
     def multiply_type(self, other):
         """Type of a * b: holds every product."""
-        return FixedFormat(self.width + other.width, self.integer_bits + other.integer_bits,
-                           signed=self.signed or other.signed)
+        return FixedFormat(
+            self.width + other.width, self.integer_bits + other.integer_bits, signed=self.signed or other.signed
+        )
 
     def divide_type(self, other):
         """Type of a / b: holds every quotient rounded toward zero to a's fraction bits (more for a divisor without
         fraction bits)."""
         width = self.width + max(other.fraction_bits, 0) + other.signed
-        return FixedFormat(width, self.integer_bits + other.fraction_bits + other.signed,
-                           signed=self.signed or other.signed)
+        return FixedFormat(
+            width, self.integer_bits + other.fraction_bits + other.signed, signed=self.signed or other.signed
+        )
 
     def _sum_type(self, other, signed):
         mine = self.integer_bits + (other.signed and not self.signed)

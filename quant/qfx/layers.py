@@ -115,8 +115,23 @@ class FixedConv2d(_Weighted, nn.Conv2d):
     right), instead of `padding`.
     """
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0, bias=True, *, weight_width=8,
-                 input_width=8, input_signed=None, per_channel=False, pads=None, weights=None, inputs=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        bias=True,
+        *,
+        weight_width=8,
+        input_width=8,
+        input_signed=None,
+        per_channel=False,
+        pads=None,
+        weights=None,
+        inputs=None,
+    ):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
         if pads is None:
             top, left = self.padding
@@ -131,8 +146,15 @@ class FixedConv2d(_Weighted, nn.Conv2d):
         """The fixed-point form of an nn.Conv2d, with its weights."""
         if layer.groups != 1 or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or layer.padding == "same":
             raise UnsupportedError(f"{layer}: only groups 1, dilation 1 and zero padding in numbers are supported")
-        fixed = cls(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride,
-                    (0, 0) if layer.padding == "valid" else layer.padding, layer.bias is not None, **options)
+        fixed = cls(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            (0, 0) if layer.padding == "valid" else layer.padding,
+            layer.bias is not None,
+            **options,
+        )
         return fixed._take(layer, isinstance(fixed.weights, SignQuantizer))
 
     def forward(self, x):
@@ -150,8 +172,19 @@ class FixedConv2d(_Weighted, nn.Conv2d):
 class FixedLinear(_Weighted, nn.Linear):
     """nn.Linear in fixed point; options as FixedConv2d."""
 
-    def __init__(self, in_features, out_features, bias=True, *, weight_width=8, input_width=8, input_signed=None,
-                 per_channel=False, weights=None, inputs=None):
+    def __init__(
+        self,
+        in_features,
+        out_features,
+        bias=True,
+        *,
+        weight_width=8,
+        input_width=8,
+        input_signed=None,
+        per_channel=False,
+        weights=None,
+        inputs=None,
+    ):
         super().__init__(in_features, out_features, bias)
         self._prepare(weight_width, input_width, per_channel, input_signed, weights, inputs)
 
@@ -179,5 +212,12 @@ def binary_points(module):
 def given(text, **options):
     """A FixedQuantizer of a type that is given, not learned: given("ap_fixed<8,2,AP_RND,AP_SAT>")."""
     form = FixedFormat.parse(text)
-    return FixedQuantizer(form.width, form.integer_bits, signed=form.signed, rounding=form.rounding,
-                          overflow=form.overflow, learn=False, **options)
+    return FixedQuantizer(
+        form.width,
+        form.integer_bits,
+        signed=form.signed,
+        rounding=form.rounding,
+        overflow=form.overflow,
+        learn=False,
+        **options,
+    )

@@ -80,16 +80,23 @@ def convert(prepared, options=None):
 def _expand(widths, count, what):
     widths = (widths,) if isinstance(widths, int) else tuple(widths)
     if len(widths) not in (1, count):
-        raise ModelError(f"{what} {','.join(map(str, widths))} name {len(widths)} layers where the network has "
-                         f"{count}; give one, or {count}")
+        raise ModelError(
+            f"{what} {','.join(map(str, widths))} name {len(widths)} layers where the network has "
+            f"{count}; give one, or {count}"
+        )
     return widths * count if len(widths) == 1 else widths
 
 
 def _weighted(layer, shape, weight_width, input_width, options, last):
     start = {"start": options.start} if isinstance(options.start, str) else {"integer_bits": options.start}
     given = {"rate": options.rate, "learn": options.learn, **start}
-    common = {"weight_width": weight_width, "input_width": input_width, "weights": given, "inputs": given,
-              "per_channel": options.per_channel and not last}
+    common = {
+        "weight_width": weight_width,
+        "input_width": input_width,
+        "weights": given,
+        "inputs": given,
+        "per_channel": options.per_channel and not last,
+    }
     weight = layer.weight.float()
     if isinstance(layer, FloatConv):
         kernel = tuple(weight.shape[2:])

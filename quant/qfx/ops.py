@@ -26,8 +26,10 @@ def check_exact(form, dtype):
     if held is None:
         raise UnsupportedError(f"tensors of {dtype} are no fixed-point values; use float32 or float64")
     if form.width - form.signed > held:
-        raise UnsupportedError(f"{form} needs {form.width - form.signed} bits but {dtype} holds {held}; "
-                               f"{'use .double()' if dtype == torch.float32 else 'cast to a narrower type'}")
+        raise UnsupportedError(
+            f"{form} needs {form.width - form.signed} bits but {dtype} holds {held}; "
+            f"{'use .double()' if dtype == torch.float32 else 'cast to a narrower type'}"
+        )
 
 
 def round_steps(steps, rounding):
@@ -54,8 +56,10 @@ def into_range(integers, low, high, overflow):
 def powers(exponents):
     """2^n of a tensor of whole numbers, exact; same shape and dtype. What an exploding training makes of a binary
     point becomes a number that ends in a loss that is not finite: NaN stays NaN, n ends at +-1000."""
-    flat = [math.nan if math.isnan(exponent) else math.ldexp(1.0, int(min(max(exponent, -FARTHEST), FARTHEST)))
-            for exponent in exponents.detach().reshape(-1).tolist()]
+    flat = [
+        math.nan if math.isnan(exponent) else math.ldexp(1.0, int(min(max(exponent, -FARTHEST), FARTHEST)))
+        for exponent in exponents.detach().reshape(-1).tolist()
+    ]
     return torch.tensor(flat, dtype=exponents.dtype).reshape(exponents.shape)
 
 
@@ -109,8 +113,9 @@ def check_hot(hot, overflow):
     if hot is None:
         return
     if not isinstance(hot, int) or hot < 1:
-        raise UnsupportedError(f"hot={hot} is not supported; give a whole number of powers of two of at least 1, "
-                               "or None")
+        raise UnsupportedError(
+            f"hot={hot} is not supported; give a whole number of powers of two of at least 1, or None"
+        )
     if overflow == "AP_WRAP":
         raise UnsupportedError("K-hot words that overflow by AP_WRAP are not supported; use AP_SAT or AP_SAT_SYM")
 
@@ -169,12 +174,14 @@ class FixedTensor:
         form = self.format.divide_type(other.format)
         shift = max(other.format.fraction_bits, 0)
         if self.format.width + shift - self.format.signed > MANTISSA[torch.float64]:
-            raise UnsupportedError(f"{self.format} / {other.format} has a dividend of {self.format.width + shift} "
-                                   f"bits; use operands of at most {MANTISSA[torch.float64]} bits together")
+            raise UnsupportedError(
+                f"{self.format} / {other.format} has a dividend of {self.format.width + shift} "
+                f"bits; use operands of at most {MANTISSA[torch.float64]} bits together"
+            )
         if bool((other.values == 0).any()):
             raise RangeError(f"a divisor of {other.format} is 0; a quotient needs divisors other than 0")
         # Of whole numbers below 2^53 no quotient rounds up to the next whole number.
-        dividend = self.values.detach().double() / (self.format.step * 2.0 ** -shift)
+        dividend = self.values.detach().double() / (self.format.step * 2.0**-shift)
         divisor = other.values.detach().double() / other.format.step
         exact = torch.trunc(dividend / divisor) * form.step
         smooth = self.values / other.values

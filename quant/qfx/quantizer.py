@@ -24,8 +24,21 @@ class FixedQuantizer(nn.Module):
     axis, for tensors of `dim` axes.
     """
 
-    def __init__(self, width, integer_bits=None, *, signed=True, rounding="AP_RND", overflow="AP_SAT", learn=True,
-                 start="mse", rate=1.0, hot=None, channels=None, dim=4):
+    def __init__(
+        self,
+        width,
+        integer_bits=None,
+        *,
+        signed=True,
+        rounding="AP_RND",
+        overflow="AP_SAT",
+        learn=True,
+        start="mse",
+        rate=1.0,
+        hot=None,
+        channels=None,
+        dim=4,
+    ):
         super().__init__()
         if start not in STARTS:
             raise UnsupportedError(f"start '{start}' is unknown; choose one of {', '.join(STARTS)}")
@@ -74,8 +87,10 @@ class FixedQuantizer(nn.Module):
     def observe(self, x):
         """Set what is still open from a tensor. Raises RangeError for one that holds NaN or infinity, or nothing."""
         if not x.numel() or not bool(torch.isfinite(x).all()):
-            raise RangeError(f"a tensor of shape {list(x.shape)} that is to set a binary point is empty or holds NaN "
-                             "or infinity; check the weights and the first images")
+            raise RangeError(
+                f"a tensor of shape {list(x.shape)} that is to set a binary point is empty or holds NaN "
+                "or infinity; check the weights and the first images"
+            )
         if self.signed is None:
             self.sign.fill_(int(bool((x < 0).any())))
         if self.is_new():
@@ -157,7 +172,7 @@ class SignQuantizer(nn.Module):
         """Set the scale to the power of two nearest to the mean magnitude."""
         if self.is_new():
             mean = x.detach().double().reshape(self.point.numel(), -1).abs().mean(1)
-            self.point.copy_(torch.log2(mean.clamp(min=2.0 ** -60)).round().reshape(self.point.shape) / self.rate)
+            self.point.copy_(torch.log2(mean.clamp(min=2.0**-60)).round().reshape(self.point.shape) / self.rate)
             self.started.fill_(True)
 
     def forward(self, x):

@@ -46,6 +46,7 @@ def against_ptq(source, trained, counted, *, recipes, seeds, gptq_images=256, ad
         found = accuracy(network, images, labels)
         advance()
         return found
+
     figures = {"float": share(module)}
     for width, recipe in recipes.items():
         found = figures[width] = {}
@@ -58,7 +59,7 @@ def against_ptq(source, trained, counted, *, recipes, seeds, gptq_images=256, ad
         found["qfx"] = []
         for seed in seeds:
             fixed = formats(width, True, "mse", recipe.rate)
-            part = (item[:recipe.images] for item in trained)
+            part = (item[: recipe.images] for item in trained)
             fine_tune(fixed, module, *part, QatOptions(seed=seed, **recipe.options))
             found["qfx"].append(share(fixed))
     return figures
@@ -81,8 +82,15 @@ def ablation(source, trained, counted, *, width, starts, rates, options, advance
             first, before = _integer_bits(fixed), accuracy(fixed, images, labels)
             fine_tune(fixed, module, *trained, QatOptions(**options))
             last = _integer_bits(fixed)
-            runs.append({"start": start, "rate": rate, "before": before, "after": accuracy(fixed, images, labels),
-                         "points": {name: (bits, last[name]) for name, bits in first.items()}})
+            runs.append(
+                {
+                    "start": start,
+                    "rate": rate,
+                    "before": before,
+                    "after": accuracy(fixed, images, labels),
+                    "points": {name: (bits, last[name]) for name, bits in first.items()},
+                }
+            )
             advance()
     return runs
 

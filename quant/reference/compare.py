@@ -78,8 +78,10 @@ def _count_mismatches(counts, wanted, actual, first_image):
     wrong = wanted != actual
     if wrong.any() and not counts.mismatches:
         image, *place = (int(axis[0]) for axis in np.nonzero(wrong))
-        counts.first = (f"image {first_image + image}, (y, x, channel)={tuple(place)}: integer reference "
-                        f"{wanted[image, *place]}, PyTorch {actual[image, *place]}")
+        counts.first = (
+            f"image {first_image + image}, (y, x, channel)={tuple(place)}: integer reference "
+            f"{wanted[image, *place]}, PyTorch {actual[image, *place]}"
+        )
     counts.mismatches += int(wrong.sum())
 
 

@@ -19,8 +19,8 @@ def accuracy(graph, images, labels, advance=lambda count: None):
     reference.check_network(graph)
     correct, batch = 0, limits.batch(graph.work)
     for start in range(0, len(images), batch):
-        part = images[start:start + batch]
+        part = images[start : start + batch]
         classes = reference.classify(graph, reference.encode_input(graph, part))
-        correct += int((classes == labels[start:start + batch]).sum())
+        correct += int((classes == labels[start : start + batch]).sum())
         advance(len(part))
     return correct / len(images)

@@ -44,8 +44,12 @@ class FakeQuantLayer(nn.Module):
             return
         largest = 2 ** (layer.weight_bits - 1) - 1
         zero_points = torch.zeros(len(scale), dtype=torch.int32)
-        self.register_buffer("weight", torch.fake_quantize_per_channel_affine(
-            weight.float().contiguous(), scale.float(), zero_points, 0, -largest - 1, largest))
+        self.register_buffer(
+            "weight",
+            torch.fake_quantize_per_channel_affine(
+                weight.float().contiguous(), scale.float(), zero_points, 0, -largest - 1, largest
+            ),
+        )
 
     def _take_threshold(self, layer):
         """Real values between the accumulators at the threshold and below it, where the sign changes."""

@@ -11,8 +11,8 @@ from torch.nn import functional
 from accel.errors import ModelError, RangeError
 from accel.limits import blocks
 
-INT32 = (-2 ** 31, 2 ** 31 - 1)
-PART_ELEMENTS = 2 ** 24  # of the windows that torch's float64 convolution writes out at a time
+INT32 = (-(2**31), 2**31 - 1)
+PART_ELEMENTS = 2**24  # of the windows that torch's float64 convolution writes out at a time
 
 
 def round_shift_up(product, shift):
@@ -44,8 +44,10 @@ def rounded_product(acc, multiplier, shift, rule):
 
 def _require_int32(what, values):
     if values.numel() and not (INT32[0] <= int(values.min()) and int(values.max()) <= INT32[1]):
-        raise RangeError(f"{what} reaches {int(values.min())}..{int(values.max())}, outside int32; use "
-                         "smaller weights or fewer inputs")
+        raise RangeError(
+            f"{what} reaches {int(values.min())}..{int(values.max())}, outside int32; use "
+            "smaller weights or fewer inputs"
+        )
 
 
 class IntegerRequantize(nn.Module):
@@ -85,7 +87,7 @@ class _Weighted(nn.Module):
         qmin, qmax = layer.input.qrange
         terms = layer.weights[0].size
         largest = (qmax - qmin) * int(abs(layer.weights).max()) * terms
-        self.sum_type = torch.float64 if largest < 2 ** 53 else torch.int64
+        self.sum_type = torch.float64 if largest < 2**53 else torch.int64
         self.register_buffer("bias", torch.tensor(layer.bias))
         self.requantize = None
         if layer.output.bits == 1:
@@ -126,8 +128,12 @@ class IntegerConv2d(_Weighted):
         rows, columns = ((x.shape[2] - height) // down + 1), ((x.shape[3] - width) // right + 1)
         result = x.new_empty(len(x), len(weight), rows, columns)
         for high, wide in blocks(rows, columns, len(x) * weight[0].numel(), PART_ELEMENTS):
-            part = x[:, :, high.start * down:(high.stop - 1) * down + height,
-                     wide.start * right:(wide.stop - 1) * right + width]
+            part = x[
+                :,
+                :,
+                high.start * down : (high.stop - 1) * down + height,
+                wide.start * right : (wide.stop - 1) * right + width,
+            ]
             result[:, :, high, wide] = functional.conv2d(part, weight, stride=self.stride)
         return result
 

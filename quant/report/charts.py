@@ -6,12 +6,25 @@ from quant.report.networks import GIVEN, PTQ, TRAINED
 from quant.report.svg import COLOURS, drawing, inline
 from quant.report.widths import WIDTHS
 
-MARKS = {PTQ: ("o", "ptq", "quantized after training"), TRAINED: ("D", "trained", "trained with quantizers"),
-         GIVEN: ("s", "given", "given")}
-LINES = {"int8": ("-", "o"), "int6": ("--", "s"), "int4": ("-", "^"), "int2": ("--", "v"), "binary": (":", "D"),
-         "mixed": ("-.", "P")}
-AXES = {"file_bytes": "bytes of weights", "weight_bytes": "bytes of the weight bank", "cycles": "cycles of an image",
-        "energy": "picojoules of an image (estimate)"}
+MARKS = {
+    PTQ: ("o", "ptq", "quantized after training"),
+    TRAINED: ("D", "trained", "trained with quantizers"),
+    GIVEN: ("s", "given", "given"),
+}
+LINES = {
+    "int8": ("-", "o"),
+    "int6": ("--", "s"),
+    "int4": ("-", "^"),
+    "int2": ("--", "v"),
+    "binary": (":", "D"),
+    "mixed": ("-.", "P"),
+}
+AXES = {
+    "file_bytes": "bytes of weights",
+    "weight_bytes": "bytes of the weight bank",
+    "cycles": "cycles of an image",
+    "energy": "picojoules of an image (estimate)",
+}
 CLOSE, CHARACTER, LINE = 0.05, 0.013, 0.09  # of the axes: points that share a label; size of a label's text
 HALF = 0.5  # of an image: where a network without mistakes stands on a logarithmic axis
 
@@ -24,17 +37,32 @@ def error_chart(networks):
         axes = figure.subplots()
         base = 100 * max(images - networks[0]["correct"], HALF) / images
         axes.axvline(base, color=COLOURS["muted"], linewidth=1.2, linestyle="--", zorder=1)
-        axes.annotate(f"FP32 {_percent(networks[0], images)}", (base, 1), xycoords=("data", "axes fraction"),
-                      xytext=(4, 3), textcoords="offset points", va="bottom", color=COLOURS["muted"])
+        axes.annotate(
+            f"FP32 {_percent(networks[0], images)}",
+            (base, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, 3),
+            textcoords="offset points",
+            va="bottom",
+            color=COLOURS["muted"],
+        )
         for item in networks[1:]:
             mark, colour, _ = MARKS[item["method"]]
             low, high = (100 * (1 - share) for share in reversed(item["interval_95"]))
             place = rows.index(_row(item)) + {PTQ: -0.14, TRAINED: 0.14}.get(item["method"], 0)
             error = 100 * max(images - item["correct"], HALF) / images
-            axes.plot([max(low, 100 * HALF / images / 2), high], [place] * 2, color=COLOURS[colour], linewidth=1.4,
-                      alpha=0.55)
-            axes.plot([error], [place], mark, color=COLOURS[colour], markersize=6.5,
-                      markeredgecolor=COLOURS["surface"], markeredgewidth=0.8)
+            axes.plot(
+                [max(low, 100 * HALF / images / 2), high], [place] * 2, color=COLOURS[colour], linewidth=1.4, alpha=0.55
+            )
+            axes.plot(
+                [error],
+                [place],
+                mark,
+                color=COLOURS[colour],
+                markersize=6.5,
+                markeredgecolor=COLOURS["surface"],
+                markeredgewidth=0.8,
+            )
         axes.set_xscale("log")
         axes.set_yticks(range(len(rows)), rows)
         axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -60,9 +88,12 @@ def _percent(item, images):
 def _legend(figure, networks):
     """What the marks mean, for the methods that occur, above the axes."""
     from matplotlib.lines import Line2D
+
     used = [MARKS[method] for method in MARKS if any(item["method"] == method for item in networks)]
-    handles = [Line2D([], [], linestyle="none", marker=mark, color=COLOURS[colour], markersize=6.5, label=text)
-               for mark, colour, text in used]
+    handles = [
+        Line2D([], [], linestyle="none", marker=mark, color=COLOURS[colour], markersize=6.5, label=text)
+        for mark, colour, text in used
+    ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), handletextpad=0.2, borderpad=0)
 
 
@@ -74,12 +105,27 @@ def trade_chart(networks, metric, label, name):
         axes = figure.subplots()
         best = measured_front(points, metric)
         if len(best) > 1:
-            axes.step([item[metric] for item in best], [_error(item, images) for item in best], where="post",
-                      color=COLOURS["front"], linewidth=1.6, alpha=0.7, zorder=1)
+            axes.step(
+                [item[metric] for item in best],
+                [_error(item, images) for item in best],
+                where="post",
+                color=COLOURS["front"],
+                linewidth=1.6,
+                alpha=0.7,
+                zorder=1,
+            )
         for item in points:
             mark, colour, _ = MARKS.get(item["method"], ("*", "muted", ""))
-            axes.plot(item[metric], _error(item, images), mark, color=COLOURS[colour], zorder=3,
-                      markersize=7 if mark != "*" else 10, markeredgecolor=COLOURS["surface"], markeredgewidth=0.8)
+            axes.plot(
+                item[metric],
+                _error(item, images),
+                mark,
+                color=COLOURS[colour],
+                zorder=3,
+                markersize=7 if mark != "*" else 10,
+                markeredgecolor=COLOURS["surface"],
+                markeredgewidth=0.8,
+            )
         _labels(axes, [(item[metric], _error(item, images), item["title"]) for item in points], logarithmic=True)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -93,8 +139,9 @@ def trade_chart(networks, metric, label, name):
         axes.grid()
         axes.margins(x=0.1, y=0.14)
         _legend(figure, points)
-        listed = "; ".join(f"{item['title']} {item['method']}: {item[metric]:,}, {_percent(item, images)}"
-                           for item in best)
+        listed = "; ".join(
+            f"{item['title']} {item['method']}: {item[metric]:,}, {_percent(item, images)}" for item in best
+        )
         words = f"No other network has both fewer {label} and fewer errors than: {listed}."
         return inline(figure, name, f"Errors against {label}", words), words
 
@@ -119,17 +166,28 @@ def _labels(axes, points, logarithmic):
     taken = []
     for (x, y), members in groups:
         text = ", ".join(dict.fromkeys(item[2] for item in members))
-        steps = [step for step in (0, -1, 1, -2, 2) if not any(
-            x < right and left < x + CHARACTER * len(text) and abs(y + LINE * step - height) < LINE
-            for left, right, height in taken)] or [0]
+        steps = [
+            step
+            for step in (0, -1, 1, -2, 2)
+            if not any(
+                x < right and left < x + CHARACTER * len(text) and abs(y + LINE * step - height) < LINE
+                for left, right, height in taken
+            )
+        ] or [0]
         taken.append((x, x + CHARACTER * len(text), y + LINE * steps[0]))
-        axes.annotate(text, (max(item[0] for item in members), members[0][1]), xytext=(6, 4 + 13 * steps[0]),
-                      textcoords="offset points", fontsize=8)
+        axes.annotate(
+            text,
+            (max(item[0] for item in members), members[0][1]),
+            xytext=(6, 4 + 13 * steps[0]),
+            textcoords="offset points",
+            fontsize=8,
+        )
 
 
 def _readable_ticks(axis, values):
     """Ticks at 1, 2 and 5 times powers of ten where the values span less than two decades."""
     from matplotlib.ticker import LogLocator, NullLocator
+
     span = math.log10(max(values) / min(values)) if values else 0
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span >= 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 8)))
     axis.set_minor_locator(NullLocator())
@@ -155,21 +213,44 @@ def noise_chart(noise, networks):
     with drawing(7.6, 3.1) as figure:
         axes = figure.subplots()
         axes.axhline(40, color=COLOURS["muted"], linewidth=1, linestyle=":")
-        axes.annotate("40 dB", (0, 40), xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
-                      fontsize=8, color=COLOURS["muted"])
+        axes.annotate(
+            "40 dB",
+            (0, 40),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 2),
+            textcoords="offset points",
+            fontsize=8,
+            color=COLOURS["muted"],
+        )
         for item in keys:
             style, mark = LINES[item["width"]]
-            axes.plot(range(len(layers)), [noise[layer][item["key"]] for layer in layers], style, marker=mark,
-                      color=COLOURS[f"w-{item['width']}"], linewidth=1.8, markersize=5, label=item["title"])
-        axes.set_xticks(range(len(layers)), layers, rotation=0 if len(layers) < 9 else 45,
-                        ha="center" if len(layers) < 9 else "right")
+            axes.plot(
+                range(len(layers)),
+                [noise[layer][item["key"]] for layer in layers],
+                style,
+                marker=mark,
+                color=COLOURS[f"w-{item['width']}"],
+                linewidth=1.8,
+                markersize=5,
+                label=item["title"],
+            )
+        axes.set_xticks(
+            range(len(layers)),
+            layers,
+            rotation=0 if len(layers) < 9 else 45,
+            ha="center" if len(layers) < 9 else "right",
+        )
         axes.set_ylabel("SNR of the layer's output, dB")
         axes.grid(axis="y")
-        figure.legend(loc="outside upper right", ncols=max(1, len(keys)), handlelength=2.2, columnspacing=1.2,
-                      borderpad=0)
+        figure.legend(
+            loc="outside upper right", ncols=max(1, len(keys)), handlelength=2.2, columnspacing=1.2, borderpad=0
+        )
         last = layers[-1] if layers else ""
-        words = "SNR of the last layer's output: " + "; ".join(
-            f"{item['title']} {round(noise[last][item['key']], 1) + 0.0:.1f} dB" for item in keys) + "."
+        words = (
+            "SNR of the last layer's output: "
+            + "; ".join(f"{item['title']} {round(noise[last][item['key']], 1) + 0.0:.1f} dB" for item in keys)
+            + "."
+        )
         return inline(figure, "noise", "Signal-to-noise ratio layer by layer", words), words
 
 
@@ -192,15 +273,19 @@ def histogram_chart(kind, index, layer, histogram, networks):
             axes.yaxis.set_minor_locator(_no_ticks())
             axes.tick_params(labelsize=7.5)
             axes.locator_params(axis="x", nbins=3)
-        words = (f"{layer}: {kind} before from {histogram['low']:.3g} to {histogram['high']:.3g}; "
-                 f"bins that hold values: FP32 {_filled(histogram, 'fp32')} of {len(edges) - 1}; "
-                 + "; ".join(f"{item['title']} {_filled(histogram, item['key'])}" for item in shown) + ".")
+        words = (
+            f"{layer}: {kind} before from {histogram['low']:.3g} to {histogram['high']:.3g}; "
+            f"bins that hold values: FP32 {_filled(histogram, 'fp32')} of {len(edges) - 1}; "
+            + "; ".join(f"{item['title']} {_filled(histogram, item['key'])}" for item in shown)
+            + "."
+        )
         name = f"hist-{kind}-{index}"
         return inline(figure, name, f"Histogram of {kind} of {layer}, before and after", words), words
 
 
 def _no_ticks():
     from matplotlib.ticker import NullLocator
+
     return NullLocator()
 
 
@@ -229,18 +314,50 @@ def search_chart(found):
     with drawing(7.6, 3.3) as figure:
         axes = figure.subplots()
         front = found["front"]
-        axes.step([point[found["axis"]] for point in front], [max(point["kl"], floor) for point in front], where="post",
-                  color=COLOURS["front"], linewidth=1.6, alpha=0.7, zorder=1)
-        axes.plot([point[found["axis"]] for point in front], [max(point["kl"], floor) for point in front], "o",
-                  color=COLOURS["front"], markersize=4.5, label="front of the search", linestyle="none")
-        axes.plot([point[found["axis"]] for point in found["uniform"]],
-                  [max(point["kl"], floor) for point in found["uniform"]], "s", color=COLOURS["muted"], markersize=5,
-                  label="same widths everywhere", linestyle="none")
-        _labels(axes, [(point[found["axis"]], max(point["kl"], floor), point["title"]) for point in found["uniform"]],
-                logarithmic=False)
+        axes.step(
+            [point[found["axis"]] for point in front],
+            [max(point["kl"], floor) for point in front],
+            where="post",
+            color=COLOURS["front"],
+            linewidth=1.6,
+            alpha=0.7,
+            zorder=1,
+        )
+        axes.plot(
+            [point[found["axis"]] for point in front],
+            [max(point["kl"], floor) for point in front],
+            "o",
+            color=COLOURS["front"],
+            markersize=4.5,
+            label="front of the search",
+            linestyle="none",
+        )
+        axes.plot(
+            [point[found["axis"]] for point in found["uniform"]],
+            [max(point["kl"], floor) for point in found["uniform"]],
+            "s",
+            color=COLOURS["muted"],
+            markersize=5,
+            label="same widths everywhere",
+            linestyle="none",
+        )
+        _labels(
+            axes,
+            [(point[found["axis"]], max(point["kl"], floor), point["title"]) for point in found["uniform"]],
+            logarithmic=False,
+        )
         chosen = found["chosen"]
-        axes.plot([chosen[found["axis"]]], [max(chosen["kl"], floor)], "o", markersize=11, fillstyle="none",
-                  color=COLOURS["trained"], markeredgewidth=1.8, label="chosen", linestyle="none")
+        axes.plot(
+            [chosen[found["axis"]]],
+            [max(chosen["kl"], floor)],
+            "o",
+            markersize=11,
+            fillstyle="none",
+            color=COLOURS["trained"],
+            markeredgewidth=1.8,
+            label="chosen",
+            linestyle="none",
+        )
         axes.set_yscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -250,10 +367,12 @@ def search_chart(found):
         axes.grid()
         axes.margins(x=0.08, y=0.1)
         figure.legend(loc="outside upper right", ncols=3, handletextpad=0.2, borderpad=0)
-        words = (f"{len(front)} points from {front[0][found['axis']]:,.0f} to {front[-1][found['axis']]:,.0f} "
-                 f"({label}); chosen: weights {_list(chosen['weight_bits'])}, activations "
-                 f"{_list(chosen['activation_bits'])} bits, {chosen[found['axis']]:,.0f}, KL divergence "
-                 f"{chosen['kl']:.2g}.")
+        words = (
+            f"{len(front)} points from {front[0][found['axis']]:,.0f} to {front[-1][found['axis']]:,.0f} "
+            f"({label}); chosen: weights {_list(chosen['weight_bits'])}, activations "
+            f"{_list(chosen['activation_bits'])} bits, {chosen[found['axis']]:,.0f}, KL divergence "
+            f"{chosen['kl']:.2g}."
+        )
         return inline(figure, "front", "Pareto front of the precision search", words), words
 
 

@@ -16,9 +16,11 @@ from quant.report.networks import PTQ
 from quant.report.widths import WIDTHS, verdict
 
 FORMAT = 1
-LITERATURE = ("−0.5 to −1 points at INT8, −1 to −4 at INT4 and −10 to −20 with signs are rules of thumb for tasks of "
-              "the size of ImageNet; the first binary networks there lost 12.4 points (AlexNet) and 18.1 (ResNet-18): "
-              "Rastegari et al., XNOR-Net, ECCV 2016. INT6, INT2 and mixed widths have no such rule.")
+LITERATURE = (
+    "−0.5 to −1 points at INT8, −1 to −4 at INT4 and −10 to −20 with signs are rules of thumb for tasks of "
+    "the size of ImageNet; the first binary networks there lost 12.4 points (AlexNet) and 18.1 (ResNet-18): "
+    "Rastegari et al., XNOR-Net, ECCV 2016. INT6, INT2 and mixed widths have no such rule."
+)
 HISTOGRAM_IMAGES = 200
 CHECK_IMAGES = 200
 FLOAT = "fp32"
@@ -26,12 +28,14 @@ FLOAT = "fp32"
 
 def float_classes(source, images, advance=lambda count: None):
     """Class of every image by the float module, int64 [N]."""
-    mean, std = (torch.tensor(part).float().reshape(1, -1, 1, 1)
-                 for part in (source.normalization.mean, source.normalization.std))
+    mean, std = (
+        torch.tensor(part).float().reshape(1, -1, 1, 1)
+        for part in (source.normalization.mean, source.normalization.std)
+    )
     parts = []
     with torch.no_grad():
         for start in range(0, len(images), measure.BATCH):
-            part = images[start:start + measure.BATCH]
+            part = images[start : start + measure.BATCH]
             result = run_module(source.module, (to_float(part) - mean) / std)
             parts.append(classes_of(result.flatten(1) if result.dim() > 1 else result).numpy())
             advance(len(part))
@@ -47,20 +51,41 @@ def networks(source, entries, images, labels, config, advance=lambda count: None
     check_labels(labels, len(classes), source.name)
     size = measure.float_size(source.prepared.network)
     count = len(classes)
-    rows = [{"key": FLOAT, "width": FLOAT, "title": "FP32", "method": "float", "how": "the network itself",
-             "weight_bits": [32], "activation_bits": [32], **_size(size, size),
-             **_accuracy(labels, float_classes(source, images, advance), count)}]
+    rows = [
+        {
+            "key": FLOAT,
+            "width": FLOAT,
+            "title": "FP32",
+            "method": "float",
+            "how": "the network itself",
+            "weight_bits": [32],
+            "activation_bits": [32],
+            **_size(size, size),
+            **_accuracy(labels, float_classes(source, images, advance), count),
+        }
+    ]
     for entry in entries:
         layers = weighted_layers(entry.graph)
         found = _accuracy(labels, measure.integer_classes(entry.graph, images, advance), count)
         change = 100 * (found["correct"] - rows[0]["correct"]) / len(labels)
         width = WIDTHS.get(entry.width)
         expected = width.expected if width else None
-        rows.append({"key": entry.key, "width": entry.width, "title": entry.title, "method": entry.method,
-                     "how": entry.how, "weight_bits": [layer.weight_bits for layer in layers],
-                     "activation_bits": [layer.output.bits for layer in layers[:-1]],
-                     **_size(measure.integer_size(entry.graph, config), size), **found, "change_points": change,
-                     "expected_points": expected, "verdict": verdict(change, expected)})
+        rows.append(
+            {
+                "key": entry.key,
+                "width": entry.width,
+                "title": entry.title,
+                "method": entry.method,
+                "how": entry.how,
+                "weight_bits": [layer.weight_bits for layer in layers],
+                "activation_bits": [layer.output.bits for layer in layers[:-1]],
+                **_size(measure.integer_size(entry.graph, config), size),
+                **found,
+                "change_points": change,
+                "expected_points": expected,
+                "verdict": verdict(change, expected),
+            }
+        )
     return rows
 
 
@@ -75,16 +100,24 @@ def class_names(source):
 
 
 def _size(size, reference):
-    found = {"weight_bytes": size.weight_bytes, "other_bytes": size.other_bytes,
-             "share_of_fp32": size.weight_bytes / reference.weight_bytes, "cycles": size.cycles}
+    found = {
+        "weight_bytes": size.weight_bytes,
+        "other_bytes": size.other_bytes,
+        "share_of_fp32": size.weight_bytes / reference.weight_bytes,
+        "cycles": size.cycles,
+    }
     return {**found, "refusal": size.refusal} if size.refusal else found
 
 
 def _accuracy(labels, classes, count):
     correct = int((classes == labels).sum())
     low, high = measure.wilson_interval(correct, len(labels))
-    return {"correct": correct, "accuracy": correct / len(labels), "interval_95": [low, high],
-            "confusion": measure.confusion(labels, classes, count).tolist()}
+    return {
+        "correct": correct,
+        "accuracy": correct / len(labels),
+        "interval_95": [low, high],
+        "confusion": measure.confusion(labels, classes, count).tolist(),
+    }
 
 
 def layer_noise(entries):
@@ -100,13 +133,33 @@ def layer_noise(entries):
 def feasibility(source, advance=lambda count: None):
     """SNR, coverage and proposal of every layer's weights and outputs at every width, on the calibration images."""
     check = check_network(source.prepared, source.calibration[:CHECK_IMAGES], PRESETS["per-width"], advance=advance)
+
     def rows(checks):
-        return [{"layer": item.layer, "proposal": item.proposal, "flagged": item.flagged,
-                 "widths": {str(figure.bits): {"snr_db": round(figure.snr_db, 2), "coverage": round(figure.coverage, 6),
-                                               "max_error": figure.max_error, "passes": figure.passes}
-                            for figure in item.figures}} for item in checks]
-    return {"thresholds": "per-width", "images": check.images, "verdict": check.verdict,
-            "weights": rows(check.weights), "activations": rows(check.activations)}
+        return [
+            {
+                "layer": item.layer,
+                "proposal": item.proposal,
+                "flagged": item.flagged,
+                "widths": {
+                    str(figure.bits): {
+                        "snr_db": round(figure.snr_db, 2),
+                        "coverage": round(figure.coverage, 6),
+                        "max_error": figure.max_error,
+                        "passes": figure.passes,
+                    }
+                    for figure in item.figures
+                },
+            }
+            for item in checks
+        ]
+
+    return {
+        "thresholds": "per-width",
+        "images": check.images,
+        "verdict": check.verdict,
+        "weights": rows(check.weights),
+        "activations": rows(check.activations),
+    }
 
 
 def distributions(source, entries, advance=lambda count: None):
@@ -116,12 +169,27 @@ def distributions(source, entries, advance=lambda count: None):
     images = source.calibration[:HISTOGRAM_IMAGES]
     weights = histograms.weight_histograms(source.prepared, graphs)
     outputs = histograms.activation_histograms(source.prepared, graphs, images, advance)
-    return {"images": len(images), "weights": {name: item.as_json() for name, item in weights.items()},
-            "activations": {name: item.as_json() for name, item in outputs.items()}}
+    return {
+        "images": len(images),
+        "weights": {name: item.as_json() for name, item in weights.items()},
+        "activations": {name: item.as_json() for name, item in outputs.items()},
+    }
 
 
-def report(source, entries, test, config, *, data, same_images, search=None, refused=(), command="", notes=(),
-           advance=lambda count: None):
+def report(
+    source,
+    entries,
+    test,
+    config,
+    *,
+    data,
+    same_images,
+    search=None,
+    refused=(),
+    command="",
+    notes=(),
+    advance=lambda count: None,
+):
     """All figures of a report as plain values, ready for JSON and for `page.render`.
 
     entries: the networks besides FP32; a mixed one that equal widths beat is left out with a note. test: (images uint8
@@ -133,20 +201,38 @@ def report(source, entries, test, config, *, data, same_images, search=None, ref
     network = source.prepared.network
     rows = networks(source, entries, images, labels, config, advance)
     beaten = dict(dominated(rows))
-    refused = [*refused, *({"width": row["title"], "method": row["method"], "reason": beaten[row["key"]]}
-                           for row in rows if row["key"] in beaten)]
+    refused = [
+        *refused,
+        *(
+            {"width": row["title"], "method": row["method"], "reason": beaten[row["key"]]}
+            for row in rows
+            if row["key"] in beaten
+        ),
+    ]
     rows = [row for row in rows if row["key"] not in beaten]
     entries = [entry for entry in entries if entry.key not in beaten]
-    layers = [{"name": layer.name, "weights": layer.weight.numel()} for layer in network.layers
-              if hasattr(layer, "weight")]
-    return {"format": FORMAT, "model": source.model, "data": data, "weights": sum(item["weights"] for item in layers),
-            "layers": layers, "classes": class_names(source),
-            "images": {"calibration": len(source.calibration), "test": len(images), "same": same_images},
-            "build": f"{config.rows}x{config.lanes}",
-            "networks": rows, "refused": refused,
-            "literature": LITERATURE, "layer_snr_db": layer_noise(entries), "search": search,
-            "feasibility": feasibility(source, advance), "histograms": distributions(source, entries, advance),
-            "command": command, "notes": list(notes)}
+    layers = [
+        {"name": layer.name, "weights": layer.weight.numel()} for layer in network.layers if hasattr(layer, "weight")
+    ]
+    return {
+        "format": FORMAT,
+        "model": source.model,
+        "data": data,
+        "weights": sum(item["weights"] for item in layers),
+        "layers": layers,
+        "classes": class_names(source),
+        "images": {"calibration": len(source.calibration), "test": len(images), "same": same_images},
+        "build": f"{config.rows}x{config.lanes}",
+        "networks": rows,
+        "refused": refused,
+        "literature": LITERATURE,
+        "layer_snr_db": layer_noise(entries),
+        "search": search,
+        "feasibility": feasibility(source, advance),
+        "histograms": distributions(source, entries, advance),
+        "command": command,
+        "notes": list(notes),
+    }
 
 
 def steps(source, entries, count):

@@ -25,8 +25,11 @@ class Histogram:
 
     def as_json(self):
         """{'low', 'high', 'counts': {name: [BINS integers]}}."""
-        return {"low": float(self.edges[0]), "high": float(self.edges[-1]),
-                "counts": {name: counts.tolist() for name, counts in self.counts.items()}}
+        return {
+            "low": float(self.edges[0]),
+            "high": float(self.edges[-1]),
+            "counts": {name: counts.tolist() for name, counts in self.counts.items()},
+        }
 
 
 def weight_histograms(prepared, graphs):
@@ -76,7 +79,6 @@ def activation_histograms(prepared, graphs, images, advance=lambda count: None):
 def _float_outputs(prepared, images, advance):
     """(images, {layer: float64 outputs}) batch by batch."""
     for start in range(0, len(images), BATCH):
-        part = images[start:start + BATCH]
-        yield part, {name: values.numpy() for name, values in
-                     prepared.network.run(prepared.input_values(part)).items()}
+        part = images[start : start + BATCH]
+        yield part, {name: values.numpy() for name, values in prepared.network.run(prepared.input_values(part)).items()}
         advance(len(part))

@@ -19,7 +19,7 @@ def integer_classes(graph, images, advance=lambda count: None):
     reference.check_network(graph)
     parts, batch = [], limits.batch(graph.work)
     for start in range(0, len(images), batch):
-        part = images[start:start + batch]
+        part = images[start : start + batch]
         parts.append(reference.classify(graph, reference.encode_input(graph, part)))
         advance(len(part))
     return np.concatenate(parts)
@@ -71,8 +71,11 @@ def integer_size(graph, config):
 def float_size(network):
     """The Size of a FloatNetwork in float32."""
     layers = [layer for layer in network.layers if hasattr(layer, "weight")]
-    return Size(sum(FLOAT_BYTES * layer.weight.numel() for layer in layers),
-                sum(FLOAT_BYTES * layer.bias.numel() for layer in layers), None)
+    return Size(
+        sum(FLOAT_BYTES * layer.weight.numel() for layer in layers),
+        sum(FLOAT_BYTES * layer.bias.numel() for layer in layers),
+        None,
+    )
 
 
 def most_confused(matrix, names, count=3):

@@ -20,34 +20,52 @@ def find(source, entries, config, cost, share, advance=lambda count=1: None):
     """
     graphs = {weighted_layers(entry.graph)[0].weight_bits: entry.graph for entry in entries if entry.method == PTQ}
     weights = tuple(sorted(graphs, reverse=True))
-    activations = tuple(sorted({weighted_layers(graph)[0].output.bits for graph in graphs.values()} - {RAW_BITS},
-                               reverse=True)) or (8,)
+    activations = tuple(
+        sorted({weighted_layers(graph)[0].output.bits for graph in graphs.values()} - {RAW_BITS}, reverse=True)
+    ) or (8,)
     images = source.calibration[:IMAGES]
-    options = SearchOptions(weight_bits=weights, activation_bits=activations, axis=cost,
-                            budgets=(Budget(cost, share, relative=True),))
+    options = SearchOptions(
+        weight_bits=weights, activation_bits=activations, axis=cost, budgets=(Budget(cost, share, relative=True),)
+    )
     result = search(graphs[8], [config], Probe(source.prepared, images, None, graphs), options, advance)
     chosen = _undominated(result)
     how = f"search: at most {100 * share:.0f}\u00a0% of INT8's {cost.replace('_', ' ')}"
     entry = after_training(source, MIXED, chosen.weight_bits, chosen.activation_bits, how=how)
     front = [{**point.to_dict(), "chosen": point == chosen} for point in result.front]
-    uniform = [{**point.to_dict(), "title": f"W{weight}A{output}"}
-               for (weight, output), point in result.uniform.items()]
-    return entry, {"axis": cost, "budget": share, "images": len(images), "measure": options.measure, "front": front,
-                   "chosen": chosen.to_dict(), "uniform": uniform}
+    uniform = [
+        {**point.to_dict(), "title": f"W{weight}A{output}"} for (weight, output), point in result.uniform.items()
+    ]
+    return entry, {
+        "axis": cost,
+        "budget": share,
+        "images": len(images),
+        "measure": options.measure,
+        "front": front,
+        "chosen": chosen.to_dict(),
+        "uniform": uniform,
+    }
 
 
 def _undominated(result):
     """The Point of a search Result of least harm that no network with equal widths beats, among those within the
     limits; the chosen one where there is none."""
+
     def beats(uniform, point):
         return uniform.figures.kl <= point.figures.kl and all(
-            uniform.costs[metric] <= point.costs[metric] for metric in ("file_bytes", "cycles"))
+            uniform.costs[metric] <= point.costs[metric] for metric in ("file_bytes", "cycles")
+        )
 
-    within = [point for point in (result.chosen, *result.front)
-              if all(point.costs[metric] <= limit for metric, limit in result.limits.items())]
+    within = [
+        point
+        for point in (result.chosen, *result.front)
+        if all(point.costs[metric] <= limit for metric, limit in result.limits.items())
+    ]
     uniform = {id(point) for point in result.uniform.values()}
-    left = [point for point in within if id(point) not in uniform
-            and not any(beats(other, point) for other in result.uniform.values())]
+    left = [
+        point
+        for point in within
+        if id(point) not in uniform and not any(beats(other, point) for other in result.uniform.values())
+    ]
     return min(left, key=lambda point: point.figures.kl, default=result.chosen)
 
 
@@ -64,9 +82,11 @@ def dominated(rows):
                 if other["cycles"] is not None and row["cycles"] is not None:
                     pairs.append((other["cycles"], row["cycles"]))
                 if all(one <= own for one, own in pairs) and any(one < own for one, own in pairs):
-                    reason = (f"none is better: {other['title']} classifies {other['correct']:,} images right with "
-                              f"{other['weight_bytes']:,} bytes of weights, this one {row['correct']:,} with "
-                              f"{row['weight_bytes']:,}")
+                    reason = (
+                        f"none is better: {other['title']} classifies {other['correct']:,} images right with "
+                        f"{other['weight_bytes']:,} bytes of weights, this one {row['correct']:,} with "
+                        f"{row['weight_bytes']:,}"
+                    )
                     found.append((row["key"], reason))
                     break
     return found

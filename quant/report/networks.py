@@ -76,9 +76,15 @@ def after_training(source, width, weight_bits, activation_bits, advance=lambda c
     """
     rounding = "nearest" if weight_bits == 1 else source.options.rounding
     options = replace(source.options, weight_bits=weight_bits, activation_bits=activation_bits, rounding=rounding)
-    graph = quantize_module(source.module, source.calibration, name=f"{source.name}-{width.key}",
-                            normalization=source.normalization, options=options, class_names=source.class_names,
-                            advance=advance)
+    graph = quantize_module(
+        source.module,
+        source.calibration,
+        name=f"{source.name}-{width.key}",
+        normalization=source.normalization,
+        options=options,
+        class_names=source.class_names,
+        advance=advance,
+    )
     return Entry(width.key, width.title, PTQ, how or f"{len(source.calibration):,} calibration images", graph)
 
 
@@ -89,13 +95,19 @@ def trained(source, width, widths, images, labels, epochs, seed, on_epoch=None):
     """
     network = QatNetwork(source.prepared, Widths.of(source.layers, *widths))
     recipe = RECIPES.get(source.model, TrainingOptions())
-    options = QatOptions(epochs=epochs, learning_rate=LEARNING_RATES[width.key], augment=recipe.augment / 2,
-                         flip=recipe.flip, seed=seed)
+    options = QatOptions(
+        epochs=epochs, learning_rate=LEARNING_RATES[width.key], augment=recipe.augment / 2, flip=recipe.flip, seed=seed
+    )
     inputs = real_input(source.prepared, images)
     train_qat(network, Teacher(source.module, source.prepared).eval(), inputs, labels, options, on_epoch)
     how = f"{epochs} epoch{'s' * (epochs > 1)} on {len(images):,} images, seed {seed}"
-    return Entry(width.key, width.title, TRAINED, how,
-                 export(network, f"{source.name}-{width.key}-trained", class_names=source.class_names))
+    return Entry(
+        width.key,
+        width.title,
+        TRAINED,
+        how,
+        export(network, f"{source.name}-{width.key}-trained", class_names=source.class_names),
+    )
 
 
 def training_widths(width, layers):
@@ -110,8 +122,11 @@ def training_widths(width, layers):
 def shipped(model, widths):
     """The zoo's trained networks of a zoo model, one Entry per Width that has one."""
     folders = [(width, f"{model}-{width.zoo}") for width in widths]
-    return [Entry(width.key, width.title, TRAINED, f"{name} of the zoo", model_dir.load(name))
-            for width, name in folders if (ZOO / name / "model.json").is_file()]
+    return [
+        Entry(width.key, width.title, TRAINED, f"{name} of the zoo", model_dir.load(name))
+        for width, name in folders
+        if (ZOO / name / "model.json").is_file()
+    ]
 
 
 def given(name, folder, shape, classes):
@@ -119,7 +134,9 @@ def given(name, folder, shape, classes):
     classes."""
     graph = model_dir.load(folder)
     if graph.input.shape != tuple(shape) or graph.output.elements != classes:
-        raise ModelError(f"network {name}: {folder} takes images of (H, W, C)={graph.input.shape} and has "
-                         f"{graph.output.elements} classes, not {tuple(shape)} and {classes}; give a network for the "
-                         "same task")
+        raise ModelError(
+            f"network {name}: {folder} takes images of (H, W, C)={graph.input.shape} and has "
+            f"{graph.output.elements} classes, not {tuple(shape)} and {classes}; give a network for the "
+            "same task"
+        )
     return Entry("own", name, GIVEN, str(folder), graph)

@@ -15,8 +15,13 @@ TEMPLATE = "report.html"
 
 def render(figures):
     """The HTML text of a report's figures (`gather.report`). Equal figures give equal text."""
-    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(percent=percent, points=points, bits=bits, thousands=thousands, decibel=decibel)
     return environment.get_template(TEMPLATE).render(figures=figures, charts=_charts(figures), **_tables(figures))
 
@@ -50,14 +55,22 @@ def _charts(figures):
     networks = figures["networks"]
     shown = charts.in_order(networks)
     distributions = figures["histograms"]
-    result = {"errors": charts.error_chart(networks),
-              "bytes": charts.trade_chart(networks, "weight_bytes", "bytes of weights", "trade-bytes"),
-              "cycles": charts.trade_chart(networks, "cycles", "cycles of an image", "trade-cycles"),
-              "noise": charts.noise_chart(figures["layer_snr_db"], networks),
-              "histograms": [{"layer": layer,
-                              **{kind: charts.histogram_chart(kind, index, layer, distributions[kind][layer], shown)
-                                 for kind in ("weights", "activations")}}
-                             for index, layer in enumerate(distributions["weights"])]}
+    result = {
+        "errors": charts.error_chart(networks),
+        "bytes": charts.trade_chart(networks, "weight_bytes", "bytes of weights", "trade-bytes"),
+        "cycles": charts.trade_chart(networks, "cycles", "cycles of an image", "trade-cycles"),
+        "noise": charts.noise_chart(figures["layer_snr_db"], networks),
+        "histograms": [
+            {
+                "layer": layer,
+                **{
+                    kind: charts.histogram_chart(kind, index, layer, distributions[kind][layer], shown)
+                    for kind in ("weights", "activations")
+                },
+            }
+            for index, layer in enumerate(distributions["weights"])
+        ],
+    }
     if figures["search"]:
         result["search"] = charts.search_chart(figures["search"])
     return result
@@ -66,13 +79,20 @@ def _charts(figures):
 def _tables(figures):
     networks, classes = figures["networks"], figures["classes"]
     by_key = {item["key"]: item for item in networks}
-    expected = [{"title": width.title, "expected": width.expected,
-                 "measured": [item for item in networks if item["width"] == key]}
-                for key, width in WIDTHS.items() if any(item["width"] == key for item in networks)]
+    expected = [
+        {
+            "title": width.title,
+            "expected": width.expected,
+            "measured": [item for item in networks if item["width"] == key],
+        }
+        for key, width in WIDTHS.items()
+        if any(item["width"] == key for item in networks)
+    ]
     noise = figures["layer_snr_db"]
     columns = [by_key[key] for key in next(iter(noise.values()), {})]
-    matrices = [{"network": item, "rows": _shaded(item["confusion"]), "mistakes": _mistakes(item, classes)}
-                for item in networks]
+    matrices = [
+        {"network": item, "rows": _shaded(item["confusion"]), "mistakes": _mistakes(item, classes)} for item in networks
+    ]
     return {"expected": expected, "noise_columns": columns, "matrices": matrices, "findings": findings(figures)}
 
 
@@ -82,8 +102,10 @@ def _mistakes(item, classes):
 
 def _shaded(matrix):
     """Rows of cells (count, share of the row's images in percent, on the diagonal)."""
-    return [[(count, round(100 * count / max(1, sum(row))), place == index) for place, count in enumerate(row)]
-            for index, row in enumerate(matrix)]
+    return [
+        [(count, round(100 * count / max(1, sum(row))), place == index) for place, count in enumerate(row)]
+        for index, row in enumerate(matrix)
+    ]
 
 
 def findings(figures):
@@ -96,8 +118,10 @@ def findings(figures):
     close = [item for item in others if item["change_points"] >= -0.5]
     if close:
         least = min(close, key=lambda item: (item["weight_bytes"], -item["correct"]))
-        told.append(f"The smallest network within half a point of FP32 is {least['title']} ({least['method']}): "
-                    f"{percent(least['accuracy'])} with {percent(least['share_of_fp32'], 1)} of the weight bytes.")
+        told.append(
+            f"The smallest network within half a point of FP32 is {least['title']} ({least['method']}): "
+            f"{percent(least['accuracy'])} with {percent(least['share_of_fp32'], 1)} of the weight bytes."
+        )
     else:
         told.append("No network is within half a point of FP32.")
     runs = [item for item in others if item["cycles"]]
@@ -105,16 +129,22 @@ def findings(figures):
     if near:
         quick = min(near, key=lambda item: (item["cycles"], -item["correct"]))
         slow = max(runs, key=lambda item: item["cycles"])
-        told.append(f"The quickest of these on the {figures['build']} build is {quick['title']} ({quick['method']}): "
-                    f"{quick['cycles']:,} cycles an image; the slowest of all networks takes {slow['cycles']:,}.")
+        told.append(
+            f"The quickest of these on the {figures['build']} build is {quick['title']} ({quick['method']}): "
+            f"{quick['cycles']:,} cycles an image; the slowest of all networks takes {slow['cycles']:,}."
+        )
     lost = [item for item in others if item["change_points"] < -10]
     if lost:
         names = ", ".join(f"{item['title']} ({item['method']}, {percent(item['accuracy'])})" for item in lost)
         told.append(f"Lost more than ten points: {names}. Widths as narrow as these need training.")
     if figures["images"]["same"]:
-        told.append(f"Calibration and test use the same {figures['images']['test']:,} images, as the data has one "
-                    "split only: read the accuracies as a check of the tools, not as a result.")
+        told.append(
+            f"Calibration and test use the same {figures['images']['test']:,} images, as the data has one "
+            "split only: read the accuracies as a check of the tools, not as a result."
+        )
     low, high = base["interval_95"]
-    told.append(f"With {figures['images']['test']:,} test images, FP32's accuracy is known to "
-                f"{percent(low)} .. {percent(high)} (95 % confidence): smaller differences are chance.")
+    told.append(
+        f"With {figures['images']['test']:,} test images, FP32's accuracy is known to "
+        f"{percent(low)} .. {percent(high)} (95 % confidence): smaller differences are chance."
+    )
     return told

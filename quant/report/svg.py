@@ -15,17 +15,57 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # name of the CSS variable -> the colour that stands for it in the drawing; each differs from every other one
-COLOURS = {name: f"#0101{index:02x}" for index, name in
-           enumerate(("ink", "muted", "grid", "surface", "ptq", "trained", "given", "after", "front",
-                      "w-int8", "w-int6", "w-int4", "w-int2", "w-binary", "w-mixed"), 1)}
-SETTINGS = {"svg.hashsalt": "report", "svg.fonttype": "none", "svg.id": None, "text.parse_math": False,
-            "font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": COLOURS["muted"],
-            "axes.labelcolor": COLOURS["ink"], "axes.facecolor": "none", "figure.facecolor": "none",
-            "axes.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-            "xtick.color": COLOURS["muted"], "ytick.color": COLOURS["muted"], "xtick.labelcolor": COLOURS["ink"],
-            "ytick.labelcolor": COLOURS["ink"], "text.color": COLOURS["ink"], "grid.color": COLOURS["grid"],
-            "grid.linewidth": 0.8, "legend.frameon": False, "axes.titlesize": 9, "axes.titleweight": "normal",
-            "axes.titlelocation": "left", "path.simplify": False}
+COLOURS = {
+    name: f"#0101{index:02x}"
+    for index, name in enumerate(
+        (
+            "ink",
+            "muted",
+            "grid",
+            "surface",
+            "ptq",
+            "trained",
+            "given",
+            "after",
+            "front",
+            "w-int8",
+            "w-int6",
+            "w-int4",
+            "w-int2",
+            "w-binary",
+            "w-mixed",
+        ),
+        1,
+    )
+}
+SETTINGS = {
+    "svg.hashsalt": "report",
+    "svg.fonttype": "none",
+    "svg.id": None,
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": COLOURS["muted"],
+    "axes.labelcolor": COLOURS["ink"],
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": COLOURS["muted"],
+    "ytick.color": COLOURS["muted"],
+    "xtick.labelcolor": COLOURS["ink"],
+    "ytick.labelcolor": COLOURS["ink"],
+    "text.color": COLOURS["ink"],
+    "grid.color": COLOURS["grid"],
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "axes.titlesize": 9,
+    "axes.titleweight": "normal",
+    "axes.titlelocation": "left",
+    "path.simplify": False,
+}
 
 
 @contextmanager
@@ -45,19 +85,21 @@ def inline(figure, name, title, description):
     stream = io.StringIO()
     FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
-    text = text[text.index("<svg"):]
+    text = text[text.index("<svg") :]
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
-    text = text[text.index(">") + 1:].strip()
+    text = text[text.index(">") + 1 :].strip()
     text = re.sub(r"<metadata>.*?</metadata>|<style .*?</style>|<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--font)", text)
     for colour, code in COLOURS.items():
         text = text.replace(code, f"var(--{colour})")
     text = _own_ids(text, name)
     text = re.sub(r"\s*\n\s*", "\n", text)
-    head = (f'<svg class="chart" role="img" aria-labelledby="{name}-title {name}-text" viewBox="0 0 {width} {height}" '
-            f'style="max-width: {float(width) * 1.7:.0f}px" preserveAspectRatio="xMidYMid meet">'
-            f'<title id="{name}-title">{html.escape(title)}</title>'
-            f'<desc id="{name}-text">{html.escape(description)}</desc>')
+    head = (
+        f'<svg class="chart" role="img" aria-labelledby="{name}-title {name}-text" viewBox="0 0 {width} {height}" '
+        f'style="max-width: {float(width) * 1.7:.0f}px" preserveAspectRatio="xMidYMid meet">'
+        f'<title id="{name}-title">{html.escape(title)}</title>'
+        f'<desc id="{name}-text">{html.escape(description)}</desc>'
+    )
     return Markup(head + text)
 
 

@@ -30,8 +30,9 @@ class Budget:
         except ValueError:
             value = -1.0
         if not 0 < value < float("inf"):
-            raise UnsupportedError(f"budget {metric} '{text}': give a positive number, or a percentage of the 8-bit "
-                                   "network's such as 60%")
+            raise UnsupportedError(
+                f"budget {metric} '{text}': give a positive number, or a percentage of the 8-bit network's such as 60%"
+            )
         return cls(metric, value / 100 if share else value, share)
 
     def limit(self, base):

@@ -41,6 +41,7 @@ def gaps(search, points, counts, metric="cycles", budgets=None):
 
     points: those of `every_network`. budgets: by default the costs of the front of all points.
     """
+
     def figures(point):
         return point.costs[metric], search.harm(point)
 

@@ -13,8 +13,13 @@ from quant.search.search import WIDE
 
 def quantized(prepared, images, options):
     """The ir.Graph of a PreparedNetwork by PtqOptions, without its layers' figures. images: for calibration."""
-    ranges = observe.calibrate(prepared.network, Inputs(prepared, images), options.calibration,
-                               options.grids(prepared.network), percentile=options.percentile)
+    ranges = observe.calibrate(
+        prepared.network,
+        Inputs(prepared, images),
+        options.calibration,
+        options.grids(prepared.network),
+        percentile=options.percentile,
+    )
     return quantize(prepared, ranges, options, (), images)
 
 
@@ -27,14 +32,18 @@ def uniform_graphs(prepared, images, options, widths, activation_bits, advance=l
     graphs = {}
     for bits in widths:
         outputs = bits if bits in activation_bits else WIDE
-        graphs[bits] = quantized(prepared, images, replace(
-            options, weight_bits=bits, activation_bits=outputs, rounding="nearest", bias_correction=False))
+        graphs[bits] = quantized(
+            prepared,
+            images,
+            replace(options, weight_bits=bits, activation_bits=outputs, rounding="nearest", bias_correction=False),
+        )
         advance()
     return graphs
 
 
-def make_probe(module, calibration, images, labels, *, name, normalization, options, search_options,
-               advance=lambda count=1: None):
+def make_probe(
+    module, calibration, images, labels, *, name, normalization, options, search_options, advance=lambda count=1: None
+):
     """(Probe over images and labels, the 8-bit ir.Graph) of an nn.Module; the Probe holds its PreparedNetwork.
 
     calibration: images [N, H, W, C] for the ranges. options: PtqOptions; search_options: SearchOptions. Raises
@@ -43,15 +52,18 @@ def make_probe(module, calibration, images, labels, *, name, normalization, opti
     plain = replace(options, weight_bits=WIDE, activation_bits=WIDE, rounding="nearest")
     prepared = prepare_network(module, calibration, name, normalization, plain)
     if not is_unclamped(prepared.network.layers[-1]):
-        raise UnsupportedError(f"{name}: ends with {prepared.network.layers[-1].name}, a pool or a layer with an "
-                               "activation; a search needs a network that ends with a Conv2d or Linear and its logits")
+        raise UnsupportedError(
+            f"{name}: ends with {prepared.network.layers[-1].name}, a pool or a layer with an "
+            "activation; a search needs a network that ends with a Conv2d or Linear and its logits"
+        )
     widths = sorted({*search_options.weight_bits, *search_options.activation_bits}, reverse=True)
     graphs = uniform_graphs(prepared, calibration, options, widths, search_options.activation_bits, advance)
     return Probe(prepared, images, labels, graphs), graphs[WIDE]
 
 
-def train_chosen(module, point, images, labels, options, *, name, normalization, requantizer="full", on_epoch=None,
-                 checkpoint=None):
+def train_chosen(
+    module, point, images, labels, options, *, name, normalization, requantizer="full", on_epoch=None, checkpoint=None
+):
     """The QatNetwork of a Point after quantization-aware training.
 
     module: the float network, start and teacher; it reads images as the Normalization says. images: uint8
@@ -63,18 +75,32 @@ def train_chosen(module, point, images, labels, options, *, name, normalization,
     from quant.qat.network import QatNetwork, Widths
     from quant.qat.start import digest, identity
     from quant.qat.train import Teacher, real_input, train_qat
+
     prepared = prepare(read_module(module, images.shape[1:], name), normalization.mean, normalization.std)
     widths = Widths(tuple(point.weight_bits), tuple(point.activation_bits), requantizer=requantizer)
     network = QatNetwork(prepared, widths)
     known = {**identity(network), **asdict(options), "start": digest(network)}
-    train_qat(network, Teacher(module, prepared), real_input(prepared, images), labels, options, on_epoch,
-              None if checkpoint is None else checkpoint(known))
+    train_qat(
+        network,
+        Teacher(module, prepared),
+        real_input(prepared, images),
+        labels,
+        options,
+        on_epoch,
+        None if checkpoint is None else checkpoint(known),
+    )
     return network
 
 
 def export_chosen(network, options, *, name, class_names=()):
     """The ir.Graph of what train_chosen gave, trained with these QatOptions."""
     from quant.qat.export import export
-    notes = {"weight_bits": list(network.widths.weight_bits), "activation_bits": list(network.widths.activation_bits),
-             "seed": options.seed, "epochs": options.epochs, "learning_rate": options.learning_rate}
+
+    notes = {
+        "weight_bits": list(network.widths.weight_bits),
+        "activation_bits": list(network.widths.activation_bits),
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+    }
     return export(network, name, class_names=class_names, notes=notes)

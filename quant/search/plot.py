@@ -13,7 +13,7 @@ LABELS = {"kl": "KL divergence from the float network (nats)", "loss": "cross en
 
 
 def widths_text(point):
-    """"8,4,4 / 4,8": bits of the weights, then of the activations."""
+    """ "8,4,4 / 4,8": bits of the weights, then of the activations."""
     return f"{','.join(map(str, point.weight_bits))} / {','.join(map(str, point.activation_bits))}"
 
 
@@ -26,6 +26,7 @@ def plot_front(result, path):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+
     path = Path(path)
     if path.suffix not in FORMATS:
         raise OutputError(f"{path}: the front is drawn as {' or '.join(FORMATS)}; choose such an ending")
@@ -50,10 +51,17 @@ def _draw(axes, result, axis, harm):
     axes.plot(*line(result.front), "o", color="tab:blue", label="Pareto front")
     axes.plot(*line(result.uniform.values()), "x", color="tab:gray", label="equal widths everywhere")
     for (weights, outputs), point in result.uniform.items():
-        axes.annotate(f"W{weights}A{outputs}", (line([point])[0][0], line([point])[1][0]), fontsize=7, color="dimgray",
-                      textcoords="offset points", xytext=(4, 4))
-    axes.plot(*line([result.chosen]), "*", color="tab:red", markersize=13,
-              label=f"chosen: {widths_text(result.chosen)}")
+        axes.annotate(
+            f"W{weights}A{outputs}",
+            (line([point])[0][0], line([point])[1][0]),
+            fontsize=7,
+            color="dimgray",
+            textcoords="offset points",
+            xytext=(4, 4),
+        )
+    axes.plot(
+        *line([result.chosen]), "*", color="tab:red", markersize=13, label=f"chosen: {widths_text(result.chosen)}"
+    )
     if axis in result.limits:
         axes.axvline(result.limits[axis], color="tab:red", linewidth=0.8, linestyle=":", label="budget")
     axes.set_yscale("log")

@@ -60,8 +60,10 @@ class Probe:
     def _take(self, graph):
         weighted = [layer for layer in graph.layers if layer.op != "maxpool"]
         if [layer.name for layer in weighted] != self.names:
-            raise ModelError(f"{graph.name}: its layers {', '.join(layer.name for layer in weighted)} are not the "
-                             f"float network's {', '.join(self.names)}")
+            raise ModelError(
+                f"{graph.name}: its layers {', '.join(layer.name for layer in weighted)} are not the "
+                f"float network's {', '.join(self.names)}"
+            )
         for index, layer in enumerate(weighted):
             scale = torch.tensor(layer.weight_scale)
             weight = torch.tensor(layer.weights).double() * scale.reshape(-1, *(1,) * (layer.weights.ndim - 1))
@@ -104,9 +106,11 @@ class Probe:
     def figures(self, logits):
         """The Figures of logits [N, classes]."""
         own = functional.log_softmax(logits, 1)
-        return Figures(float(functional.nll_loss(own, self.labels)),
-                       float(functional.kl_div(own, self.reference, reduction="batchmean", log_target=True)),
-                       float((logits.argmax(1) == self.labels).double().mean()))
+        return Figures(
+            float(functional.nll_loss(own, self.labels)),
+            float(functional.kl_div(own, self.reference, reduction="batchmean", log_target=True)),
+            float((logits.argmax(1) == self.labels).double().mean()),
+        )
 
     @torch.no_grad()
     def measure(self, weight_bits, activation_bits):
@@ -128,6 +132,7 @@ class Probe:
 
         weight_choices: widths per layer; activation_choices: widths per layer but the last.
         """
+
         def walk(index, x, weights, activations):
             if index == len(self.layers):
                 yield weights, activations, self.figures(x.flatten(1))
@@ -138,6 +143,8 @@ class Probe:
                 for output in outputs:
                     grid = self._output_bits(index, ()) if output is None else output
                     found = wide if grid is None else self.quantized(index, wide, grid)
-                    yield from walk(index + 1, found, (*weights, bits),
-                                    activations if output is None else (*activations, output))
+                    yield from walk(
+                        index + 1, found, (*weights, bits), activations if output is None else (*activations, output)
+                    )
+
         yield from walk(0, self.inputs[0], (), ())

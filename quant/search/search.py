@@ -35,14 +35,17 @@ class SearchOptions:
         for name, allowed in (("weight_bits", (8, 6, 4, 2, 1)), ("activation_bits", (8, 4, 2))):
             values = getattr(self, name)
             if WIDE not in values or any(bits not in allowed for bits in values):
-                raise UnsupportedError(f"search: {name} {','.join(map(str, values))} must be of "
-                                       f"{', '.join(map(str, allowed))} with {WIDE} among them")
+                raise UnsupportedError(
+                    f"search: {name} {','.join(map(str, values))} must be of "
+                    f"{', '.join(map(str, allowed))} with {WIDE} among them"
+                )
         for metric in (self.axis, *(budget.metric for budget in self.budgets)):
             if metric not in METRICS:
                 raise UnsupportedError(f"search: metric '{metric}' is unknown; choose one of {', '.join(METRICS)}")
         if self.measure not in MEASURES:
-            raise UnsupportedError(f"search: sensitivity '{self.measure}' is unknown; choose one of "
-                                   f"{', '.join(MEASURES)}")
+            raise UnsupportedError(
+                f"search: sensitivity '{self.measure}' is unknown; choose one of {', '.join(MEASURES)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,13 @@ class Point:
     figures: object
 
     def to_dict(self):
-        return {"weight_bits": list(self.weight_bits), "activation_bits": list(self.activation_bits), **self.costs,
-                "predicted_loss": self.predicted_loss, **vars(self.figures)}
+        return {
+            "weight_bits": list(self.weight_bits),
+            "activation_bits": list(self.activation_bits),
+            **self.costs,
+            "predicted_loss": self.predicted_loss,
+            **vars(self.figures),
+        }
 
 
 @dataclass(frozen=True)
@@ -81,15 +89,24 @@ class Result:
 
     def to_dict(self):
         """Plain values for JSON."""
-        harms = [{"layer": name, "weights": _text_keys(weights), "outputs": _text_keys(outputs)}
-                 for name, weights, outputs in zip(self.layers, self.sensitivity.weights, self.sensitivity.outputs,
-                                                   strict=True)]
-        return {"layers": list(self.layers), "chosen": self.chosen.to_dict(),
-                "front": [point.to_dict() for point in self.front],
-                "uniform": {f"w{weights}a{outputs}": point.to_dict()
-                            for (weights, outputs), point in self.uniform.items()},
-                "limits": self.limits, "axis": self.options.axis, "measure": self.options.measure,
-                "build": self.config.to_dict(), "dsps": self.config.dsp_estimate, "sensitivity": harms}
+        harms = [
+            {"layer": name, "weights": _text_keys(weights), "outputs": _text_keys(outputs)}
+            for name, weights, outputs in zip(
+                self.layers, self.sensitivity.weights, self.sensitivity.outputs, strict=True
+            )
+        ]
+        return {
+            "layers": list(self.layers),
+            "chosen": self.chosen.to_dict(),
+            "front": [point.to_dict() for point in self.front],
+            "uniform": {f"w{weights}a{outputs}": point.to_dict() for (weights, outputs), point in self.uniform.items()},
+            "limits": self.limits,
+            "axis": self.options.axis,
+            "measure": self.options.measure,
+            "build": self.config.to_dict(),
+            "dsps": self.config.dsp_estimate,
+            "sensitivity": harms,
+        }
 
 
 def _text_keys(harms):
@@ -106,10 +123,13 @@ class Search:
     def __init__(self, graph, config, probe, found, options, advance=lambda count=1: None):
         self.graph, self.config, self.probe, self.found, self.options = graph, config, probe, found, options
         self.tables = cost_tables(graph, config, options.weight_bits, options.activation_bits, advance)
-        costs = {name: tuple({key: getattr(cost, item) for key, cost in table.items()} for table in self.tables.tables)
-                 for name, (item, _, _) in METRICS.items()}
-        costs["weight_words"] = tuple({key: cost.weight_words for key, cost in table.items()}
-                                      for table in self.tables.tables)
+        costs = {
+            name: tuple({key: getattr(cost, item) for key, cost in table.items()} for table in self.tables.tables)
+            for name, (item, _, _) in METRICS.items()
+        }
+        costs["weight_words"] = tuple(
+            {key: cost.weight_words for key, cost in table.items()} for table in self.tables.tables
+        )
         fixed = {name: getattr(self.tables.fixed, item) for name, (item, _, _) in METRICS.items()}
         fixed["weight_words"] = self.tables.fixed.weight_words
         self.chain = Chain(found.losses(self.tables.tables), costs, fixed)
@@ -122,8 +142,13 @@ class Search:
 
     def point(self, found):
         """The Point of a Choice, measured."""
-        return Point(found.weight_bits, found.activation_bits, {metric: found.costs[metric] for metric in METRICS},
-                     found.loss, self.probe.measure(found.weight_bits, found.activation_bits))
+        return Point(
+            found.weight_bits,
+            found.activation_bits,
+            {metric: found.costs[metric] for metric in METRICS},
+            found.loss,
+            self.probe.measure(found.weight_bits, found.activation_bits),
+        )
 
     def harm(self, point):
         """The measured harm that decides between points: cross entropy where that was the measure, else KL."""
@@ -149,8 +174,10 @@ class Search:
         limits = {}
         for budget in self.options.budgets:
             if budget.relative and base is None:
-                raise FitError(f"{self.graph.name}: the build cannot run the 8-bit network, of which the budget is a "
-                               "share; give the budget as a number, or larger memories")
+                raise FitError(
+                    f"{self.graph.name}: the build cannot run the 8-bit network, of which the budget is a "
+                    "share; give the budget as a number, or larger memories"
+                )
             limit = budget.limit(None if base is None else base[budget.metric])
             limits[budget.metric] = min(limit, limits.get(budget.metric, limit))
         return limits
@@ -177,8 +204,10 @@ def check_cycles(graph, config, point):
     """Raise FitError unless the compiler says of a graph on a build what the search predicted."""
     cycles = compile_graph(graph, config).steady_cycles
     if cycles != point.costs["cycles"]:
-        raise FitError(f"{graph.name}: the compiler predicts {cycles} cycles where the search counted on "
-                       f"{point.costs['cycles']}; a layer runs wider than its widths, see the notes of the conversion")
+        raise FitError(
+            f"{graph.name}: the compiler predicts {cycles} cycles where the search counted on "
+            f"{point.costs['cycles']}; a layer runs wider than its widths, see the notes of the conversion"
+        )
 
 
 def search(graph, configs, probe, options, advance=lambda count=1: None):
@@ -190,8 +219,10 @@ def search(graph, configs, probe, options, advance=lambda count=1: None):
     allowed = [config for config in configs if options.dsps is None or config.dsp_estimate <= options.dsps]
     if not allowed:
         least = min(config.dsp_estimate for config in configs)
-        raise FitError(f"search: no build has at most {options.dsps} DSPs, the smallest has {least}; raise --dsps, or "
-                       "give a smaller build or a requantizer without multipliers")
+        raise FitError(
+            f"search: no build has at most {options.dsps} DSPs, the smallest has {least}; raise --dsps, or "
+            "give a smaller build or a requantizer without multipliers"
+        )
     found = sensitivity(probe, options.measure, samples=options.samples, seed=options.seed, advance=advance)
     best, refusal = None, None
     for config in allowed:
@@ -208,15 +239,24 @@ def search(graph, configs, probe, options, advance=lambda count=1: None):
         raise refusal
     one, limits, point = best
     uniform = one.uniform()
-    return Result(tuple(layer.name for layer in weighted_layers(graph)), point, one.front((point, *uniform.values())),
-                  uniform, limits, one.fitted(point), found, options)
+    return Result(
+        tuple(layer.name for layer in weighted_layers(graph)),
+        point,
+        one.front((point, *uniform.values())),
+        uniform,
+        limits,
+        one.fitted(point),
+        found,
+        options,
+    )
 
 
 def best_uniform(result, metric):
     """((weight bits, activation bits), Point) of the uniform network of least measured harm that costs no more than
     the chosen one, or None."""
-    harm = (lambda item: item[1].figures.loss) if result.options.measure == "loss" else (
-        lambda item: item[1].figures.kl)
+    harm = (
+        (lambda item: item[1].figures.loss) if result.options.measure == "loss" else (lambda item: item[1].figures.kl)
+    )
     fitting = [item for item in result.uniform.items() if item[1].costs[metric] <= result.chosen.costs[metric]]
     return min(fitting, key=harm, default=None)
 

@@ -31,8 +31,10 @@ class Sensitivity:
     def losses(self, keys):
         """Per layer {(input, weight, output bits): harm} for the keys of cost tables; an input's harm is counted
         where it is put out."""
-        return tuple({key: self.weights[index][key[1]] + self.outputs[index].get(key[2], 0.0) for key in table}
-                     for index, table in enumerate(keys))
+        return tuple(
+            {key: self.weights[index][key[1]] + self.outputs[index].get(key[2], 0.0) for key in table}
+            for index, table in enumerate(keys)
+        )
 
 
 def sensitivity(probe, measure="kl", *, samples=TRACE_SAMPLES, seed=1, advance=lambda count=1: None):
@@ -48,8 +50,13 @@ def sensitivity(probe, measure="kl", *, samples=TRACE_SAMPLES, seed=1, advance=l
     start = probe.figures(probe.inputs[-1].flatten(1))
     weights, outputs = [], []
     for index in range(len(probe.layers)):
-        weights.append({bits: _change(probe, measure, start, index, bits, None)
-                        for bits in probe.parameters[index] if bits is not None})
+        weights.append(
+            {
+                bits: _change(probe, measure, start, index, bits, None)
+                for bits in probe.parameters[index]
+                if bits is not None
+            }
+        )
         outputs.append({bits: _change(probe, measure, start, index, None, bits) for bits in probe.quantizers[index]})
         advance()
     return Sensitivity(measure, tuple(weights), tuple(outputs))
@@ -72,8 +79,12 @@ def _by_trace(probe, samples, seed, advance):
         error = {bits: float((found[bits][0] - found[None][0]).square().sum()) for bits in found if bits is not None}
         weights.append({bits: by_weight * value / 2 for bits, value in error.items()})
         x = probe.inputs[index + 1]
-        outputs.append({bits: by_output * float((probe.quantized(index, x, bits) - x).square().sum()) / len(x) / 2
-                        for bits in probe.quantizers[index]})
+        outputs.append(
+            {
+                bits: by_output * float((probe.quantized(index, x, bits) - x).square().sum()) / len(x) / 2
+                for bits in probe.quantizers[index]
+            }
+        )
     return Sensitivity("hessian", tuple(weights), tuple(outputs), traces)
 
 
@@ -108,10 +119,10 @@ def hessian_traces(probe, samples, seed, advance=lambda count=1: None):
 def _trace(probe, network, variable, samples, generator):
     """Hutchinson's estimate of the trace of the Hessian of the mean cross entropy in `variable`."""
     loss = functional.cross_entropy(network(variable), probe.labels)
-    gradient, = torch.autograd.grad(loss, variable, create_graph=True)
+    (gradient,) = torch.autograd.grad(loss, variable, create_graph=True)
     total = 0.0
     for _ in range(samples):
         signs = torch.randint(0, 2, variable.shape, generator=generator).to(variable.dtype) * 2 - 1
-        product, = torch.autograd.grad(gradient, variable, signs, retain_graph=True)
+        (product,) = torch.autograd.grad(gradient, variable, signs, retain_graph=True)
         total += float((product * signs).sum())
     return total / samples

@@ -94,8 +94,10 @@ def _refusal(chain, budgets, excluded):
         if least is None:
             return "no choice of widths fits the build; widen the choice, or the memories of the build"
         if least.costs[metric] > limit:
-            return (f"no choice of widths has {metric.replace('_', ' ')} of at most {limit:.10g}; the least is "
-                    f"{least.costs[metric]:.10g}; raise the budget or allow narrower widths")
+            return (
+                f"no choice of widths has {metric.replace('_', ' ')} of at most {limit:.10g}; the least is "
+                f"{least.costs[metric]:.10g}; raise the budget or allow narrower widths"
+            )
     return "no choice of widths meets all budgets together; raise one of them"
 
 
@@ -124,8 +126,9 @@ class _Program:
         values = np.array([goals[layer][key] for layer, key in self.variables], dtype=np.float64)
         reach = np.abs(values).max(initial=0)
         self.objective = values * (OBJECTIVE_SCALE / reach) if reach else values
-        self.rows = [({self.place[layer, key]: 1.0 for key in table}, 1.0, 1.0)
-                     for layer, table in enumerate(chain.losses)]
+        self.rows = [
+            ({self.place[layer, key]: 1.0 for key in table}, 1.0, 1.0) for layer, table in enumerate(chain.losses)
+        ]
         for layer, (before, after) in enumerate(pairwise(chain.losses)):
             for bits in {key[2] for key in before} | {key[0] for key in after}:
                 row = {self.place[layer, key]: 1.0 for key in before if key[2] == bits}
@@ -136,15 +139,21 @@ class _Program:
         """One key per layer, or None."""
         rows = list(self.rows)
         for metric, limit in limits.items():
-            costs = {self.place[layer, key]: float(self.chain.costs[metric][layer][key])
-                     for layer, key in self.variables}
+            costs = {
+                self.place[layer, key]: float(self.chain.costs[metric][layer][key]) for layer, key in self.variables
+            }
             rows.append((costs, -np.inf, float(limit) - self.chain.fixed.get(metric, 0)))
         for one in excluded:
             taken = {self.place[layer, key]: 1.0 for layer, key in enumerate(one.keys)}
             rows.append((taken, -np.inf, len(one.keys) - 1.0))
         matrix, lower, upper = _matrix(rows, len(self.variables))
-        result = milp(self.objective, integrality=np.ones(len(self.variables)), bounds=Bounds(0, 1),
-                      constraints=LinearConstraint(matrix, lower, upper), options={"mip_rel_gap": 0.0})
+        result = milp(
+            self.objective,
+            integrality=np.ones(len(self.variables)),
+            bounds=Bounds(0, 1),
+            constraints=LinearConstraint(matrix, lower, upper),
+            options={"mip_rel_gap": 0.0},
+        )
         if result.x is None:
             return None
         chosen = [self.variables[index] for index in np.flatnonzero(result.x > 0.5)]

@@ -62,9 +62,7 @@ def run_case(case, stalls, engine, seed):
     except Exception as error:
         if getattr(error, "while_driving", False):
             wave = WAVES / f"{case}-{stalls}-{engine}-seed{seed}.vcd"
-            error.add_note(
-                f"case {case}, stalls {stalls}, engine {engine}, seed {seed} (repeat with --seed {seed})"
-            )
+            error.add_note(f"case {case}, stalls {stalls}, engine {engine}, seed {seed} (repeat with --seed {seed})")
             error.add_note(_waveform(case, stalls, engine, seed, wave))
         raise
 

@@ -47,8 +47,23 @@ def threshold(rng, channels, reduction, widths):
     return Threshold(level, invert)
 
 
-def conv(rng, name, input_name, source, out_channels, kernel, stride=(1, 1), pads=(0, 0, 0, 0),
-         rule="half_up", raw=False, weight_bits=8, qmin=-128, qmax=127, output_bits=8, spread=False):
+def conv(
+    rng,
+    name,
+    input_name,
+    source,
+    out_channels,
+    kernel,
+    stride=(1, 1),
+    pads=(0, 0, 0, 0),
+    rule="half_up",
+    raw=False,
+    weight_bits=8,
+    qmin=-128,
+    qmax=127,
+    output_bits=8,
+    spread=False,
+):
     """A convolution with random weights on the tensor type `source`; spread: narrow weights use the output's range."""
     kh, kw = kernel
     height = (source.height + pads[0] + pads[1] - kh) // stride[0] + 1
@@ -72,8 +87,9 @@ def conv(rng, name, input_name, source, out_channels, kernel, stride=(1, 1), pad
     return Conv2D(name, input_name, source, output, weights, weight_bits, scale, bias, stride, pads, rule)
 
 
-def dense(rng, name, input_name, source, out_channels, rule="half_up", raw=False, weight_bits=8, output_bits=8,
-          spread=False):
+def dense(
+    rng, name, input_name, source, out_channels, rule="half_up", raw=False, weight_bits=8, output_bits=8, spread=False
+):
     """A dense layer with random weights on the tensor type `source`."""
     weights = random_weights(rng, (out_channels, source.elements), weight_bits)
     widths = weight_bits, source.bits
@@ -117,8 +133,12 @@ def images(rng, graph, count):
 
 def random_graph(rng, layers=3, max_side=9, max_channels=11):
     """A random chain: convolutions and pools, often a dense layer at the end, which may be raw."""
-    source = tensor(rng, int(rng.integers(2, max_side + 1)), int(rng.integers(2, max_side + 1)),
-                    int(rng.integers(1, max_channels + 1)))
+    source = tensor(
+        rng,
+        int(rng.integers(2, max_side + 1)),
+        int(rng.integers(2, max_side + 1)),
+        int(rng.integers(1, max_channels + 1)),
+    )
     graph_input, name, built = source, "input", []
     for index in range(layers):
         last = index == layers - 1
@@ -126,8 +146,9 @@ def random_graph(rng, layers=3, max_side=9, max_channels=11):
             kind = str(rng.choice(["conv", "conv", "dense"]))
         else:
             kind = str(rng.choice(["conv", "conv", "pool"])) if built and built[-1].op == "conv2d" else "conv"
-        layer = _random_layer(rng, kind, f"{kind}{index}", name, source, 2 * max_channels,
-                              last and bool(rng.integers(2)))
+        layer = _random_layer(
+            rng, kind, f"{kind}{index}", name, source, 2 * max_channels, last and bool(rng.integers(2))
+        )
         built.append(layer)
         name, source = layer.name, layer.output
     return Graph("random", graph_input, InputEncoding(), tuple(built))
@@ -159,17 +180,24 @@ def _random_layer(rng, kind, name, input_name, source, max_channels, raw):
     return conv(rng, name, input_name, source, out_channels, kernel, stride, pads, rule, raw, 8, qmin, qmax)
 
 
-def random_mixed_graph(rng, layers=3, max_side=9, max_channels=11, *, weight_widths=(8, 6, 4, 2, 1),
-                       widths=(8, 4, 2, 1), input_bits=None):
+def random_mixed_graph(
+    rng, layers=3, max_side=9, max_channels=11, *, weight_widths=(8, 6, 4, 2, 1), widths=(8, 4, 2, 1), input_bits=None
+):
     """A random chain in which every tensor and every layer's weights have a width of their own.
 
     1-bit outputs have inverted and constant channels. input_bits: width of the first tensor, else a random one.
     """
+
     def side(largest, least=1):
         return int(rng.integers(least, largest + 1))
 
-    source = tensor(rng, side(max_side, 2), side(max_side, 2), side(max_channels),
-                    int(rng.choice(widths)) if input_bits is None else input_bits)
+    source = tensor(
+        rng,
+        side(max_side, 2),
+        side(max_side, 2),
+        side(max_channels),
+        int(rng.choice(widths)) if input_bits is None else input_bits,
+    )
     encoding = InputEncoding("uint8" if source.bits == 8 else "float")
     graph_input, name, built = source, "input", []
     for index in range(layers):
@@ -177,8 +205,13 @@ def random_mixed_graph(rng, layers=3, max_side=9, max_channels=11, *, weight_wid
         kind = str(rng.choice(["conv", "conv", "dense" if last else "pool"]))
         if kind == "pool" and (not built or built[-1].op == "maxpool"):
             kind = "conv"
-        options = {"weight_bits": int(rng.choice(weight_widths)), "output_bits": int(rng.choice(widths)),
-                   "raw": last and bool(rng.integers(2)), "rule": str(rng.choice(RULES)), "spread": True}
+        options = {
+            "weight_bits": int(rng.choice(weight_widths)),
+            "output_bits": int(rng.choice(widths)),
+            "raw": last and bool(rng.integers(2)),
+            "rule": str(rng.choice(RULES)),
+            "spread": True,
+        }
         built.append(_mixed_layer(rng, kind, f"{kind}{index}", name, source, side(2 * max_channels), options))
         name, source = built[-1].name, built[-1].output
     return Graph("mixed", graph_input, encoding, tuple(built))

@@ -231,31 +231,39 @@ def convolution(rng, config, shape, in_base=None, widths=INT8):
         fields = _row_fields(shape, pixel_bytes, slots, -(-width_bytes // lanes), lanes)
     copies = slots if shape.strip else 1
     array_words = [
-        _array_words(config, widths, _spread(weights.reshape(tiles, rows, *weights.shape[1:]), shape, rotation)
-                     .transpose(0, 2, 1, 3), kwords)
+        _array_words(
+            config,
+            widths,
+            _spread(weights.reshape(tiles, rows, *weights.shape[1:]), shape, rotation).transpose(0, 2, 1, 3),
+            kwords,
+        )
         for rotation in range(copies)
     ]
     words = _bank_words(rng, config, widths, array_words)
     base = rng.randint(0, config.weight_depth - len(words))
     source = {"from_stream": 1} if in_base is None else {"in_base": in_base}
     data = pack(x, widths.inputs)
-    fields |= widths.fields | source | {
-        "op": OP_CONV,
-        "pad_value": pad_value,
-        "in_words": -(-len(data) // lanes),
-        "ring_slots_minus1": slots - 1,
-        "top_rows": top,
-        "data_rows_minus1": data_rows - 1,
-        "bottom_rows": bottom_rows,
-        "need_rows": kh,
-        "row_step": sh,
-        "oh_minus1": oh - 1,
-        "ow_minus1": ow - 1,
-        "tiles_minus1": tiles - 1,
-        "kwords_minus1": kwords - 1,
-        "weight_base": base,
-        "tail_bytes_minus1": run_bytes - (kwords - 1) * step - 1,
-    }
+    fields |= (
+        widths.fields
+        | source
+        | {
+            "op": OP_CONV,
+            "pad_value": pad_value,
+            "in_words": -(-len(data) // lanes),
+            "ring_slots_minus1": slots - 1,
+            "top_rows": top,
+            "data_rows_minus1": data_rows - 1,
+            "bottom_rows": bottom_rows,
+            "need_rows": kh,
+            "row_step": sh,
+            "oh_minus1": oh - 1,
+            "ow_minus1": ow - 1,
+            "tiles_minus1": tiles - 1,
+            "kwords_minus1": kwords - 1,
+            "weight_base": base,
+            "tail_bytes_minus1": run_bytes - (kwords - 1) * step - 1,
+        }
+    )
     layer = Layer(config, fields, to_words(data, lanes), words)
     offset = word_offset(config, widths.compute) * kwords * blocks
     for oy in range(oh):

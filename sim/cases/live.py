@@ -34,7 +34,7 @@ class LiveSource:
         self.offering |= not next(self.pauses)
         image, at = self.images[self.number % len(self.images)], self.lanes * self.index
         self.dut.poke("s_axis_tvalid", self.offering)
-        self.dut.poke("s_axis_tdata", int.from_bytes(image[at:at + self.lanes], "little"))
+        self.dut.poke("s_axis_tdata", int.from_bytes(image[at : at + self.lanes], "little"))
         self.dut.poke("s_axis_tlast", self.index == self.beats - 1)
 
     def sample(self):
@@ -53,10 +53,17 @@ class Live:
     def __init__(self, accelerator, images, *, stalls=STALLS["none"], seed=1, lengths=()):
         rng = random.Random(f"{seed}/{stalls}")
         self.dut = accelerator.dut
-        self.source = LiveSource(self.dut, images, accelerator.config.lanes, pauses=stalls.source_pauses(rng),
-                                 lengths=lengths)
-        self.sink = Sink(self.dut, "m_axis", fields=("tdata", "tkeep", "tlast"), valid="tvalid", ready="tready",
-                         pauses=stalls.sink_pauses(rng))
+        self.source = LiveSource(
+            self.dut, images, accelerator.config.lanes, pauses=stalls.source_pauses(rng), lengths=lengths
+        )
+        self.sink = Sink(
+            self.dut,
+            "m_axis",
+            fields=("tdata", "tkeep", "tlast"),
+            valid="tvalid",
+            ready="tready",
+            pauses=stalls.sink_pauses(rng),
+        )
         self.lanes, self.outputs, self.current, self.seen = accelerator.config.lanes, [], bytearray(), 0
         self.writes = deque()
 
@@ -77,8 +84,8 @@ class Live:
             self._collect()
 
     def _collect(self):
-        for data, keep, last in self.sink.received[self.seen:]:
-            self.current += data.to_bytes(self.lanes, "little")[:keep.bit_length()]
+        for data, keep, last in self.sink.received[self.seen :]:
+            self.current += data.to_bytes(self.lanes, "little")[: keep.bit_length()]
             if last:
                 self.outputs.append(bytes(self.current))
                 self.current.clear()

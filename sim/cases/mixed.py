@@ -123,8 +123,9 @@ def extremes(rng):
         low, high = qrange(bits)
         weights = np.where(rng.integers(0, 2, (11, 3, 3, source.channels)), low, high)
         weights[0], weights[1] = low, high
-        layers.append(layer(rng, f"w{bits}", name, source, 11, bits, after, kernel=(3, 3), pads=(1, 1, 1, 1),
-                            weights=weights))
+        layers.append(
+            layer(rng, f"w{bits}", name, source, 11, bits, after, kernel=(3, 3), pads=(1, 1, 1, 1), weights=weights)
+        )
         name, source = layers[-1].name, layers[-1].output
     return chain(rng, "extremes", *layers)
 
@@ -134,8 +135,20 @@ def minus_eight(rng):
     layers, name, source = [], INPUT_NAME, tensor(rng, 3, 4, 5, 4)
     for low, high in ((-8, 7), (-7, 7), (-8, -8)):
         weights = rng.integers(low, high + 1, (9, 2, 2, source.channels))
-        layers.append(layer(rng, f"from{low}to{high}".replace("-", "m"), name, source, 9, 4, 4, kernel=(2, 2),
-                            pads=(1, 0, 1, 0), weights=weights))
+        layers.append(
+            layer(
+                rng,
+                f"from{low}to{high}".replace("-", "m"),
+                name,
+                source,
+                9,
+                4,
+                4,
+                kernel=(2, 2),
+                pads=(1, 0, 1, 0),
+                weights=weights,
+            )
+        )
         name, source = layers[-1].name, layers[-1].output
     return chain(rng, "minus_eight", *layers)
 
@@ -146,8 +159,11 @@ NAMED = (every_mode, small_mixed, narrow_storage, constants, extremes, minus_eig
 def remainder(rng, bits, channels):
     """One convolution over `channels` channels computed at `bits`: words that end in the middle of a pixel's bytes."""
     source = tensor(rng, 3, 4, channels, bits)
-    return chain(rng, f"w{bits}a{bits}c{channels}",
-                 layer(rng, "only", INPUT_NAME, source, 5, bits, RAW, kernel=(2, 3), pads=(1, 0, 1, 1)))
+    return chain(
+        rng,
+        f"w{bits}a{bits}c{channels}",
+        layer(rng, "only", INPUT_NAME, source, 5, bits, RAW, kernel=(2, 3), pads=(1, 0, 1, 1)),
+    )
 
 
 def switch(rng, before, after):

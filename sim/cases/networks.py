@@ -108,8 +108,18 @@ NETWORKS = (small, awkward, dense_first, one_layer, one_raw_layer, pools, expone
 
 
 # Three networks that fill a memory of this build to its last word.
-FULL = HardwareConfig(rows=4, lanes=4, req_lanes=4, multiplier="18x18", weight_depth=1024, act_depth=1024,
-                      line_depth=512, param_depth=512, pool_depth=256, max_layers=8)
+FULL = HardwareConfig(
+    rows=4,
+    lanes=4,
+    req_lanes=4,
+    multiplier="18x18",
+    weight_depth=1024,
+    act_depth=1024,
+    line_depth=512,
+    param_depth=512,
+    pool_depth=256,
+    max_layers=8,
+)
 
 
 def full_rows(rng):
@@ -134,12 +144,22 @@ def full_parameters(rng):
 
 def narrow_sums(rng):
     """A random network whose accumulators are proven to fit 16 bits: few products of 1- and 2-bit weights."""
-    source = TensorType(int(rng.integers(3, 9)), int(rng.integers(3, 9)), int(rng.integers(1, 6)), 8, 0.1,
-                        int(rng.integers(-128, 128)))
+    source = TensorType(
+        int(rng.integers(3, 9)), int(rng.integers(3, 9)), int(rng.integers(1, 6)), 8, 0.1, int(rng.integers(-128, 128))
+    )
     rules = [str(rng.choice(RULES)) for _ in range(3)]
     bits = [int(rng.integers(1, 3)) for _ in range(3)]
-    first = conv(rng, "a", "input", source, int(rng.integers(1, 8)), (2, 3), pads=(1, 0, 1, 1), rule=rules[0],
-                 weight_bits=bits[0])
+    first = conv(
+        rng,
+        "a",
+        "input",
+        source,
+        int(rng.integers(1, 8)),
+        (2, 3),
+        pads=(1, 0, 1, 1),
+        rule=rules[0],
+        weight_bits=bits[0],
+    )
     second = conv(rng, "b", "a", first.output, 9, (3, 1), (1, 2), (1, 1, 0, 0), rules[1], weight_bits=bits[1])
     last = conv(rng, "c", "b", second.output, 6, (1, 1), rule=rules[2], raw=bool(rng.integers(2)), weight_bits=bits[2])
     return chain("narrow_sums", first, second, last)

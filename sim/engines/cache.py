@@ -43,8 +43,10 @@ def cached(kind, key, build):
         final.parent.mkdir(parents=True, exist_ok=True)
         lock = open(final.parent / f"{key}.lock", "w")
     except OSError as error:
-        raise OutputError(f"{cache_dir()}: the cache of the simulators cannot be written ({error.strerror}); set "
-                          "BITLOOM_CACHE to a folder that can") from None
+        raise OutputError(
+            f"{cache_dir()}: the cache of the simulators cannot be written ({error.strerror}); set "
+            "BITLOOM_CACHE to a folder that can"
+        ) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if final.is_dir():

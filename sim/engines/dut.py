@@ -49,9 +49,7 @@ def ordered_ports(block, ports):
     names = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
     different = sorted(set(names) ^ set(ports))
     if different:
-        raise ValueError(
-            f"ports given and ports of the block differ in {', '.join(different)}; use None where absent"
-        )
+        raise ValueError(f"ports given and ports of the block differ in {', '.join(different)}; use None where absent")
     return {name: ports[name] for name in names}
 
 

@@ -18,8 +18,10 @@ def vpi_folder():
     """Folder with myhdl.vpi, built once from the sources that MyHDL ships."""
     files = [installed_file("myhdl", f"cosimulation/icarus/{name}") for name in ("myhdl.c", "myhdl_table.c")]
     if None in files:
-        raise TargetError("engine icarus: the sources of MyHDL's VPI module are missing; install MyHDL by pip, or "
-                          "choose another engine")
+        raise TargetError(
+            "engine icarus: the sources of MyHDL's VPI module are missing; install MyHDL by pip, or "
+            "choose another engine"
+        )
     version = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.splitlines()[0]
 
     def build(folder):

@@ -80,9 +80,7 @@ class MyhdlDut(SimulatedDut):
         super().__init__(ports, clock)
         instance = block(*ports.values(), **params)
         if trace:
-            instance.config_sim(
-                trace=True, directory=str(trace.parent), filename=trace.stem, tracebackup=False
-            )
+            instance.config_sim(trace=True, directory=str(trace.parent), filename=trace.stem, tracebackup=False)
         self._start(instance)
 
     def close(self):

@@ -18,9 +18,7 @@ class VerilatorDut(Dut):
         self.directions = converted.directions
         path, self._index = build_library(converted, self.ports, clock, traced=bool(trace))
         self.library = _load(path)
-        self._words = {
-            name: (ctypes.c_uint32 * ((port.bits + 31) // 32))() for name, port in self.ports.items()
-        }
+        self._words = {name: (ctypes.c_uint32 * ((port.bits + 31) // 32))() for name, port in self.ports.items()}
         self._values = {name: port.raw(port.init) for name, port in self.ports.items()}
         self.model = self.library.dut_open(POWER_UP[power_up], seed, str(trace).encode() if trace else None)
         for name, port in self.ports.items():

@@ -85,18 +85,32 @@ def packing_miter(clk, operand, ok, *, number, size, modes, packed, bits, skip_l
     w = ConcatSignal(*reversed(w_bits))
     low = {8: 0, 4: 4 * (number % 2), 2: 2 * CHANNELS[number]}[field_bits]
     first_x = total_bits - field_bits
-    x_bits = [operand(first_x + i - low) if 0 <= i - low < field_bits else operand(i * 5 % total_bits)
-              for i in range(8)]
+    x_bits = [
+        operand(first_x + i - low) if 0 <= i - low < field_bits else operand(i * 5 % total_bits) for i in range(8)
+    ]
     x = ConcatSignal(*reversed(x_bits))
     decoder = mode_flags(enable, mode, flags, modes=modes)
     operands = mode_operands(clk, enable, flags, x, b, modes=modes)
-    multiplier = packed_multiplier(clk, enable, flags, flags, w, x if 1 in modes else None,
-                                   b(8 * number + 8, 8 * number), c, p, number=number, modes=modes, packed=packed,
-                                   bits=bits, late=False)
+    multiplier = packed_multiplier(
+        clk,
+        enable,
+        flags,
+        flags,
+        w,
+        x if 1 in modes else None,
+        b(8 * number + 8, 8 * number),
+        c,
+        p,
+        number=number,
+        modes=modes,
+        packed=packed,
+        bits=bits,
+        late=False,
+    )
     unused(b)
 
     fields, spacing, references = len(weight_bits(field_bits, number, packed)), SPACING[field_bits], []
-    sums = [Signal(intbv(0)[spacing if f < fields - 1 else width - spacing * (fields - 1):]) for f in range(fields)]
+    sums = [Signal(intbv(0)[spacing if f < fields - 1 else width - spacing * (fields - 1) :]) for f in range(fields)]
     right_x = operand_4(total_bits, first_x)
     for f, total in enumerate(sums):
         right_w = operand_4(field_bits * (f + 1), field_bits * f)
@@ -128,11 +142,12 @@ def packing_check(clk, rst, checked, wrong, *, number, size, modes, packed, bits
 
     checked, wrong: operands compared and found wrong since the reset; the first one is compared LATENCY cycles later.
     """
-    count = Signal(modbv(0)[operand_count(size, packed):])
+    count = Signal(modbv(0)[operand_count(size, packed) :])
     live = Signal(intbv(0)[LATENCY:])
     ok = Signal(bool(0))
-    miter = packing_miter(clk, count, ok, number=number, size=size, modes=modes, packed=packed, bits=bits,
-                          skip_lowest=skip_lowest)
+    miter = packing_miter(
+        clk, count, ok, number=number, size=size, modes=modes, packed=packed, bits=bits, skip_lowest=skip_lowest
+    )
 
     @always(clk.posedge)
     def follow():
@@ -158,8 +173,20 @@ def packing_checks(clk, rst, checked, wrong, *, size, modes, packed, bits, skip_
     counts, errors = [[Signal(intbv(0)[32:]) for _ in range(MULTIPLIERS)] for _ in range(2)]
     checks = []
     for number in range(MULTIPLIERS):
-        checks.append(packing_check(clk, rst, counts[number], errors[number], number=number, size=size, modes=modes,
-                                    packed=packed, bits=bits, skip_lowest=skip_lowest))
+        checks.append(
+            packing_check(
+                clk,
+                rst,
+                counts[number],
+                errors[number],
+                number=number,
+                size=size,
+                modes=modes,
+                packed=packed,
+                bits=bits,
+                skip_lowest=skip_lowest,
+            )
+        )
     all_counts, all_errors = ConcatSignal(*reversed(counts)), ConcatSignal(*reversed(errors))
 
     @always_comb

@@ -62,22 +62,45 @@ def xnor_check(clk, rst, x, w, same, *, modes, packed, multiplier):
     rows, width = group_rows(packed), product_bits(packed)
     mode, enable = Signal(intbv(bits_code(1))[2:]), Signal(bool(1))
     flags = Signal(intbv(0)[FLAGS:])
-    b, c = Signal(intbv(0)[8 * MULTIPLIERS:]), Signal(intbv(product_offset(2, packed))[width:])
+    b, c = Signal(intbv(0)[8 * MULTIPLIERS :]), Signal(intbv(product_offset(2, packed))[width:])
     products = [Signal(intbv(0)[width:]) for _ in range(MULTIPLIERS)]
     decoder = mode_flags(enable, mode, flags, modes=modes)
     operands = mode_operands(clk, enable, flags, x, b, modes=modes)
     multipliers, counters, accumulators = [], [], []
     for i, product in enumerate(products):
-        multipliers.append(packed_multiplier(clk, enable, flags, flags, w, x, b(8 * i + 8, 8 * i), c, product, number=i,
-                                             modes=modes, packed=packed, bits=operand_bits(multiplier, packed),
-                                             late=False))
+        multipliers.append(
+            packed_multiplier(
+                clk,
+                enable,
+                flags,
+                flags,
+                w,
+                x,
+                b(8 * i + 8, 8 * i),
+                c,
+                product,
+                number=i,
+                modes=modes,
+                packed=packed,
+                bits=operand_bits(multiplier, packed),
+                late=False,
+            )
+        )
     counted = [Signal(intbv(0)[4:]) for _ in range(rows)]
     equal = [Signal(bool(0)) for _ in range(rows)]
     for row in range(rows):
         counters.append(_equal_bits(x, w(8 * row + 8, 8 * row), counted[row]))
         places = [product_place(2, row, channel, packed) for channel in range(4)]
-        accumulators.append(_accumulators(clk, rst, *[products[i](at + 3, at) for i, at in places], counted[row],
-                                          equal[row], offset=4 * OFFSETS[2]))
+        accumulators.append(
+            _accumulators(
+                clk,
+                rst,
+                *[products[i](at + 3, at) for i, at in places],
+                counted[row],
+                equal[row],
+                offset=4 * OFFSETS[2],
+            )
+        )
     joined = ConcatSignal(*reversed(equal))
     for product in products:
         unused(product)

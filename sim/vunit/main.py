@@ -74,9 +74,7 @@ def add_case(vunit, case, folder, seed):
     files = [Path(shutil.copy(path, folder)) for path in converted.paths]
     bench = folder / f"tb_{case.name}.vhd"
     qualified = case.vhdl_compare
-    bench.write_text(
-        bench_text(case.name, converted.top, describe_ports(ports), converted.directions, qualified)
-    )
+    bench.write_text(bench_text(case.name, converted.top, describe_ports(ports), converted.directions, qualified))
     traces = {}
     for stalls in case.stalls[:: max(1, len(case.stalls) - 1)]:
         traces[stalls] = folder / f"{stalls}.txt"

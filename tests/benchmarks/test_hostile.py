@@ -45,8 +45,11 @@ def test_damaged_files_end_in_a_result_or_a_sentence(kind, count, tmp_path):
 def test_a_case_is_made_by_seed_and_index(tmp_path):
     def files(number):
         hostile_models.damaged_model(np.random.default_rng([3, 0, number]), tmp_path / "model")
-        return {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir() if path.is_file()
-                and not path.is_symlink()}
+        return {
+            path.name: path.read_bytes()
+            for path in (tmp_path / "model").iterdir()
+            if path.is_file() and not path.is_symlink()
+        }
 
     assert files(5) == files(5) and files(5) != files(6)
     commands = [str(hostile_options.bad_arguments(np.random.default_rng([3, 2, number]))) for number in (1, 1, 2)]

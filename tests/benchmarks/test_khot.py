@@ -20,8 +20,12 @@ def test_cells_of_a_family_are_counted(tmp_path):
     counts = {"LUT6": 5, "INV": 1, "RAM32M": 2, "DSP48E1": 3, "FDRE": 7, "FDSE": 1, "RAMB18E1": 2, "MUXF7": 9}
     assert XC7.size(counts) == {"luts": 14, "dsps": 3, "flip_flops": 8, "memories": 2}
     assert ECP5.size({"LUT4": 5, "CCU2C": 2, "TRELLIS_DPR16X4": 1, "MULT18X18D": 1})["luts"] == 15
-    assert CYCLONE_V.size({"MISTRAL_ALUT2": 1, "MISTRAL_ALUT_ARITH": 4, "MISTRAL_MUL18X18": 2}) \
-        == {"luts": 5, "dsps": 2, "flip_flops": 0, "memories": 0}
+    assert CYCLONE_V.size({"MISTRAL_ALUT2": 1, "MISTRAL_ALUT_ARITH": 4, "MISTRAL_MUL18X18": 2}) == {
+        "luts": 5,
+        "dsps": 2,
+        "flip_flops": 0,
+        "memories": 0,
+    }
     path = tmp_path / "netlist.json"
     cells = {f"c{i}": {"type": kind} for i, kind in enumerate(("LUT4", "CCU2C", "LUT4"))}
     path.write_text(json.dumps({"modules": {"top": {"cells": cells}, "other": {"cells": {"x": {"type": "LUT4"}}}}}))
@@ -65,10 +69,12 @@ def test_a_network_that_differs_is_named():
 
 def test_every_shipped_network_is_run_and_every_choice_is_one_of_the_tools():
     from quant.ptq.quantize import PtqOptions
+
     shipped = exported_networks.shipped()
     assert {"lenet5-int8", "lenet5-w1a1", "lenet5-mixed"} <= set(shipped)
-    assert all(data == ("fashion_mnist" if name.startswith("fashion") else "mnist")
-               for name, (_, data) in shipped.items())
+    assert all(
+        data == ("fashion_mnist" if name.startswith("fashion") else "mnist") for name, (_, data) in shipped.items()
+    )
     for source, choice in exported_networks.PTQ.values():
         assert PtqOptions(**choice) and source in exported_networks.DATA
     assert set(exported_networks.QUICK) <= {*exported_networks.PTQ, *exported_networks.QFX}

@@ -34,8 +34,12 @@ def register(output, source):
 
 def test_levels_are_counted_from_register_to_register(tmp_path):
     found = netlist(
-        tmp_path, start=register(1, 4), a=cell("LUT2", I0=[1], I1=[1], O=[2]),
-        b=cell("INV", I=[2], O=[3]), c=cell("LUT6", I0=[3], I1=[1], O=[4]), end=register(5, 4),
+        tmp_path,
+        start=register(1, 4),
+        a=cell("LUT2", I0=[1], I1=[1], O=[2]),
+        b=cell("INV", I=[2], O=[3]),
+        c=cell("LUT6", I0=[3], I1=[1], O=[4]),
+        end=register(5, 4),
     )
     by_luts, by_dsps = found.longest_paths()
     assert (by_luts.luts, by_luts.dsps, by_dsps.dsps) == (3, 0, 0)

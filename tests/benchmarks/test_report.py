@@ -33,7 +33,9 @@ def test_results_come_back_as_they_were_stored(tmp_path):
 
 def test_a_table_says_which_rows_hold():
     assert pages.table([example(), example("speed", met=False)], old={"speed"}).splitlines()[2:] == [
-        "| cycles of a network | <= 10 |  | 7 | yes |", "| cycles of a network | <= 10 |  | 7 | **no**, old |"]
+        "| cycles of a network | <= 10 |  | 7 | yes |",
+        "| cycles of a network | <= 10 |  | 7 | **no**, old |",
+    ]
     assert pages.notes([example()]) == "- cycles of a network: on a chip."
 
 
@@ -71,8 +73,10 @@ def test_every_source_of_a_benchmark_is_there():
             assert (ROOT / source).exists(), f"{name}: {source} is gone; mend benchmarks/catalog.py"
 
 
-@pytest.mark.parametrize(("change", "old"), (
-    ("VALUE = 2\n", True), ("VALUE = 1\n\n\n# another comment\n", False), ('"""Words."""\nVALUE = 1\n', False)))
+@pytest.mark.parametrize(
+    ("change", "old"),
+    (("VALUE = 2\n", True), ("VALUE = 1\n\n\n# another comment\n", False), ('"""Words."""\nVALUE = 1\n', False)),
+)
 def test_a_result_is_old_once_its_code_has_changed(change, old, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "ROOT", tmp_path)
     monkeypatch.setattr(sources, "files", lambda name: [tmp_path / "block.py", tmp_path / "model.json"])
@@ -112,8 +116,12 @@ def test_the_wrapper_connects_every_bit_once():
     ports = {"clk": ("input", 1), "a": ("input", 3), "b": ("input", 8), "x": ("output", 2), "y": ("output", 1)}
     text = nextpnr.pin_wrapper("pins", "core", ports)
     assert re.findall(r"\.(\w+)\((\w+)(?:\[(\d+):(\d+)\])?\)", text) == [
-        ("clk", "clk", "", ""), ("a", "driven", "2", "0"), ("b", "driven", "10", "3"),
-        ("x", "seen", "1", "0"), ("y", "seen", "2", "2")]
+        ("clk", "clk", "", ""),
+        ("a", "driven", "2", "0"),
+        ("b", "driven", "10", "3"),
+        ("x", "seen", "1", "0"),
+        ("y", "seen", "2", "2"),
+    ]
     assert "reg [10:0] shift_in, driven;" in text and "reg [2:0] captured, shift_out;" in text
 
 

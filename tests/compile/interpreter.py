@@ -92,7 +92,7 @@ class Memories:
                 whole = sum(words[j] << 32 * j for j in range(3))
                 values = [signed(whole >> 6 * i, 6) & 0xFF for i in range(16)]
                 for i in range(4):
-                    self._weights(4 * group + i, bytes(values[4 * i:4 * i + 4]))
+                    self._weights(4 * group + i, bytes(values[4 * i : 4 * i + 4]))
         else:
             require(region == REGION_WEIGHTS, f"host region {region}")
             self._weights(offset, data.to_bytes(4, "little"))
@@ -101,7 +101,7 @@ class Memories:
         quarters = self.config.lanes // 4
         word, rest = divmod(offset, self.config.rows * quarters)
         row, quarter = divmod(rest, quarters)
-        self.weights[word, row, 4 * quarter:4 * quarter + 4] = np.frombuffer(four, dtype=np.uint8)
+        self.weights[word, row, 4 * quarter : 4 * quarter + 4] = np.frombuffer(four, dtype=np.uint8)
 
 
 @dataclass
@@ -138,8 +138,10 @@ class Interpreter:
             for name, field in FIELDS.items():
                 require(fields[name] <= field.limit(self.config), f"layer {layer}: {name}")
             require(fields["magic"] == 0xB1, "magic")
-            require(all(width(fields, name) in self.config.modes for name in ("compute", "weight", "input", "output")),
-                    "a width that the build lacks")
+            require(
+                all(width(fields, name) in self.config.modes for name in ("compute", "weight", "input", "output")),
+                "a width that the build lacks",
+            )
             require(min(fields["weight_code"], fields["input_code"]) >= fields["compute_code"], "computes too narrow")
             if fields["from_stream"]:
                 size = fields["in_words"] * self.config.lanes
@@ -147,7 +149,7 @@ class Interpreter:
                 source, stream = np.frombuffer(stream[:size], dtype=np.uint8), stream[size:]
             else:
                 start = fields["in_base"] * self.config.lanes
-                source = self.act[start:start + fields["in_words"] * self.config.lanes].copy()
+                source = self.act[start : start + fields["in_words"] * self.config.lanes].copy()
                 require(len(source) == fields["in_words"] * self.config.lanes, "input leaves the memory")
             data = self._layer(fields, source)
             self.trace.append(data)
@@ -159,7 +161,7 @@ class Interpreter:
             else:
                 start = fields["out_base"] * self.config.lanes
                 require(start + len(data) <= len(self.act), "output leaves the activation memory")
-                self.act[start:start + len(data)] = np.frombuffer(data, dtype=np.uint8)
+                self.act[start : start + len(data)] = np.frombuffer(data, dtype=np.uint8)
         require(output is not None and not stream, "no output, or input that nobody takes")
         return output
 
@@ -187,7 +189,7 @@ class Interpreter:
                     require(word < config.weight_depth, "the weights leave the bank")
                     stored = self.memories.weights[word][..., None]
                     part = index % parts
-                    weights = self._weights_of(f, stored)[..., part * count:(part + 1) * count]
+                    weights = self._weights_of(f, stored)[..., part * count : (part + 1) * count]
                     x = self._masked(f, operands(kh, k).copy(), k)
                     weights = weights.reshape(config.rows, -1)
                     acc += 2 * (weights == x).sum(axis=1) if compute == 1 else weights @ x
@@ -210,7 +212,7 @@ class Interpreter:
             source[kept:] = 0
             return elements(source, 1)
         values = elements(source, width(f, "input"))
-        values[kept * 8 // width(f, "input"):] = 0
+        values[kept * 8 // width(f, "input") :] = 0
         return values
 
     def _source_bytes(self, f):
@@ -225,7 +227,7 @@ class Interpreter:
         start = f["in_base"] * self.config.lanes
 
         def operands(kh, k):
-            word = self.act[start + k * size:start + (k + 1) * size]
+            word = self.act[start + k * size : start + (k + 1) * size]
             require(len(word) == size, "dense input leaves the activation memory")
             return word
 
@@ -255,7 +257,7 @@ class Interpreter:
         lanes, size = self.config.lanes, len(ring.line)
         slots = f["ring_slots_minus1"] + 1
         for word in range(f["prefill_words"]):
-            ring.line[word * lanes:(word + 1) * lanes] = f["pad_value"]
+            ring.line[word * lanes : (word + 1) * lanes] = f["pad_value"]
         ring.rows_filled = f["top_rows"]
         require(f["top_rows"] <= slots, "top padding is higher than the ring")
         slot, taken = f["top_rows"] % slots, 0
@@ -285,6 +287,7 @@ class Interpreter:
             while ring.rows_filled < oy * f["row_step"] + f["need_rows"]:
                 yield None
             for ox in range(f["ow_minus1"] + 1):
+
                 def operands(kh, k, line=line, ox=ox):
                     word = (line + kh * f["line_kh_step"]) % f["line_ring_words"]
                     start = word * lanes + ox * f["pixel_step"] + k * source_bytes
@@ -303,11 +306,13 @@ class Interpreter:
             is_last = index == len(tiles) - 1
             groups = (f["last_groups_minus1"] if is_last else f["groups_minus1"]) + 1
             for number in range(groups):
-                rows = acc[number * per_group:(number + 1) * per_group]
-                lanes = [self._lane(f, int(value), self.memories.params[group * config.req_lanes + lane])
-                         for lane, value in enumerate(rows)]
+                rows = acc[number * per_group : (number + 1) * per_group]
+                lanes = [
+                    self._lane(f, int(value), self.memories.params[group * config.req_lanes + lane])
+                    for lane, value in enumerate(rows)
+                ]
                 last = is_last and number == groups - 1 and not f["raw"]
-                data += lanes[:f["last_count"]] if last else lanes
+                data += lanes[: f["last_count"]] if last else lanes
                 group += 1
         return data
 

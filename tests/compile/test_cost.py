@@ -52,6 +52,7 @@ def test_random_networks(seed, size, largest):
 @given(st.data())
 def test_tall_layers_whose_rows_repeat(data):
     """Hundreds of rows: what the closed form skips; with strides, pads and little work behind the array."""
+
     def number(low, high):
         return data.draw(st.integers(low, high))
 
@@ -72,8 +73,9 @@ def test_multiples_are_counted(offset, step, count, modulus):
 
 
 def single(source, channels, kernel, stride=(1, 1), pads=(0, 0, 0, 0)):
-    layer = networks.conv(np.random.default_rng(0), "a", "input", source, channels, kernel, stride, pads, raw=True,
-                          weight_bits=2)
+    layer = networks.conv(
+        np.random.default_rng(0), "a", "input", source, channels, kernel, stride, pads, raw=True, weight_bits=2
+    )
     return Graph("net", source, InputEncoding(), (layer,))
 
 
@@ -117,9 +119,17 @@ def pools(count, channels=1, name="p", kernel=(1, 1)):
     return Graph("net", source, InputEncoding(), layers)
 
 
-@pytest.mark.parametrize("graph", [pools(1), pools(2), pools(1000), pools(1, kernel=(2, 2), name="n" * 63),
-                                   replace(pools(1, kernel=(2, 2)), layers=(pools(1, kernel=(2, 2)).layers[0],))],
-                         ids=["one", "two", "thousand", "long name", "real"])
+@pytest.mark.parametrize(
+    "graph",
+    [
+        pools(1),
+        pools(2),
+        pools(1000),
+        pools(1, kernel=(2, 2), name="n" * 63),
+        replace(pools(1, kernel=(2, 2)), layers=(pools(1, kernel=(2, 2)).layers[0],)),
+    ],
+    ids=["one", "two", "thousand", "long name", "real"],
+)
 def test_chains_of_pools_compile(graph):
     program = compile_graph(graph, fit_config(graph, HardwareConfig(8, 8)))
     assert len(program.layers) == 1 and program.output.shape == graph.output.shape

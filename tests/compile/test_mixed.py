@@ -51,8 +51,19 @@ def test_every_combination_of_widths(bits, lanes):
     rng = np.random.default_rng(sum(bits) * lanes)
     for channels in rng.choice(np.arange(1, 19), 2, replace=False):
         source = networks.tensor(rng, 3, 4, int(channels), input_bits)
-        first = networks.conv(rng, "a", "input", source, 5, (2, 3), (1, 1), (1, 0, 1, 1), weight_bits=weight_bits,
-                              output_bits=output_bits, spread=True)
+        first = networks.conv(
+            rng,
+            "a",
+            "input",
+            source,
+            5,
+            (2, 3),
+            (1, 1),
+            (1, 0, 1, 1),
+            weight_bits=weight_bits,
+            output_bits=output_bits,
+            spread=True,
+        )
         graph = graph_of(first)
         if layer_precision(first, build()).input_spread > lanes:
             with pytest.raises(FitError, match=r"a: 1-bit input computed in 8 bits needs 8 lanes but the build has 4"):
@@ -71,8 +82,19 @@ def test_every_walk_of_a_mixed_convolution_gives_the_same_integers(number):
     kernel = tuple(int(rng.integers(1, min(4, side) + 1)) for side in source.shape[:2])
     pads = tuple(int(rng.integers(0, kernel[side // 2])) for side in range(4))
     stride = tuple(int(value) for value in rng.integers(1, 3, 2))
-    layer = networks.conv(rng, "conv", "input", source, int(rng.integers(1, 11)), kernel, stride, pads,
-                          weight_bits=int(rng.choice(ALL)), output_bits=int(rng.choice([8, 4, 2, 1])), spread=True)
+    layer = networks.conv(
+        rng,
+        "conv",
+        "input",
+        source,
+        int(rng.integers(1, 11)),
+        kernel,
+        stride,
+        pads,
+        weight_bits=int(rng.choice(ALL)),
+        output_bits=int(rng.choice([8, 4, 2, 1])),
+        spread=True,
+    )
     graph = graph_of(layer)
     q = networks.images(rng, graph, 1)
     config = build(lanes=lanes, line_depth=1024, weight_depth=4096)
@@ -103,15 +125,39 @@ def layer_of(weight_bits, input_bits, output_bits=8, channels=5, pads=(1, 1, 1, 
     source = networks.tensor(rng, 4, 4, channels, input_bits)
     if zero_point is not None:
         source = dataclasses.replace(source, zero_point=zero_point)
-    return networks.conv(rng, "conv", "input", source, outputs, (3, 3), pads=pads, weight_bits=weight_bits,
-                         output_bits=output_bits, spread=True)
+    return networks.conv(
+        rng,
+        "conv",
+        "input",
+        source,
+        outputs,
+        (3, 3),
+        pads=pads,
+        weight_bits=weight_bits,
+        output_bits=output_bits,
+        spread=True,
+    )
 
 
 WIDTHS = {  # (weights, input, precisions): (compute, storage)
-    (8, 8, (8,)): (8, 8), (4, 8, (8,)): (8, 8), (6, 8, (8, 6)): (8, 8), (1, 8, (8, 6)): (8, 8),
-    (4, 8, (8, 4)): (8, 4), (2, 8, (8, 4)): (8, 4), (2, 8, ALL): (8, 2), (1, 8, ALL): (8, 1), (1, 8, (8, 2)): (8, 2),
-    (2, 4, (8, 4, 2)): (4, 2), (1, 4, (8, 4)): (4, 4), (1, 2, ALL): (2, 1), (1, 1, ALL): (1, 1), (2, 1, ALL): (2, 2),
-    (6, 1, ALL): (8, 8), (8, 2, ALL): (8, 8), (1, 1, (8, 1)): (1, 1), (2, 1, (8, 1)): (8, 8),
+    (8, 8, (8,)): (8, 8),
+    (4, 8, (8,)): (8, 8),
+    (6, 8, (8, 6)): (8, 8),
+    (1, 8, (8, 6)): (8, 8),
+    (4, 8, (8, 4)): (8, 4),
+    (2, 8, (8, 4)): (8, 4),
+    (2, 8, ALL): (8, 2),
+    (1, 8, ALL): (8, 1),
+    (1, 8, (8, 2)): (8, 2),
+    (2, 4, (8, 4, 2)): (4, 2),
+    (1, 4, (8, 4)): (4, 4),
+    (1, 2, ALL): (2, 1),
+    (1, 1, ALL): (1, 1),
+    (2, 1, ALL): (2, 2),
+    (6, 1, ALL): (8, 8),
+    (8, 2, ALL): (8, 8),
+    (1, 1, (8, 1)): (1, 1),
+    (2, 1, (8, 1)): (8, 8),
 }
 
 
@@ -133,8 +179,9 @@ def test_an_activation_of_an_absent_width_is_refused(side, bits):
     precisions = tuple(width for width in ALL if width != bits)
     with pytest.raises(FitError) as caught:
         compile_graph(graph_of(layer), build(precisions=precisions))
-    assert str(caught.value) == (f"conv: the {bits}-bit {side} needs a mode that the build does not have; build with "
-                                 "--precisions 8,6,4,2,1")
+    assert str(caught.value) == (
+        f"conv: the {bits}-bit {side} needs a mode that the build does not have; build with --precisions 8,6,4,2,1"
+    )
 
 
 def with_weight(layer, channel, value):
@@ -156,8 +203,9 @@ def test_a_weight_that_the_packing_cannot_hold_computes_wider():
         check(graph, program, networks.images(np.random.default_rng(0), graph, 1))
     assert precision.note == ""
     note = layer_precision(with_weight(layer, 3, -8), build(rows=8)).note
-    assert note == ("computes in 8 bits: the weight -8 of channel 3 is outside -7..7, which 4-bit packing multiplies "
-                    "exactly")
+    assert note == (
+        "computes in 8 bits: the weight -8 of channel 3 is outside -7..7, which 4-bit packing multiplies exactly"
+    )
     assert layer_precision(with_weight(layer, 3, -8), build(rows=8, multiplier="27x18")).compute_bits == 4
 
 
@@ -165,11 +213,18 @@ def test_one_bit_weights_that_meet_zero_points_in_pad_channels_are_stored_wider(
     layer = layer_of(1, 4, channels=5, zero_point=-3)
     precision = layer_precision(layer, build())
     assert (precision.weight_bits, precision.compute_bits) == (2, 4)
-    assert precision.note == ("stores weights in 2 bits: 1-bit weights have no zero for the 6 stored channels of 5 "
-                              "where padding holds the zero point -3")
+    assert precision.note == (
+        "stores weights in 2 bits: 1-bit weights have no zero for the 6 stored channels of 5 "
+        "where padding holds the zero point -3"
+    )
     assert layer_precision(layer, build(precisions=(8, 4, 1))).weight_bits == 4
-    for unharmed in (layer_of(1, 4, channels=6, zero_point=-3), layer_of(1, 4, zero_point=0),
-                     layer_of(1, 4, pads=(0, 0, 0, 0), zero_point=-3), layer_of(1, 1), layer_of(1, 8)):
+    for unharmed in (
+        layer_of(1, 4, channels=6, zero_point=-3),
+        layer_of(1, 4, zero_point=0),
+        layer_of(1, 4, pads=(0, 0, 0, 0), zero_point=-3),
+        layer_of(1, 1),
+        layer_of(1, 8),
+    ):
         assert layer_precision(unharmed, build()).weight_bits == 1
 
 
@@ -198,14 +253,21 @@ def test_thresholds_are_clamped_to_what_sums_can_reach():
 def test_a_threshold_whose_difference_overflows_is_refused():
     layer = layer_of(8, 8, 1, zero_point=0)
     weights = np.full(layer.weights.shape, 127)
-    layer = dataclasses.replace(layer, weights=weights, bias=np.full(8, -(2**14)),
-                                requantize=Threshold(np.full(8, 2**20), np.zeros(8, int)))
+    layer = dataclasses.replace(
+        layer, weights=weights, bias=np.full(8, -(2**14)), requantize=Threshold(np.full(8, 2**20), np.zeros(8, int))
+    )
     with pytest.raises(RangeError, match="conv: the accumulator of channel 0 .* build with acc_bits=32"):
         compile_graph(graph_of(layer), build(acc_bits=16))
-    small = dataclasses.replace(layer, weights=np.where(np.arange(5) == 0, 50, 0) * np.eye(3, dtype=int)[:, :, None]
-                                * np.ones((8, 1, 1, 1), int), bias=np.zeros(8, int))
-    with pytest.raises(RangeError, match=r"conv: channel 0 compares accumulators of -19200..19050 with 19051, a "
-                                         r"difference beyond 32768; use fewer inputs or smaller weights"):
+    small = dataclasses.replace(
+        layer,
+        weights=np.where(np.arange(5) == 0, 50, 0) * np.eye(3, dtype=int)[:, :, None] * np.ones((8, 1, 1, 1), int),
+        bias=np.zeros(8, int),
+    )
+    with pytest.raises(
+        RangeError,
+        match=r"conv: channel 0 compares accumulators of -19200..19050 with 19051, a "
+        r"difference beyond 32768; use fewer inputs or smaller weights",
+    ):
         compile_graph(graph_of(small), build(acc_bits=16))
     compile_graph(graph_of(small), build())
 
@@ -214,8 +276,9 @@ def test_the_interpreter_notices_wrong_widths():
     """The oracle is no rubber stamp: small changes of the width fields make it fail."""
     rng = np.random.default_rng(4)
     source = networks.tensor(rng, 7, 6, 5, 1)
-    first = networks.conv(rng, "a", "input", source, 11, (3, 3), pads=(1, 1, 1, 1), weight_bits=1, output_bits=2,
-                          spread=True)
+    first = networks.conv(
+        rng, "a", "input", source, 11, (3, 3), pads=(1, 1, 1, 1), weight_bits=1, output_bits=2, spread=True
+    )
     second = networks.conv(rng, "b", "a", first.output, 9, (2, 2), weight_bits=1, output_bits=4, spread=True)
     last = networks.conv(rng, "c", "b", second.output, 7, (2, 2), weight_bits=2, raw=True)
     graph = graph_of(first, second, last)
@@ -239,7 +302,7 @@ def test_the_interpreter_notices_wrong_widths():
         values[name] ^= 1
         descriptors = program.descriptors.copy()
         words = pack_descriptor(values, program.config)
-        descriptors[layer, :len(words)] = words
+        descriptors[layer, : len(words)] = words
         changed = dataclasses.replace(program, descriptors=descriptors)
         try:
             if outputs(changed) == right:
@@ -249,22 +312,45 @@ def test_the_interpreter_notices_wrong_widths():
     assert survivors == []
 
 
-@pytest.mark.parametrize(("bits", "size", "busy"), [
-    (8, (64, 64, 16), 4096), (4, (64, 64, 16), 2048), (2, (64, 64, 16), 1024), (1, (64, 64, 16), 1024),
-    (1, (256, 128, 128), 32768)])
+@pytest.mark.parametrize(
+    ("bits", "size", "busy"),
+    [
+        (8, (64, 64, 16), 4096),
+        (4, (64, 64, 16), 2048),
+        (2, (64, 64, 16), 1024),
+        (1, (64, 64, 16), 1024),
+        (1, (256, 128, 128), 32768),
+    ],
+)
 def test_a_batch_of_vectors_takes_the_cycles_of_the_documentation(bits, size, busy):
     batch, inputs, outputs = size
     rng = np.random.default_rng(0)
-    layer = networks.conv(rng, "gemm", "input", networks.tensor(rng, batch, 1, inputs, bits), outputs, (1, 1),
-                          weight_bits=bits, output_bits=bits, spread=True)
+    layer = networks.conv(
+        rng,
+        "gemm",
+        "input",
+        networks.tensor(rng, batch, 1, inputs, bits),
+        outputs,
+        (1, 1),
+        weight_bits=bits,
+        output_bits=bits,
+        spread=True,
+    )
     graph = graph_of(dataclasses.replace(layer, weights=np.maximum(layer.weights, -7) if bits == 4 else layer.weights))
     program = compile_graph(graph, fit_config(graph, build(lanes=4, precisions=(8, 4, 2, 1))))
     assert 0 < program.predicted_cycles - busy < 64 and program.layers[0].precision.compute_bits == bits
 
 
-ZOO = {"lenet5-int8": [8] * 5, "lenet5-w8a8": [8] * 5, "lenet5-w6a8": [8] * 5, "lenet5-w4a8": [8] * 5,
-       "lenet5-w4a4": [8, 4, 4, 4, 4], "lenet5-w2a2": [8, 2, 2, 2, 2], "lenet5-w1a1": [8, 1, 1, 1, 8],
-       "lenet5-mixed": [8, 4, 2, 1, 8]}
+ZOO = {
+    "lenet5-int8": [8] * 5,
+    "lenet5-w8a8": [8] * 5,
+    "lenet5-w6a8": [8] * 5,
+    "lenet5-w4a8": [8] * 5,
+    "lenet5-w4a4": [8, 4, 4, 4, 4],
+    "lenet5-w2a2": [8, 2, 2, 2, 2],
+    "lenet5-w1a1": [8, 1, 1, 1, 8],
+    "lenet5-mixed": [8, 4, 2, 1, 8],
+}
 
 
 @pytest.mark.parametrize("name", ZOO)

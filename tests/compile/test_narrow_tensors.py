@@ -36,12 +36,17 @@ def test_a_lane_multiplies_more_narrow_channels(bits):
 def test_multipliers_of_few_one_bits(requantizer):
     hot = {"pow2": 1, "khot2": 2, "khot3": 3}[requantizer]
     layer = layer_of(8, 8)
-    with pytest.raises(FitError, match=rf"conv: the multiplier \d+ of channel 0 has \d+ one bits but "
-                                       rf"requantizer={requantizer} takes {hot}; export the model"):
+    with pytest.raises(
+        FitError,
+        match=rf"conv: the multiplier \d+ of channel 0 has \d+ one bits but "
+        rf"requantizer={requantizer} takes {hot}; export the model",
+    ):
         compile_graph(graph_of(layer), build(requantizer=requantizer))
     rule = layer.requantize
-    rounded = [sum(1 << place for place in sorted((i for i in range(31) if value >> i & 1), reverse=True)[:hot])
-               for value in rule.multiplier.tolist()]
+    rounded = [
+        sum(1 << place for place in sorted((i for i in range(31) if value >> i & 1), reverse=True)[:hot])
+        for value in rule.multiplier.tolist()
+    ]
     first = dataclasses.replace(layer, requantize=dataclasses.replace(rule, multiplier=np.array(rounded)))
     pool = networks.maxpool("pool", "conv", first.output, (2, 2))
     second = networks.maxpool("again", "pool", pool.output, (2, 2))

@@ -90,7 +90,7 @@ def test_prepared_random_networks_keep_their_integers(number):
 def test_a_pool_that_rounds_down_saves_rows():
     first = conv(kernel=(2, 2))
     pool = networks.maxpool("pool", "conv", first.output, (2, 3))
-    stage, = fuse_pools(chain(first, pool))
+    (stage,) = fuse_pools(chain(first, pool))
     assert first.output.shape[:2] == (5, 5) and stage.computed_size == (4, 3)
     assert stage.output == pool.output and stage.name == "conv" and stage.output_name == "pool"
     assert stage.macs == 4 * 3 * first.weights.size < first.macs
@@ -102,8 +102,9 @@ def test_no_prediction_uses_more_than_the_whole_array(size, pool):
     """Where a pool drops rows and columns, only the outputs that are left are work."""
     for kernel, stride, channels in ((7, 4, 8), (3, 1, 4), (1, 1, 16), (3, 2, 4)):
         source = TensorType(size, size, 4, 8, 0.1, -9)
-        first = conv(source=source, channels=channels, kernel=(kernel, kernel), stride=(stride, stride),
-                     pads=(kernel // 2,) * 4)
+        first = conv(
+            source=source, channels=channels, kernel=(kernel, kernel), stride=(stride, stride), pads=(kernel // 2,) * 4
+        )
         layers = [first]
         if pool is not None and min(first.output.shape[:2]) >= pool:
             layers.append(networks.maxpool("pool", "conv", first.output, (pool, pool)))
@@ -141,14 +142,16 @@ REFUSED = {
     "change the pool and train the model again": overlapping_pool,
     "pool: a max pool of height 20 is not supported, at most 16": tall_pool,
     "pool: a max pool of width 17 is not supported, at most 16": far_padded_pool,
-    "conv: pads (3, 0, 0, 0) of kernel (3, 3) make windows that hold no input row":
-        lambda: chain(conv(pads=(3, 0, 0, 0))),
+    "conv: pads (3, 0, 0, 0) of kernel (3, 3) make windows that hold no input row": lambda: chain(
+        conv(pads=(3, 0, 0, 0))
+    ),
 }
 
 
 def test_an_absent_mode_is_refused_with_the_option():
-    with pytest.raises(FitError, match="conv: the 4-bit input needs a mode that the build does not have; build "
-                                       "with --precisions 8,4"):
+    with pytest.raises(
+        FitError, match="conv: the 4-bit input needs a mode that the build does not have; build with --precisions 8,4"
+    ):
         compile_graph(narrow_input(), CONFIG)
 
 
@@ -167,7 +170,7 @@ def test_a_pool_of_one_output_may_have_any_stride():
 
 
 def stage_and_walk(layer, config=CONFIG):
-    stage, = fuse_pools(chain(layer))
+    (stage,) = fuse_pools(chain(layer))
     return stage, walks(stage, config, from_stream=True)[0]
 
 
@@ -178,7 +181,7 @@ def test_bias_folds_zero_point_and_array_offset():
     sums = layer.weights.reshape(6, -1).sum(axis=1)
     expected = layer.bias + 9 * sums - 3 * 3 * word_offset(CONFIG)
     assert walk.tile_words == 9
-    assert ((folded - expected) % 2**32 == 0).all() and folded.min() >= -2**31 and folded.max() < 2**31
+    assert ((folded - expected) % 2**32 == 0).all() and folded.min() >= -(2**31) and folded.max() < 2**31
     assert parameters(stage, walk, CONFIG).bias.tolist()[:6] == folded.tolist()
 
 
@@ -253,8 +256,10 @@ def big_graph():
 
 
 FITS = {
-    "weight_depth": (r"chain: the weights of all layers need 168 words but weight_depth is 128; raise weight_depth "
-                     r"to 256 or choose a larger array"),
+    "weight_depth": (
+        r"chain: the weights of all layers need 168 words but weight_depth is 128; raise weight_depth "
+        r"to 256 or choose a larger array"
+    ),
     "param_depth": r"the parameters of all layers need \d+ entries but param_depth is 32; raise param_depth to 64",
     "act_depth": r"chain: two: input and output together need 120 words but act_depth is 64; raise act_depth to 128",
     "line_depth": r"one: its rows in the line buffer need \d+ words but line_depth is 32; raise line_depth to 64",
@@ -289,8 +294,11 @@ def test_what_no_build_can_hold_is_refused():
     graph = chain(networks.conv(rng, "wide", "input", source, 300, (1, 1)))
     roomy = dataclasses.replace(CONFIG, line_depth=16384)
     for attempt in (fit_config, compile_graph):
-        with pytest.raises(FitError, match=r"chain: the weights of all layers need \d+ words.* choose a larger array "
-                                           r"\(rows, lanes\): weight_depth cannot exceed 65536"):
+        with pytest.raises(
+            FitError,
+            match=r"chain: the weights of all layers need \d+ words.* choose a larger array "
+            r"\(rows, lanes\): weight_depth cannot exceed 65536",
+        ):
             attempt(graph, roomy)
 
 
@@ -363,8 +371,9 @@ def test_equal_inputs_give_equal_programs(number):
 
 def test_every_error_is_one_of_ours():
     """Hundreds of random networks on a small build either compile or say why not."""
-    small = HardwareConfig(rows=4, lanes=4, weight_depth=64, act_depth=32, line_depth=16, param_depth=32,
-                           pool_depth=16, max_layers=2)
+    small = HardwareConfig(
+        rows=4, lanes=4, weight_depth=64, act_depth=32, line_depth=16, param_depth=32, pool_depth=16, max_layers=2
+    )
     compiled = refused = 0
     for number in range(200):
         graph = networks.random_graph(np.random.default_rng(number), layers=3)

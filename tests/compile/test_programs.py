@@ -53,8 +53,9 @@ def test_every_walk_of_a_convolution_gives_the_same_integers(number, policy):
     kernel = tuple(int(rng.integers(1, min(5, side) + 1)) for side in source.shape[:2])
     pads = tuple(int(rng.integers(0, kernel[side // 2])) for side in range(4))
     stride = tuple(int(value) for value in rng.integers(1, 4, 2))
-    layer = networks.conv(rng, "conv", "input", source, int(rng.integers(1, 11)), kernel, stride, pads,
-                          RULES[number % 3])
+    layer = networks.conv(
+        rng, "conv", "input", source, int(rng.integers(1, 11)), kernel, stride, pads, RULES[number % 3]
+    )
     graph = single(layer)
     q = networks.images(rng, graph, 1)
     config = HardwareConfig(rows=4, lanes=4 * 2 ** (number % 3), line_depth=1024, weight_depth=8192)
@@ -159,15 +160,29 @@ def test_the_interpreter_notices_wrong_programs():
     image = networks.images(rng, graph, 1)[0]
     right = Interpreter(program).run(program.encode_input(image))
     survivors = []
-    for name in ("pad_value", "top_rows", "need_rows", "row_step", "data_offset", "pixel_step", "weight_base",
-                 "param_base", "zero_point", "pool_kw_minus1", "kwords_minus1", "element_bytes_minus1", "slot_step",
-                 "last_count", "ow_minus1"):
+    for name in (
+        "pad_value",
+        "top_rows",
+        "need_rows",
+        "row_step",
+        "data_offset",
+        "pixel_step",
+        "weight_base",
+        "param_base",
+        "zero_point",
+        "pool_kw_minus1",
+        "kwords_minus1",
+        "element_bytes_minus1",
+        "slot_step",
+        "last_count",
+        "ow_minus1",
+    ):
         values = unpack_descriptor(program.descriptors[0])
         values.pop("magic")
         values[name] ^= 1
         words = pack_descriptor(values, program.config)
         descriptors = program.descriptors.copy()
-        descriptors[0, :len(words)] = words
+        descriptors[0, : len(words)] = words
         changed = dataclasses.replace(program, descriptors=descriptors)
         try:
             if Interpreter(changed).run(changed.encode_input(image)) == right:

@@ -26,8 +26,10 @@ def test_codes_stand_for_their_weights():
 def graph_of(number):
     rng = np.random.default_rng(number)
     graph = networks.random_graph(rng, layers=3)
-    layers = [layer if layer.op == "maxpool" else
-              dataclasses.replace(layer, weights=rng.choice(WEIGHTS, layer.weights.shape)) for layer in graph.layers]
+    layers = [
+        layer if layer.op == "maxpool" else dataclasses.replace(layer, weights=rng.choice(WEIGHTS, layer.weights.shape))
+        for layer in graph.layers
+    ]
     return graph.with_layers(layers)
 
 
@@ -46,8 +48,11 @@ def test_other_weights_are_refused_by_name():
     weights = first.weights.copy()
     weights[1, 0, 0, 0] = 11
     graph = graph.with_layers([dataclasses.replace(first, weights=weights), *graph.layers[1:]])
-    with pytest.raises(FitError, match=f"{first.name}: the weight 11 of channel 1 is no sum or difference of two "
-                                       "powers of two, as multiplier=shift_add needs; export the model with such"):
+    with pytest.raises(
+        FitError,
+        match=f"{first.name}: the weight 11 of channel 1 is no sum or difference of two "
+        "powers of two, as multiplier=shift_add needs; export the model with such",
+    ):
         compile_graph(graph, HardwareConfig(rows=4, lanes=4, multiplier=SHIFT_ADD))
 
 

@@ -67,8 +67,12 @@ def test_dense_weights_take_the_exact_share():
     for bits in ALL:
         rng = np.random.default_rng(1)
         source = TensorType(1, 1, 128, 8, 0.1, 3)
-        graph = Graph("net", source, InputEncoding(),
-                      (networks.dense(rng, "fc", "input", source, 64, raw=True, weight_bits=bits),))
+        graph = Graph(
+            "net",
+            source,
+            InputEncoding(),
+            (networks.dense(rng, "fc", "input", source, 64, raw=True, weight_bits=bits),),
+        )
         sizes[bits] = program_of(graph).layers[0].weight_memory
     assert {bits: memory.wire_bytes / sizes[8].wire_bytes for bits, memory in sizes.items()} == SHARE
     assert all(memory.padding_bytes == 0 for memory in sizes.values())
@@ -95,7 +99,10 @@ def test_only_six_bit_layers_go_packed():
         assert [layer.weight_memory.wire_bits for layer in program.layers] == [4, 6, 8]
         wire = [layer.weight_memory.wire_bytes for layer in program.layers]
         assert sent(program) == {REGION_WEIGHTS: wire[0] + wire[2], REGION_WEIGHTS6: wire[1]}
-        offsets = [address & 2**REGION_SHIFT - 1 for address, _ in program.host_writes()
-                   if address >> REGION_SHIFT == REGION_WEIGHTS6]
+        offsets = [
+            address & 2**REGION_SHIFT - 1
+            for address, _ in program.host_writes()
+            if address >> REGION_SHIFT == REGION_WEIGHTS6
+        ]
         assert [offset % 4 for offset in offsets] == [0, 1, 2] * (len(offsets) // 3)
         check(graph, program, networks.images(rng, graph, 1))

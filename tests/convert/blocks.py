@@ -34,10 +34,12 @@ def accumulate(clk, rst, a, enable, total, overflow=None):
     """total += a while enable, modulo its width; signed or unsigned by its ports."""
 
     if overflow is None:
+
         @always_seq(clk.posedge, reset=rst)
         def add():
             if enable:
                 total.next = total + a
+
         return add
 
     above = Signal(bool(0))
@@ -118,8 +120,9 @@ def datapath(clk, rst, word, enable, bias, q, wide, *, lanes):
     parts = [Signal(intbv(0)[16:]) for _ in range(lanes)]
     cells = []
     for i in range(lanes):
-        cells.append(lane(clk, rst, word(8 * i + 8, 8 * i), offset if i == 0 else bias, enable, parts[i],
-                          signed=i % 2 == 0))
+        cells.append(
+            lane(clk, rst, word(8 * i + 8, 8 * i), offset if i == 0 else bias, enable, parts[i], signed=i % 2 == 0)
+        )
     joined = ConcatSignal(*reversed(parts))
     copies = ConcatSignal(joined, joined, joined, joined)
     checked, ignored = Signal(intbv(0)[8:]), Signal(intbv(0)[8:])
@@ -139,9 +142,9 @@ def datapath(clk, rst, word, enable, bias, q, wide, *, lanes):
 def table(clk, address, data, *, image):
     """Registered read of a memory that a file fills."""
     depth = 1 << len(address)
-    mem = [Signal(intbv(0)[len(data):]) for _ in range(depth)]
+    mem = [Signal(intbv(0)[len(data) :]) for _ in range(depth)]
     memory(mem, style="block", preset=image)
-    write, spare = Signal(bool(0)), Signal(intbv(0)[len(data):])
+    write, spare = Signal(bool(0)), Signal(intbv(0)[len(data) :])
 
     @always_comb
     def idle():
@@ -223,14 +226,24 @@ def clock_and_reset():
 
 def datapath_ports(lanes=4):
     clk, rst = clock_and_reset()
-    return {"clk": clk, "rst": rst, "word": Signal(intbv(0)[8 * lanes:]), "enable": Signal(bool(0)),
-            "bias": Signal(intbv(0, min=-128, max=128)), "q": Signal(intbv(0)[16 * lanes:]),
-            "wide": Signal(intbv(0)[64 * lanes:])}
+    return {
+        "clk": clk,
+        "rst": rst,
+        "word": Signal(intbv(0)[8 * lanes :]),
+        "enable": Signal(bool(0)),
+        "bias": Signal(intbv(0, min=-128, max=128)),
+        "q": Signal(intbv(0)[16 * lanes :]),
+        "wide": Signal(intbv(0)[64 * lanes :]),
+    }
 
 
 def tables_ports():
-    return {"clk": Signal(bool(0)), "address": Signal(intbv(0)[4:]), "low": Signal(intbv(0)[10:]),
-            "high": Signal(intbv(0)[10:])}
+    return {
+        "clk": Signal(bool(0)),
+        "address": Signal(intbv(0)[4:]),
+        "low": Signal(intbv(0)[10:]),
+        "high": Signal(intbv(0)[10:]),
+    }
 
 
 def reduce_array_ports():

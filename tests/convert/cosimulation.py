@@ -101,8 +101,8 @@ reg clk = 0;
 reg [{in_bits - 1}:0] in_words [0:{count - 1}];
 reg [{out_bits - 1}:0] out_words [0:{count - 1}];
 reg [{in_bits - 1}:0] now = 0;
-assign {{{', '.join(p.name for p in inputs)}}} = now;
-wire [{out_bits - 1}:0] got = {{{', '.join(p.name for p in tested)}}};
+assign {{{", ".join(p.name for p in inputs)}}} = now;
+wire [{out_bits - 1}:0] got = {{{", ".join(p.name for p in tested)}}};
 {design.top} dut ({connections});
 integer i;
 initial begin
@@ -137,15 +137,23 @@ def _run_vhdl(design, inputs, tested, count, settled, folder):
         for port in ports:
             offset -= port.width
             yield port, offset
+
     signals = "\n".join(f"signal {p.name}: {kind(p)};" for p in inputs + tested)
     unpack = "\n".join(
-        f"        {p.name} <= in_word({low});" if p.is_bool
+        f"        {p.name} <= in_word({low});"
+        if p.is_bool
         else f"        {p.name} <= {kind(p).split('(')[0]}(in_word({low + p.width - 1} downto {low}));"
-        for p, low in fields(inputs))
+        for p, low in fields(inputs)
+    )
     compare = "\n".join(
-        (f"            assert {p.name} = out_word({low}) " if p.is_bool else
-         f"            assert std_logic_vector({p.name}) = out_word({low + p.width - 1} downto {low}) ")
-        + f'report "FAIL {p.name}" severity failure;' for p, low in fields(tested))
+        (
+            f"            assert {p.name} = out_word({low}) "
+            if p.is_bool
+            else f"            assert std_logic_vector({p.name}) = out_word({low + p.width - 1} downto {low}) "
+        )
+        + f'report "FAIL {p.name}" severity failure;'
+        for p, low in fields(tested)
+    )
     connections = ", ".join(f"{p.name} => {p.name}" for p in design.ports)
     in_bits, out_bits = sum(p.width for p in inputs), sum(p.width for p in tested)
     text = f"""

@@ -41,8 +41,11 @@ def convert_small_accelerator(folder):
 
 def block_digests():
     """{block in language: SHA-256}."""
-    return {f"{name} in {hdl}": digest(lambda folder, name=name, hdl=hdl: convert_block(name, hdl, folder))
-            for name in BLOCKS for hdl in ("verilog", "vhdl")}
+    return {
+        f"{name} in {hdl}": digest(lambda folder, name=name, hdl=hdl: convert_block(name, hdl, folder))
+        for name in BLOCKS
+        for hdl in ("verilog", "vhdl")
+    }
 
 
 def main():

@@ -59,8 +59,7 @@ def convert(*arguments):
     """The command inside this process: run_cli's exit code and what it printed."""
     stdout, stderr = io.StringIO(), io.StringIO()
     words = ["accel.convert", *(str(argument) for argument in arguments)]
-    with (mock.patch.object(sys, "argv", words), contextlib.redirect_stdout(stdout),
-          contextlib.redirect_stderr(stderr)):
+    with mock.patch.object(sys, "argv", words), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
             run_cli(main, "python -m accel.convert")
         except SystemExit as leave:
@@ -90,8 +89,17 @@ def rtl_files(out):
 
 def test_json_figures(converted):
     out, figures = converted
-    assert list(figures) == ["out", "top", "files", "precisions", "notes", "predicted_cycles_per_image", "weight_bytes",
-                             "dsp_estimate", "estimate"]
+    assert list(figures) == [
+        "out",
+        "top",
+        "files",
+        "precisions",
+        "notes",
+        "predicted_cycles_per_image",
+        "weight_bytes",
+        "dsp_estimate",
+        "estimate",
+    ]
     assert figures["out"] == str(out) and figures["top"] == "bitloom"
     assert figures["dsp_estimate"] == figures["estimate"]["dsps"] == 4 * 4 // 2 + 4
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
@@ -138,18 +146,24 @@ def test_verilog_is_clean_and_documented(converted):
 def test_latencies_are_numbers_in_the_text(converted):
     out, _ = converted
     cycles = mac_array_latency(HardwareConfig(rows=4, lanes=4))
-    for name, sentence in (("mac_array_4x4", f"Latency mac_array_latency(config) ({cycles}) enabled cycles"),
-                           ("pool_4x4", f"Latency POOL_LATENCY ({POOL_LATENCY}) cycles"),
-                           ("fifo_d64", f"Latency FIFO_LATENCY ({FIFO_LATENCY}) cycles")):
+    for name, sentence in (
+        ("mac_array_4x4", f"Latency mac_array_latency(config) ({cycles}) enabled cycles"),
+        ("pool_4x4", f"Latency POOL_LATENCY ({POOL_LATENCY}) cycles"),
+        ("fifo_d64", f"Latency FIFO_LATENCY ({FIFO_LATENCY}) cycles"),
+    ):
         assert sentence in (out / "rtl" / f"{name}.v").read_text()
 
 
-@pytest.mark.parametrize("options", (
-    {"rows": 8, "lanes": 8, "acc_bits": 16},
-    {"rows": 8, "lanes": 8, "multiplier": "18x18", "req_lanes": 1},
-    {"rows": 16, "lanes": 16},
-    {"rows": 16, "lanes": 32, "multiplier": "27x18", "weight_style": "ultra"},
-), ids=lambda options: "_".join(str(value) for value in options.values()))
+@pytest.mark.parametrize(
+    "options",
+    (
+        {"rows": 8, "lanes": 8, "acc_bits": 16},
+        {"rows": 8, "lanes": 8, "multiplier": "18x18", "req_lanes": 1},
+        {"rows": 16, "lanes": 16},
+        {"rows": 16, "lanes": 32, "multiplier": "27x18", "weight_style": "ultra"},
+    ),
+    ids=lambda options: "_".join(str(value) for value in options.values()),
+)
 def test_builds_are_lint_clean_and_short(options, tmp_path):
     design = convert_accelerator(HardwareConfig(**options), tmp_path)
     assert lint(design.files, design.top) == ""
@@ -231,11 +245,18 @@ def test_board_wrapper_shows_the_result_on_its_leds(converted, wrong, tmp_path):
         lines = expected.read_text().splitlines()
         lines[1] = f"{int(lines[1], 16) ^ 256:x}"
         expected.write_text("\n".join(lines))
-    (tmp_path / "bench.v").write_text(BOARD_BENCH.format(
-        inputs=golden["input_beats"], outputs=golden["output_beats"],
-        time=20 * (3 * figures["predicted_cycles_per_image"] + 500)))
-    subprocess.run(["iverilog", "-g2005", "-s", "board_bench", "-o", "bench.vvp", *rtl_files(out), "bench.v"],
-                   cwd=tmp_path, check=True)
+    (tmp_path / "bench.v").write_text(
+        BOARD_BENCH.format(
+            inputs=golden["input_beats"],
+            outputs=golden["output_beats"],
+            time=20 * (3 * figures["predicted_cycles_per_image"] + 500),
+        )
+    )
+    subprocess.run(
+        ["iverilog", "-g2005", "-s", "board_bench", "-o", "bench.vvp", *rtl_files(out), "bench.v"],
+        cwd=tmp_path,
+        check=True,
+    )
     done = subprocess.run(["vvp", "-n", "bench.vvp"], cwd=tmp_path, capture_output=True, text=True, timeout=1800)
     leds = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("LED")]
     assert leds == (["10", "00", "10"] if wrong else ["01", "00", "01"])
@@ -292,22 +313,25 @@ def test_an_earlier_output_is_replaced_and_other_folders_are_not(model, tmp_path
     assert done.returncode == 2 and "it holds rtl/mine.v" in done.stderr and (out / "rtl" / "mine.v").exists()
 
 
-@pytest.mark.parametrize(("arguments", "message"), (
-    (("--target", "basys9"), "target 'basys9' is unknown; choose one of arty-a7-35t"),
-    (("--model", "no-such-model"), "is neither a model directory nor a model that ships"),
-    (("--rows", "16", "--lanes", "16"), "needs 144 multipliers, but xc7a35ticsg324-1L has 90"),
-    (("--rows", "6"), "rows=6 must be a power of two"),
-    (("--rows", "0"), "rows=0 must be a power of two"),
-    (("--lanes", "0"), "lanes=0 must be a power of two"),
-    (("--option", "weight_depth=16"), "weight_depth is 16; raise weight_depth to"),
-    (("--option", "weight_depth=many"), "option weight_depth: 'many' is not an integer"),
-    (("--option", "depth=3"), "option 'depth=3': must be NAME=VALUE with a NAME of"),
-    (("--model", "lenet5-int8", "--option", "line_depth=16"), "raise line_depth to"),
-    (("--target", "zcu104", "--preset"), "UltraRAM starts empty"),
-    (("--no-preset",), "the board's self-test needs the network in the memory images"),
-    (("--golden", "0"), "golden"),
-    (("--hdl", "edif"), "edif"),
-))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        (("--target", "basys9"), "target 'basys9' is unknown; choose one of arty-a7-35t"),
+        (("--model", "no-such-model"), "is neither a model directory nor a model that ships"),
+        (("--rows", "16", "--lanes", "16"), "needs 144 multipliers, but xc7a35ticsg324-1L has 90"),
+        (("--rows", "6"), "rows=6 must be a power of two"),
+        (("--rows", "0"), "rows=0 must be a power of two"),
+        (("--lanes", "0"), "lanes=0 must be a power of two"),
+        (("--option", "weight_depth=16"), "weight_depth is 16; raise weight_depth to"),
+        (("--option", "weight_depth=many"), "option weight_depth: 'many' is not an integer"),
+        (("--option", "depth=3"), "option 'depth=3': must be NAME=VALUE with a NAME of"),
+        (("--model", "lenet5-int8", "--option", "line_depth=16"), "raise line_depth to"),
+        (("--target", "zcu104", "--preset"), "UltraRAM starts empty"),
+        (("--no-preset",), "the board's self-test needs the network in the memory images"),
+        (("--golden", "0"), "golden"),
+        (("--hdl", "edif"), "edif"),
+    ),
+)
 def test_bad_input_gives_one_sentence_and_no_output(model, arguments, message, tmp_path):
     out = tmp_path / "design"
     done = convert("--model", model, "--rows", "4", "--lanes", "4", *arguments, "--out", out)

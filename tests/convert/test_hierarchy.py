@@ -1,6 +1,5 @@
 """Conversion keeps the hierarchy and the behaviour, in both languages."""
 
-
 import pytest
 from myhdl._block import _Block
 
@@ -20,12 +19,26 @@ def test_nested_modules_behave_as_in_python(hdl, seed, tmp_path):
     outputs = ("q", "wide")
     design = check(blocks.datapath, blocks.datapath_ports, outputs, tmp_path, hdl=hdl, seed=seed, lanes=4)
     assert [module.name for module in design.modules] == [
-        "delay_line_d2_x8s", "accumulate_a8s_overflow", "accumulate_a8s", "lane_signed_bias4s",
-        "delay_line_d2_x8", "accumulate_a8_overflow", "accumulate_a8", "lane", "lane_signed_bias8s",
-        "delay_line_d1", "datapath"]
+        "delay_line_d2_x8s",
+        "accumulate_a8s_overflow",
+        "accumulate_a8s",
+        "lane_signed_bias4s",
+        "delay_line_d2_x8",
+        "accumulate_a8_overflow",
+        "accumulate_a8",
+        "lane",
+        "lane_signed_bias8s",
+        "delay_line_d1",
+        "datapath",
+    ]
     assert [(name, child.name) for name, child in design.modules[-1].instances] == [
-        ("cells_0", "lane_signed_bias4s"), ("cells_1", "lane"), ("cells_2", "lane_signed_bias8s"),
-        ("cells_3", "lane"), ("spare_line", "delay_line_d1"), ("check_line", "delay_line_d1")]
+        ("cells_0", "lane_signed_bias4s"),
+        ("cells_1", "lane"),
+        ("cells_2", "lane_signed_bias8s"),
+        ("cells_3", "lane"),
+        ("spare_line", "delay_line_d1"),
+        ("check_line", "delay_line_d1"),
+    ]
     if hdl == "verilog":
         assert lint(design.files, design.top) == ""
 
@@ -43,8 +56,14 @@ def test_memories_start_with_the_contents_of_their_files(hdl, tmp_path):
     images = (tmp_path / "low.hex", tmp_path / "high.hex")
     for number, image in enumerate(images):
         image.write_text("".join(f"{(37 * i + 500 * number) % 1024:03x}\n" for i in range(16)))
-    design = check(blocks.tables, blocks.tables_ports, ("low", "high"), tmp_path, hdl=hdl,
-                   images=tuple(str(image) for image in images))
+    design = check(
+        blocks.tables,
+        blocks.tables_ports,
+        ("low", "high"),
+        tmp_path,
+        hdl=hdl,
+        images=tuple(str(image) for image in images),
+    )
     assert [module.kind for module in design.modules] == ["table", "tables"]  # one text, two files
     assert design.memory_files == ["high.hex", "low.hex"]
     assert "ram_style" in design.modules[0].text and str(tmp_path) not in design.modules[0].text
@@ -92,8 +111,11 @@ def test_module_text(tmp_path):
     assert [port.as_dict() for port in design.ports] == [
         {"name": "clk", "direction": "in", "width": 1, "signed": False},
         {"name": "x", "direction": "in", "width": 32, "signed": False},
-        {"name": "total", "direction": "out", "width": 10, "signed": False}]
-    assert (tmp_path / "delay_line_d2.v").read_text() == f'''\
+        {"name": "total", "direction": "out", "width": 10, "signed": False},
+    ]
+    assert (
+        (tmp_path / "delay_line_d2.v").read_text()
+        == f"""\
 // Bitloom {accel.__version__}: tests.convert.blocks.delay_line
 // parameters: depth=2
 //
@@ -123,7 +145,8 @@ end
 assign y = stages[1];
 
 endmodule
-'''
+"""
+    )
 
 
 def test_simulation_is_not_disturbed_by_a_conversion(tmp_path):

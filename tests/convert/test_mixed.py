@@ -21,15 +21,18 @@ def model(tmp_path_factory):
     """W6A8, W4A4, W2A2, W1A1 and W8A1 layers, 1-bit outputs pooled, raw logits."""
     rng = np.random.default_rng(7)
     source = TensorType(5, 5, 3, 8, 0.02, -5)
-    first = networks.conv(rng, "first", "input", source, 10, (3, 3), pads=(1, 1, 1, 1), weight_bits=6, output_bits=4,
-                          spread=True)
-    second = networks.conv(rng, "second", "first", first.output, 11, (2, 2), pads=(1, 0, 0, 1), weight_bits=4,
-                           output_bits=2, spread=True)
+    first = networks.conv(
+        rng, "first", "input", source, 10, (3, 3), pads=(1, 1, 1, 1), weight_bits=6, output_bits=4, spread=True
+    )
+    second = networks.conv(
+        rng, "second", "first", first.output, 11, (2, 2), pads=(1, 0, 0, 1), weight_bits=4, output_bits=2, spread=True
+    )
     second = dataclasses.replace(second, weights=np.maximum(second.weights, -7))
     third = networks.conv(rng, "third", "second", second.output, 12, (2, 2), weight_bits=2, output_bits=1, spread=True)
     pool = networks.maxpool("pool", "third", third.output, (2, 2))
-    fourth = networks.conv(rng, "fourth", "pool", pool.output, 9, (2, 2), pads=(1, 1, 1, 1), weight_bits=1,
-                           output_bits=1, spread=True)
+    fourth = networks.conv(
+        rng, "fourth", "pool", pool.output, 9, (2, 2), pads=(1, 1, 1, 1), weight_bits=1, output_bits=1, spread=True
+    )
     last = networks.dense(rng, "last", "fourth", fourth.output, 5, raw=True, weight_bits=8, spread=True)
     folder = tmp_path_factory.mktemp("model") / "all-widths"
     model_dir.save(Graph("all-widths", source, InputEncoding(), (first, second, third, pool, fourth, last)), folder)
@@ -62,5 +65,7 @@ def test_vhdl_runs_every_mode(model, tmp_path):
 def test_a_build_without_a_mode_is_refused(model, tmp_path):
     done = convert("--model", model, *SIZE, "--precisions", "8,6,4,1", "--out", tmp_path / "design")
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
-    assert ("second: the 2-bit output needs a mode that the build does not have; build with --precisions 8,6,4,2,1"
-            in done.stderr)
+    assert (
+        "second: the 2-bit output needs a mode that the build does not have; build with --precisions 8,6,4,2,1"
+        in done.stderr
+    )

@@ -12,8 +12,16 @@ from accel.hdl.resources import check_target
 from accel.hdl.targets import TARGETS
 from sim.engines.verilator_build import lint
 
-SMALL = {"rows": 4, "lanes": 4, "weight_depth": 64, "act_depth": 32, "line_depth": 32, "param_depth": 32,
-         "pool_depth": 16, "max_layers": 4}
+SMALL = {
+    "rows": 4,
+    "lanes": 4,
+    "weight_depth": 64,
+    "act_depth": 32,
+    "line_depth": 32,
+    "param_depth": 32,
+    "pool_depth": 16,
+    "max_layers": 4,
+}
 BUILDS = {
     "all_modes": {"rows": 8, "lanes": 8, "precisions": (8, 6, 4, 2, 1)},
     "one_lane_out": {"precisions": (8, 4, 2, 1), "req_lanes": 1, "requantizer": "pow2", "acc_bits": 16},
@@ -23,8 +31,13 @@ BUILDS = {
     "no_tlast": {"input_tlast": False},
 }
 # The memory that each style belongs to: the block that holds it and its words as the converted text has them.
-STYLED = {"weight_style": ("weight_bank", 64), "act_style": ("bitloom", 32), "line_style": ("line_buffer", 16),
-          "param_style": ("param_table", 32), "pool_style": ("pool", 16)}
+STYLED = {
+    "weight_style": ("weight_bank", 64),
+    "act_style": ("bitloom", 32),
+    "line_style": ("line_buffer", 16),
+    "param_style": ("param_table", 32),
+    "pool_style": ("pool", 16),
+}
 
 
 @pytest.mark.parametrize("options", BUILDS.values(), ids=BUILDS)
@@ -33,12 +46,14 @@ def test_builds_are_clean_verilog(options, tmp_path):
     assert lint(design.files, design.top) == ""
 
 
-@pytest.mark.parametrize("options", [BUILDS["all_modes"], BUILDS["plain_multipliers"]],
-                         ids=["all_modes", "plain_multipliers"])
+@pytest.mark.parametrize(
+    "options", [BUILDS["all_modes"], BUILDS["plain_multipliers"]], ids=["all_modes", "plain_multipliers"]
+)
 def test_builds_are_clean_vhdl(options, tmp_path):
     design = convert_accelerator(HardwareConfig(**SMALL | options), tmp_path, hdl="vhdl")
-    done = subprocess.run(["ghdl", "-a", "--std=08", f"--workdir={tmp_path}", *design.files], capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        ["ghdl", "-a", "--std=08", f"--workdir={tmp_path}", *design.files], capture_output=True, text=True
+    )
     assert done.stdout + done.stderr == "" and done.returncode == 0
 
 
@@ -46,8 +61,13 @@ def styles_of(design, block):
     """(depth, style) of every memory directly inside the block."""
     modules = {module.name: module for module in design.modules}
     texts = {path.stem: path.read_text() for path in design.files}
-    names = [child.name for module in modules.values() if module.kind == block for _, child in module.instances
-             if child.kind == "ram"]
+    names = [
+        child.name
+        for module in modules.values()
+        if module.kind == block
+        for _, child in module.instances
+        if child.kind == "ram"
+    ]
     found = set()
     for text in (texts[name] for name in names):
         depth = re.search(r"mem \[0:(\d+)\]|array \(0 to (\d+)\)", text)

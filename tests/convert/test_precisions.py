@@ -46,10 +46,15 @@ def test_other_text_is_refused(text):
         parse_precisions(text)
 
 
-@pytest.mark.parametrize(("precisions", "message"), [
-    ((4, 1), "must contain 8"), ((8, 3), "must be different widths of 8, 6, 4, 2, 1"), ((8, 8), "must be different"),
-    ((8, 2), "first: the 4-bit output needs a mode that the build does not have; build with --precisions 8,4,2"),
-])
+@pytest.mark.parametrize(
+    ("precisions", "message"),
+    [
+        ((4, 1), "must contain 8"),
+        ((8, 3), "must be different widths of 8, 6, 4, 2, 1"),
+        ((8, 8), "must be different"),
+        ((8, 2), "first: the 4-bit output needs a mode that the build does not have; build with --precisions 8,4,2"),
+    ],
+)
 def test_widths_that_do_not_fit_are_refused(precisions, message):
     with pytest.raises(FitError, match=message):
         config_of(precisions)
@@ -60,13 +65,16 @@ def test_the_manifest_states_widths_and_bytes():
     config = fit_config(graph, HardwareConfig(rows=8, lanes=8, precisions=(8, 6, 4, 2)))
     program = compile_graph(graph, config)
     entries = json.loads(json.dumps([manifest.layer_entry(layer) for layer in program.layers]))
-    widths = [[entry[name] for name in ("compute_bits", "weight_bits", "input_bits", "output_bits", "weight_wire_bits")]
-              for entry in entries]
+    widths = [
+        [entry[name] for name in ("compute_bits", "weight_bits", "input_bits", "output_bits", "weight_wire_bits")]
+        for entry in entries
+    ]
     assert widths[0] == [8, 8, 8, 4, 6] and widths[2] == [8, 2, 8, 32, 2]
     assert widths[1][1:] == [4, 4, 8, 4] and program.notes == (f"second: {entries[1]['note']}",)
     assert entries[1]["note"].startswith("computes in 8 bits: the weight -8") and widths[1][0] == 8
     assert sum(entry["weight_bytes"] for entry in entries) == program.weights.size == manifest.weight_bytes(program)
     assert entries[0]["weight_wire_bytes"] * 4 == entries[0]["weight_bytes"] * 3
     assert "weights6" in manifest.memory_map(program)
-    assert "weights6" not in manifest.memory_map(compile_graph(graph, fit_config(graph, HardwareConfig(
-        precisions=(8, 4, 2)))))
+    assert "weights6" not in manifest.memory_map(
+        compile_graph(graph, fit_config(graph, HardwareConfig(precisions=(8, 4, 2))))
+    )

@@ -26,6 +26,7 @@ BUILDS = (
 
 def converted_memories(design):
     """{(bits, words, part bits, style): number} of the memories in a converted design, FIFOs and counters left out."""
+
     def below(module, path=()):
         for name, child in module.instances:
             if child.kind == "ram" and module.kind != "fifo" and "counters" not in name:
@@ -46,16 +47,30 @@ def test_the_list_of_memories_is_what_is_converted(options, tmp_path):
     assert listed == converted_memories(convert_accelerator(config, tmp_path))
 
 
-@pytest.mark.parametrize(("memory", "block_rams", "ultra_rams"), (
-    (Memory("a", 64, 512), 1, 0), (Memory("a", 72, 512), 1, 0), (Memory("a", 73, 512), 1.5, 0),
-    (Memory("a", 36, 1024), 1, 0), (Memory("a", 32, 1024, 32), 1, 0), (Memory("a", 64, 1024, 32), 2, 0),
-    (Memory("a", 64, 128, 8), 1, 0), (Memory("a", 22, 256, 11), 0.5, 0), (Memory("a", 62, 256, 31), 1, 0),
-    (Memory("a", 1, 32768), 1, 0), (Memory("a", 9, 4096), 1, 0), (Memory("a", 256, 1024, 32, copies=32), 256, 0),
-    (Memory("a", 8, 256), 0, 0), (Memory("a", 64, 64, 8), 0, 0), (Memory("a", 64, 64, style="block"), 1, 0),
-    (Memory("a", 64, 512, style="distributed"), 0, 0),
-    (Memory("a", 256, 4096, 32, "ultra"), 0, 4), (Memory("a", 256, 4097, 32, "ultra"), 0, 8),
-    (Memory("a", 72, 1, 0, "ultra", 3), 0, 3),
-))
+@pytest.mark.parametrize(
+    ("memory", "block_rams", "ultra_rams"),
+    (
+        (Memory("a", 64, 512), 1, 0),
+        (Memory("a", 72, 512), 1, 0),
+        (Memory("a", 73, 512), 1.5, 0),
+        (Memory("a", 36, 1024), 1, 0),
+        (Memory("a", 32, 1024, 32), 1, 0),
+        (Memory("a", 64, 1024, 32), 2, 0),
+        (Memory("a", 64, 128, 8), 1, 0),
+        (Memory("a", 22, 256, 11), 0.5, 0),
+        (Memory("a", 62, 256, 31), 1, 0),
+        (Memory("a", 1, 32768), 1, 0),
+        (Memory("a", 9, 4096), 1, 0),
+        (Memory("a", 256, 1024, 32, copies=32), 256, 0),
+        (Memory("a", 8, 256), 0, 0),
+        (Memory("a", 64, 64, 8), 0, 0),
+        (Memory("a", 64, 64, style="block"), 1, 0),
+        (Memory("a", 64, 512, style="distributed"), 0, 0),
+        (Memory("a", 256, 4096, 32, "ultra"), 0, 4),
+        (Memory("a", 256, 4097, 32, "ultra"), 0, 8),
+        (Memory("a", 72, 1, 0, "ultra", 3), 0, 3),
+    ),
+)
 def test_blocks_of_a_memory(memory, block_rams, ultra_rams):
     assert (memory.block_rams, memory.ultra_rams) == (block_rams, ultra_rams)
 
@@ -100,13 +115,23 @@ def test_rows_that_ultra_rams_cannot_hold_are_in_block_ram(tmp_path):
         hardware_config(load("lenet5-int8"), TARGETS["zcu104"], 4, 64, ("act_style=ultra", "act_depth=65536"))
 
 
-@pytest.mark.parametrize(("target", "options", "message"), (
-    ("arty-a7-35t", {"rows": 16, "lanes": 16}, "needs 144 multipliers, but xc7a35ticsg324-1L has 90; lower rows"),
-    ("arty-a7-35t", {"rows": 16, "lanes": 16, "multiplier": "shift_add", "requantizer": "pow2"},
-     r"LUTs by estimate, but xc7a35ticsg324-1L has 20,800; leave out precisions"),
-    ("arty-a7-35t", {"weight_depth": 4096}, r"needs 70.5 block RAMs, but .* has 50; lower weight_depth=4096 \(--fit"),
-    ("arty-a7-35t", {"act_depth": 65536, "weight_depth": 16}, r"block RAMs, but .* has 50; lower act_depth=65536"),
-))
+@pytest.mark.parametrize(
+    ("target", "options", "message"),
+    (
+        ("arty-a7-35t", {"rows": 16, "lanes": 16}, "needs 144 multipliers, but xc7a35ticsg324-1L has 90; lower rows"),
+        (
+            "arty-a7-35t",
+            {"rows": 16, "lanes": 16, "multiplier": "shift_add", "requantizer": "pow2"},
+            r"LUTs by estimate, but xc7a35ticsg324-1L has 20,800; leave out precisions",
+        ),
+        (
+            "arty-a7-35t",
+            {"weight_depth": 4096},
+            r"needs 70.5 block RAMs, but .* has 50; lower weight_depth=4096 \(--fit",
+        ),
+        ("arty-a7-35t", {"act_depth": 65536, "weight_depth": 16}, r"block RAMs, but .* has 50; lower act_depth=65536"),
+    ),
+)
 def test_what_exceeds_a_part_is_named(target, options, message):
     with pytest.raises(FitError, match=message):
         check_target(HardwareConfig(**options), TARGETS[target])

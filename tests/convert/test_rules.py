@@ -11,9 +11,11 @@ from accel.rtl.parts.module import memory, module, read_hex_words
 @module
 def copy(clk, x, y):
     """y is x."""
+
     @always_comb
     def run():
         y.next = x
+
     return run
 
 
@@ -25,6 +27,7 @@ def slice_driven(clk, x, y):
     @always_comb
     def run():
         y.next = wide[8:]
+
     return inner, run
 
 
@@ -43,6 +46,7 @@ def keyword(clk, x, y):
     def run():
         register.next = x
         y.next = register
+
     return run
 
 
@@ -53,6 +57,7 @@ def undriven_signed(clk, x, y):
     @always_comb
     def run():
         y.next = x + offset
+
     return run
 
 
@@ -64,6 +69,7 @@ def idle_memory(clk, x, y):
     @always_comb
     def run():
         y.next = x
+
     return run
 
 
@@ -72,6 +78,7 @@ def with_list(clk, x, y, *, steps):
     @always_comb
     def run():
         y.next = x
+
     return run
 
 
@@ -88,6 +95,7 @@ def add(clk, x, offset, y):
     @always(clk.posedge)
     def run():
         y.next = (x + offset) & 255
+
     return run
 
 
@@ -95,14 +103,17 @@ def vectors():
     return Signal(bool(0)), Signal(intbv(0)[8:]), Signal(intbv(0)[8:])
 
 
-@pytest.mark.parametrize(("block", "parameters", "message"), (
-    (slice_driven, {}, "output y is connected to a slice"),
-    (driven_twice, {}, "output y drives a Signal that another instance drives"),
-    (keyword, {}, "keyword: the name register is a reserved word"),
-    (undriven_signed, {}, "undriven_signed: the signed Signal offset is read but never driven"),
-    (idle_memory, {}, "a list that no process uses"),
-    (with_list, {"steps": [1, 2]}, "with_list: parameter steps is a list"),
-))
+@pytest.mark.parametrize(
+    ("block", "parameters", "message"),
+    (
+        (slice_driven, {}, "output y is connected to a slice"),
+        (driven_twice, {}, "output y drives a Signal that another instance drives"),
+        (keyword, {}, "keyword: the name register is a reserved word"),
+        (undriven_signed, {}, "undriven_signed: the signed Signal offset is read but never driven"),
+        (idle_memory, {}, "a list that no process uses"),
+        (with_list, {"steps": [1, 2]}, "with_list: parameter steps is a list"),
+    ),
+)
 @pytest.mark.parametrize("hdl", ("verilog", "vhdl"))
 def test_refused(block, parameters, message, hdl, tmp_path):
     with pytest.raises(ConversionError, match=message):
@@ -211,6 +222,7 @@ def test_a_reset_port_keeps_its_kind(tmp_path):
                 y.next = 0
             else:
                 y.next = y ^ 1
+
         return run
 
     clk, _, y = vectors()

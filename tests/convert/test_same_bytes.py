@@ -38,8 +38,9 @@ def other_pythons():
 def digests_of(python, seed, only_myhdl):
     """The digests in a fresh process; its packages are its own, and MyHDL of this one."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(only_myhdl))), "PYTHONHASHSEED": seed}
-    done = subprocess.run([python, "-m", "tests.convert.digests"], cwd=only_myhdl, env=environment,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [python, "-m", "tests.convert.digests"], cwd=only_myhdl, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -74,8 +75,9 @@ def test_the_order_in_which_python_lists_variables_does_not_matter(here, seed, m
             super().__init__(name, modctxt, shuffled(symdict))
 
     monkeypatch.setattr(myhdl_block, "_CallInfo", ShuffledCall)
-    monkeypatch.setattr(elaborate, "in_source_order",
-                        lambda function, names: in_source_order(function, shuffled(names)))
+    monkeypatch.setattr(
+        elaborate, "in_source_order", lambda function, names: in_source_order(function, shuffled(names))
+    )
     assert digests.block_digests() == here
 
 

@@ -18,8 +18,12 @@ CORE_PORTS = "clk rst"
 def make_project(folder, target, hdl):
     """The files of a project as accel.convert writes them, with empty sources."""
     extension = "v" if hdl == "verilog" else "vhd"
-    files = {"rtl": [f"rtl/bitloom.{extension}"], "memory": ["mem/program.mem"],
-             "constraint": [f"vivado/{target.constraints}"], "simulation": [f"sim/tb_bitloom.{extension}"]}
+    files = {
+        "rtl": [f"rtl/bitloom.{extension}"],
+        "memory": ["mem/program.mem"],
+        "constraint": [f"vivado/{target.constraints}"],
+        "simulation": [f"sim/tb_bitloom.{extension}"],
+    }
     if target.board:
         files["rtl"].append("rtl/board_selftest.v")
     texts = {name: "" for names in files.values() for name in names}
@@ -58,8 +62,7 @@ def test_script_uses_known_options_and_existing_files(name, hdl, goal, tmp_path)
     assert f"create_project.tcl: {goal} done" in done.stdout
     assert target.part in called(done.stdout, "create_project")[0]
     runs = [line.split()[1] for line in called(done.stdout, "wait_on_run")]
-    expected = {"synth": ["synth_1"], "impl": ["synth_1", "impl_1"],
-                "bitstream": ["synth_1", "impl_1", "impl_1"]}
+    expected = {"synth": ["synth_1"], "impl": ["synth_1", "impl_1"], "bitstream": ["synth_1", "impl_1", "impl_1"]}
     assert runs == expected.get(goal, [])
     for report in ("report_utilization", "report_timing_summary", "report_power"):
         assert bool(called(done.stdout, report)) == bool(runs)
@@ -80,8 +83,10 @@ def test_vhdl_of_every_fileset_is_read_as_2008(fileset, tmp_path):
     assert done.returncode != 0 and f"in {fileset} is not read as VHDL 2008" in done.stderr
 
 
-@pytest.mark.parametrize(("slack", "value", "code"), (
-    ("SETUP_SLACK", "-0.204", 1), ("HOLD_SLACK", "-0.004", 1), ("SETUP_SLACK", "", 1), ("SETUP_SLACK", "0.000", 0)))
+@pytest.mark.parametrize(
+    ("slack", "value", "code"),
+    (("SETUP_SLACK", "-0.204", 1), ("HOLD_SLACK", "-0.004", 1), ("SETUP_SLACK", "", 1), ("SETUP_SLACK", "0.000", 0)),
+)
 @pytest.mark.parametrize("goal", ("impl", "bitstream"))
 def test_a_missed_clock_ends_with_an_error_behind_the_reports(goal, slack, value, code, tmp_path, monkeypatch):
     script = make_project(tmp_path, TARGETS["pynq-z2"], "verilog")
@@ -93,9 +98,13 @@ def test_a_missed_clock_ends_with_an_error_behind_the_reports(goal, slack, value
     assert ("write_bitstream" in done.stdout) == (goal == "bitstream" and not code)
 
 
-@pytest.mark.parametrize(("hdl", "options"), (
-    ("verilog", "xsim.simulate.xsim.more_options -value {-testplusarg load -testplusarg stalls}"),
-    ("vhdl", "xsim.elaborate.xelab.more_options -value {-generic_top load=1 -generic_top stalls=1}")))
+@pytest.mark.parametrize(
+    ("hdl", "options"),
+    (
+        ("verilog", "xsim.simulate.xsim.more_options -value {-testplusarg load -testplusarg stalls}"),
+        ("vhdl", "xsim.elaborate.xelab.more_options -value {-generic_top load=1 -generic_top stalls=1}"),
+    ),
+)
 def test_options_of_the_bench_are_passed_on(hdl, options, tmp_path):
     script = make_project(tmp_path, TARGETS["pynq-z2"], hdl)
     done = run_script(script, True, "simulate", "2", "+load", "+stalls")
@@ -133,12 +142,15 @@ def test_a_missing_file_is_found(tmp_path):
     assert done.returncode != 0 and "no such file" in done.stderr
 
 
-@pytest.mark.parametrize(("change", "message"), (
-    (("-norecurse -fileset", "-recurse -fileset"), "add_files: unknown option -recurse"),
-    (("FLATTEN_HIERARCHY rebuilt", "FLATTEN_HIERARCHY sometimes"), "FLATTEN_HIERARCHY cannot be sometimes"),
-    (("simulator_language", "simulator_lang"), "unknown property simulator_lang"),
-    (("fileset sim_1", "fileset"), "update_compile_order: -fileset needs a value"),
-))
+@pytest.mark.parametrize(
+    ("change", "message"),
+    (
+        (("-norecurse -fileset", "-recurse -fileset"), "add_files: unknown option -recurse"),
+        (("FLATTEN_HIERARCHY rebuilt", "FLATTEN_HIERARCHY sometimes"), "FLATTEN_HIERARCHY cannot be sometimes"),
+        (("simulator_language", "simulator_lang"), "unknown property simulator_lang"),
+        (("fileset sim_1", "fileset"), "update_compile_order: -fileset needs a value"),
+    ),
+)
 def test_the_stand_ins_refuse_mistakes(change, message, tmp_path):
     script = make_project(tmp_path, TARGETS["pynq-z2"], "verilog")
     text = script.read_text()

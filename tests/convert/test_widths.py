@@ -23,8 +23,18 @@ def leaf(rng):
         return port.name
     low = rng.randrange(port.width - 1)
     part = f"{port.name}[{rng.randrange(low + 1, port.width)}:{low}]"
-    return rng.choice((port.name, port.name, part, f"$signed({part})", f"$signed({{1'b0, {port.name}}})",
-                       f"{{{part}, {port.name}}}", f"{port.name}[{low}]", rng.choice(NUMBERS)))
+    return rng.choice(
+        (
+            port.name,
+            port.name,
+            part,
+            f"$signed({part})",
+            f"$signed({{1'b0, {port.name}}})",
+            f"{{{part}, {port.name}}}",
+            f"{port.name}[{low}]",
+            rng.choice(NUMBERS),
+        )
+    )
 
 
 def expression(rng, depth):
@@ -48,8 +58,11 @@ def expression(rng, depth):
 def module(statements):
     """A module of numbered results, and its text with the widths written out."""
     body = "".join(f"reg signed [{bits - 1}:0] r{number};\n" for number, (bits, _) in enumerate(statements))
-    body += "always @* begin\n" + "".join(
-        f"    r{number} = {text};\n" for number, (_, text) in enumerate(statements)) + "end"
+    body += (
+        "always @* begin\n"
+        + "".join(f"    r{number} = {text};\n" for number, (_, text) in enumerate(statements))
+        + "end"
+    )
     return body, write_widths(body, PORTS)
 
 
@@ -62,8 +75,9 @@ def test_random_expressions_keep_their_values(seed, tmp_path):
     assert changed > 150
     signals = [f"{'signed ' * port.signed}[{port.width - 1}:0] {port.name}" for port in PORTS]
     ports, names = ", ".join(f"input {signal}" for signal in signals), ", ".join(port.name for port in PORTS)
-    checks = "\n".join(f'        if (old.r{i} !== new.r{i}) $display("DIFFERS %0d", {i});'
-                       for i in range(len(statements)))
+    checks = "\n".join(
+        f'        if (old.r{i} !== new.r{i}) $display("DIFFERS %0d", {i});' for i in range(len(statements))
+    )
     (tmp_path / "bench.v").write_text(f"""
 module old_text ({ports}); {before}
 endmodule
@@ -88,19 +102,24 @@ endmodule
     assert done.returncode == 0 and not wrong, [statements[number] for number in wrong[:3]]
 
 
-@pytest.mark.parametrize(("text", "written"), (
-    ("    d <= c;", "    d <= {31'b0, c};"),
-    ("    if (b < d) u <= t + s;",
-     "    if ({37'b0, b} < d) u <= $signed({{27{t[7]}}, t}) + $signed({{33{s[1]}}, s});"),
-    ("    else if (c == 5) c <= c - 1;", "    else if (c == 5) c <= c - 1;"),
-    ("        'h2: u = $signed(c[8:1]);", "        'h2: u = $signed({{27{c[8]}}, c[8:1]});"),
-    ("assign d[8:2] = {b, a};", "assign d[8:2] = {3'b0, b, a};"),
-    ("    u <= u + $signed({1'b0, b});", "    u <= u + $signed({32'b0, b});"),
-    ("    m[b] <= m[c] + c;", "    m[b] <= m[c] + {1'b0, c};"),
-    ("    u <= $signed(b + d[3:0]);", "    u <= $signed(b + d[3:0]);"),  # a sum has no bit that could be named
-    ("    u <= $signed(t >>> 1);", "    u <= $signed($signed({{27{t[7]}}, t}) >>> 1);"),
-    ("    unknown <= b;", "    unknown <= b;"),
-))
+@pytest.mark.parametrize(
+    ("text", "written"),
+    (
+        ("    d <= c;", "    d <= {31'b0, c};"),
+        (
+            "    if (b < d) u <= t + s;",
+            "    if ({37'b0, b} < d) u <= $signed({{27{t[7]}}, t}) + $signed({{33{s[1]}}, s});",
+        ),
+        ("    else if (c == 5) c <= c - 1;", "    else if (c == 5) c <= c - 1;"),
+        ("        'h2: u = $signed(c[8:1]);", "        'h2: u = $signed({{27{c[8]}}, c[8:1]});"),
+        ("assign d[8:2] = {b, a};", "assign d[8:2] = {3'b0, b, a};"),
+        ("    u <= u + $signed({1'b0, b});", "    u <= u + $signed({32'b0, b});"),
+        ("    m[b] <= m[c] + c;", "    m[b] <= m[c] + {1'b0, c};"),
+        ("    u <= $signed(b + d[3:0]);", "    u <= $signed(b + d[3:0]);"),  # a sum has no bit that could be named
+        ("    u <= $signed(t >>> 1);", "    u <= $signed($signed({{27{t[7]}}, t}) >>> 1);"),
+        ("    unknown <= b;", "    unknown <= b;"),
+    ),
+)
 def test_what_is_written(text, written):
     declared = "reg signed [9:0] m [0:7];"
     assert write_widths(f"{declared}\n{text}", PORTS) == f"{declared}\n{written}"
@@ -110,8 +129,12 @@ def test_the_linter_sees_no_narrow_operand(tmp_path):
     path = tmp_path / "sums.v"
     head = "module sums (input wire [8:0] c, input wire signed [7:0] t, output wire signed [11:0] x, output wire y);\n"
     body = "assign x = t + $signed({1'b0, c[3:0]});\nassign y = c[2:0] > c || c[8];"
-    ports = [Port("c", "in", 9, False, False), Port("t", "in", 8, True, False), Port("x", "out", 12, True, False),
-             Port("y", "out", 1, False, True)]
+    ports = [
+        Port("c", "in", 9, False, False),
+        Port("t", "in", 8, True, False),
+        Port("x", "out", 12, True, False),
+        Port("y", "out", 1, False, True),
+    ]
     path.write_text(f"{head}{body}\nendmodule\n")
     assert lint([path], "sums").count("%Warning-WIDTHEXPAND") == 3
     path.write_text(f"{head}{write_widths(body, ports)}\nendmodule\n")

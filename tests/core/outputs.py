@@ -10,8 +10,12 @@ from accel import ir, model_dir
 from accel.atomic import atomic_directory
 from accel.hdl import manifest
 
-DESIGN_FILES = {"rtl/bitloom.v": "module bitloom; endmodule\n", "mem/program.mem": "00\n", "sim/run.sh": "#!/bin/sh\n",
-                "vivado/board.xdc": "set_property A 1\n"}
+DESIGN_FILES = {
+    "rtl/bitloom.v": "module bitloom; endmodule\n",
+    "mem/program.mem": "00\n",
+    "sim/run.sh": "#!/bin/sh\n",
+    "vivado/board.xdc": "set_property A 1\n",
+}
 
 
 def write_model(path):

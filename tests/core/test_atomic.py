@@ -60,6 +60,7 @@ def test_a_failed_exchange_leaves_what_was_there(tmp_path, monkeypatch, failing)
         if len(calls) == failing:
             raise OSError(18, "Invalid cross-device link")
         rename(old, new)
+
     monkeypatch.setattr("os.rename", fail_once)
     with pytest.raises(OutputError, match="cannot be written .Invalid cross-device link"):
         write_model(tmp_path / "out")
@@ -99,6 +100,7 @@ def test_many_runs_at_once_leave_one_whole_folder(tmp_path):
                     (folder / name).write_text(str(number))
         except OutputError as error:
             errors.append(error)
+
     threads = [threading.Thread(target=run, args=(number,)) for number in range(12)]
     for thread in threads:
         thread.start()
@@ -125,8 +127,10 @@ def half_written(goal, ignored=()):
     def ignore():  # and nothing else: a test run under nohup or in the background hands down what it ignores
         for number in (signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
-    run = subprocess.Popen([sys.executable, "-c", SCRIPT, goal], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                           preexec_fn=ignore)
+
+    run = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, goal], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=ignore
+    )
     assert run.stdout.readline() == b"half\n"
     return run
 
@@ -137,8 +141,9 @@ def end(run, number):
     return run.returncode
 
 
-@pytest.mark.parametrize(("number", "code"), ((signal.SIGTERM, 143), (signal.SIGHUP, 129),
-                                              (signal.SIGINT, -signal.SIGINT)))
+@pytest.mark.parametrize(
+    ("number", "code"), ((signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -signal.SIGINT))
+)
 def test_a_signal_leaves_no_folder(tmp_path, number, code):
     run = half_written(tmp_path / "out")
     assert len(list(tmp_path.iterdir())) == 1
@@ -174,9 +179,16 @@ def dead_folder(place, text, lock=False):
     return handle
 
 
-@pytest.mark.parametrize(("text", "lock", "goes"), (
-    (_TEXT + "out", False, True), (_TEXT + "out", True, False), ("", False, False), ("mine", False, False),
-    (None, False, False)))
+@pytest.mark.parametrize(
+    ("text", "lock", "goes"),
+    (
+        (_TEXT + "out", False, True),
+        (_TEXT + "out", True, False),
+        ("", False, False),
+        ("mine", False, False),
+        (None, False, False),
+    ),
+)
 def test_only_a_folder_with_our_text_and_no_lock_is_of_a_dead_run(tmp_path, text, lock, goes):
     handle = dead_folder(tmp_path, text, lock)
     before = everything(tmp_path)

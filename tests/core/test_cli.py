@@ -32,18 +32,22 @@ def run(body, *arguments):
 def raising(error):
     def body(count, as_json):
         raise error
+
     return body
 
 
-@pytest.mark.parametrize(("body", "arguments", "code", "message"), [
-    (lambda count, as_json: None, [], 0, ""),
-    (lambda count, as_json: cli.EXIT_MISMATCH, [], 1, ""),
-    (raising(FitError("conv1: too big")), [], 2, "error: conv1: too big\n"),
-    (lambda count, as_json: None, ["--count", "x"], 2, "Invalid value"),
-    (lambda count, as_json: None, ["--nonsense"], 2, "No such option"),
-    (raising(KeyboardInterrupt()), [], 130, "error: interrupted\n"),
-    (lambda count, as_json: None, ["--help"], 0, ""),
-])
+@pytest.mark.parametrize(
+    ("body", "arguments", "code", "message"),
+    [
+        (lambda count, as_json: None, [], 0, ""),
+        (lambda count, as_json: cli.EXIT_MISMATCH, [], 1, ""),
+        (raising(FitError("conv1: too big")), [], 2, "error: conv1: too big\n"),
+        (lambda count, as_json: None, ["--count", "x"], 2, "Invalid value"),
+        (lambda count, as_json: None, ["--nonsense"], 2, "No such option"),
+        (raising(KeyboardInterrupt()), [], 130, "error: interrupted\n"),
+        (lambda count, as_json: None, ["--help"], 0, ""),
+    ],
+)
 def test_exit_codes(capsys, body, arguments, code, message):
     assert run(body, *arguments) == code
     captured = capsys.readouterr()
@@ -92,10 +96,13 @@ def test_progress_is_silent_without_a_terminal(capsys):
 
 
 def test_a_closed_pipe_prints_no_traceback():
-    script = "from accel import cli\nimport click\n@click.command()\ndef main():\n" \
-             "    for i in range(100000):\n        click.echo('x' * 100)\ncli.run_cli(main)\n"
-    result = subprocess.run(f"{sys.executable} -c \"{script}\" | head -n 1", shell=True, capture_output=True,
-                            text=True, check=False)
+    script = (
+        "from accel import cli\nimport click\n@click.command()\ndef main():\n"
+        "    for i in range(100000):\n        click.echo('x' * 100)\ncli.run_cli(main)\n"
+    )
+    result = subprocess.run(
+        f'{sys.executable} -c "{script}" | head -n 1', shell=True, capture_output=True, text=True, check=False
+    )
     assert result.stdout == "x" * 100 + "\n" and result.stderr == ""
 
 
@@ -106,12 +113,16 @@ def quoting(number, text):
     raise FitError(f"model {text}: is unknown")
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    (["--number", "9" * 5000 + "x"], "Error: Invalid value for '--number': '9999"),
-    (["--text", "a\nb\x1b[2J"], "error: model a\\nb\\x1b[2J: is unknown"),
-    (["--text", "a\0b"], "error: argument 'a\\x00b': holds a NUL or half a character"),
-    (["--text", "\ud800"], "error: argument '\\ud800': holds a NUL or half a character"),
-], ids=["long", "lines", "nul", "surrogate"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--number", "9" * 5000 + "x"], "Error: Invalid value for '--number': '9999"),
+        (["--text", "a\nb\x1b[2J"], "error: model a\\nb\\x1b[2J: is unknown"),
+        (["--text", "a\0b"], "error: argument 'a\\x00b': holds a NUL or half a character"),
+        (["--text", "\ud800"], "error: argument '\\ud800': holds a NUL or half a character"),
+    ],
+    ids=["long", "lines", "nul", "surrogate"],
+)
 def test_whatever_is_quoted_an_error_is_one_short_line(arguments, said, capsys):
     with pytest.raises(SystemExit) as leave:
         cli.run_cli(quoting, "quoting", arguments)

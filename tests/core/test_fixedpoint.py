@@ -37,8 +37,15 @@ def oracle(acc, multiplier, shift, rule, zero_point, qmin, qmax):
 
 
 def requantize(acc, multiplier, shift, rule, zero_point, qmin, qmax):
-    result = fp.requantize(np.array([acc]), np.array([multiplier]), np.array([shift]), rule=rule,
-                           zero_point=zero_point, qmin=qmin, qmax=qmax)
+    result = fp.requantize(
+        np.array([acc]),
+        np.array([multiplier]),
+        np.array([shift]),
+        rule=rule,
+        zero_point=zero_point,
+        qmin=qmin,
+        qmax=qmax,
+    )
     assert result.dtype == np.int64
     return int(result[0])
 
@@ -49,9 +56,16 @@ def test_every_small_case_equals_the_fraction(rule):
     for shift in [s for s in (-31, -3, -2, -1, 0, 1, 2, 3, 5, 30, 61, 62) if low <= s <= high]:
         accs = np.arange(-70, 71) if shift <= 28 else np.array([-1, 0, 1])
         for multiplier in (0, 1, 2, 3, 5, 2**30, 2**30 + 1, 2**31 - 1):
-            got = fp.requantize(accs[:, None], np.array([multiplier]), np.array([shift]), rule=rule,
-                                zero_point=0, qmin=-2**31, qmax=2**31 - 1)[:, 0]
-            expected = [oracle(int(acc), multiplier, shift, rule, 0, -2**31, 2**31 - 1) for acc in accs]
+            got = fp.requantize(
+                accs[:, None],
+                np.array([multiplier]),
+                np.array([shift]),
+                rule=rule,
+                zero_point=0,
+                qmin=-(2**31),
+                qmax=2**31 - 1,
+            )[:, 0]
+            expected = [oracle(int(acc), multiplier, shift, rule, 0, -(2**31), 2**31 - 1) for acc in accs]
             assert got.tolist() == expected, (rule, shift, multiplier)
 
 
@@ -70,11 +84,21 @@ def test_any_case_equals_the_fraction(data):
     assert requantize(*case) == oracle(*case)
 
 
-@pytest.mark.parametrize(("rule", "acc", "shift", "expected"), [
-    ("half_up", 1, 1, 1), ("half_up", -1, 1, 0), ("half_up", -3, 1, -1), ("half_up", 3, 1, 2),
-    ("half_away", 1, 1, 1), ("half_away", -1, 1, -1), ("half_away", -3, 1, -2), ("half_away", 3, 1, 2),
-    ("half_away", -3, 0, -3), ("half_up", -3, 0, -3),
-])
+@pytest.mark.parametrize(
+    ("rule", "acc", "shift", "expected"),
+    [
+        ("half_up", 1, 1, 1),
+        ("half_up", -1, 1, 0),
+        ("half_up", -3, 1, -1),
+        ("half_up", 3, 1, 2),
+        ("half_away", 1, 1, 1),
+        ("half_away", -1, 1, -1),
+        ("half_away", -3, 1, -2),
+        ("half_away", 3, 1, 2),
+        ("half_away", -3, 0, -3),
+        ("half_up", -3, 0, -3),
+    ],
+)
 def test_ties_of_the_half_rules(rule, acc, shift, expected):
     assert requantize(acc, 1, shift, rule, 0, -128, 127) == expected
 
@@ -104,9 +128,15 @@ def test_equals_litert_kernels(path):
     data = vectors(path)
     for kind, rule in (("conv", "gemmlowp"), ("fc", "half_away")):
         split = np.array([fp.quantize_multiplier(scale, rule) for scale in data[f"{kind}/scale"]])
-        got = fp.requantize(data[f"{kind}/acc"], split[:, 0], split[:, 1], rule=rule,
-                            zero_point=data[f"{kind}/zero_point"].astype(np.int64),
-                            qmin=data[f"{kind}/qmin"], qmax=data[f"{kind}/qmax"])
+        got = fp.requantize(
+            data[f"{kind}/acc"],
+            split[:, 0],
+            split[:, 1],
+            rule=rule,
+            zero_point=data[f"{kind}/zero_point"].astype(np.int64),
+            qmin=data[f"{kind}/qmin"],
+            qmax=data[f"{kind}/qmax"],
+        )
         assert len(got) >= 2500
         assert np.count_nonzero(got != data[f"{kind}/y"]) == 0
     got = fp.average(data["avgpool/sum"], data["avgpool/count"])
@@ -119,23 +149,32 @@ def test_the_litert_vectors_tell_the_rules_apart():
     for kind, right in (("conv", "gemmlowp"), ("fc", "half_away")):
         for rule in set(fp.RULES) - {right}:
             split = np.array([fp.quantize_multiplier(scale, rule) for scale in data[f"{kind}/scale"]])
-            got = fp.requantize(data[f"{kind}/acc"], split[:, 0], split[:, 1], rule=rule,
-                                zero_point=data[f"{kind}/zero_point"].astype(np.int64),
-                                qmin=data[f"{kind}/qmin"], qmax=data[f"{kind}/qmax"])
+            got = fp.requantize(
+                data[f"{kind}/acc"],
+                split[:, 0],
+                split[:, 1],
+                rule=rule,
+                zero_point=data[f"{kind}/zero_point"].astype(np.int64),
+                qmin=data[f"{kind}/qmin"],
+                qmax=data[f"{kind}/qmax"],
+            )
             assert np.count_nonzero(got != data[f"{kind}/y"]) > 0, (kind, rule)
 
 
-@pytest.mark.parametrize(("acc", "multiplier", "shift", "rule", "text"), [
-    (2**31, 1, 0, "half_up", "accumulator 2147483648"),
-    (-2**31 - 1, 1, 0, "half_away", "accumulator -2147483649"),
-    (2**30, 1, 1, "gemmlowp", "accumulator << exponent 2147483648"),
-    (0, 2**31, 0, "half_up", "multiplier 2147483648"),
-    (0, -1, 0, "half_up", "multiplier -1"),
-    (0, 1, 63, "half_up", "shift 63"),
-    (0, 1, -1, "half_away", "shift -1"),
-    (0, 1, 31, "gemmlowp", "shift 31"),
-    (0, 1, -32, "gemmlowp", "shift -32"),
-])
+@pytest.mark.parametrize(
+    ("acc", "multiplier", "shift", "rule", "text"),
+    [
+        (2**31, 1, 0, "half_up", "accumulator 2147483648"),
+        (-(2**31) - 1, 1, 0, "half_away", "accumulator -2147483649"),
+        (2**30, 1, 1, "gemmlowp", "accumulator << exponent 2147483648"),
+        (0, 2**31, 0, "half_up", "multiplier 2147483648"),
+        (0, -1, 0, "half_up", "multiplier -1"),
+        (0, 1, 63, "half_up", "shift 63"),
+        (0, 1, -1, "half_away", "shift -1"),
+        (0, 1, 31, "gemmlowp", "shift 31"),
+        (0, 1, -32, "gemmlowp", "shift -32"),
+    ],
+)
 def test_requantize_refuses_what_is_out_of_range(acc, multiplier, shift, rule, text):
     with pytest.raises(RangeError, match=text):
         requantize(acc, multiplier, shift, rule, 0, -128, 127)
@@ -160,21 +199,38 @@ def test_multiplier_is_the_nearest_one(real, rule):
     assert abs(Fraction(real) - multiplier * step) <= step / 2
 
 
-@pytest.mark.parametrize(("real", "rule", "expected"), [
-    (1.0, "half_up", (2**30, 30)), (0.5, "half_away", (2**30, 31)), (1.0, "gemmlowp", (2**30, 1)),
-    (1 - 2.0**-40, "gemmlowp", (2**30, 1)), (1 - 2.0**-40, "half_up", (2**30, 30)), (0.0, "half_up", (0, 0)),
-    (2.0**-33, "gemmlowp", (0, 0)), (2.0**-32, "gemmlowp", (2**30, -31)), (2.0**-80, "half_up", (0, 62)),
-    (2.0**-61, "half_up", (2, 62)), (2.0**30 - 1, "half_up", (2**31 - 2, 1)),
-    (2.0**-63, "half_up", (1, 62)), (2.0**-40, "half_away", (2**22, 62)),
-])
+@pytest.mark.parametrize(
+    ("real", "rule", "expected"),
+    [
+        (1.0, "half_up", (2**30, 30)),
+        (0.5, "half_away", (2**30, 31)),
+        (1.0, "gemmlowp", (2**30, 1)),
+        (1 - 2.0**-40, "gemmlowp", (2**30, 1)),
+        (1 - 2.0**-40, "half_up", (2**30, 30)),
+        (0.0, "half_up", (0, 0)),
+        (2.0**-33, "gemmlowp", (0, 0)),
+        (2.0**-32, "gemmlowp", (2**30, -31)),
+        (2.0**-80, "half_up", (0, 62)),
+        (2.0**-61, "half_up", (2, 62)),
+        (2.0**30 - 1, "half_up", (2**31 - 2, 1)),
+        (2.0**-63, "half_up", (1, 62)),
+        (2.0**-40, "half_away", (2**22, 62)),
+    ],
+)
 def test_known_multipliers(real, rule, expected):
     assert fp.quantize_multiplier(real, rule) == expected
 
 
-@pytest.mark.parametrize(("real", "rule"), [
-    (-1.0, "half_up"), (float("nan"), "half_up"), (float("inf"), "gemmlowp"), (2.0**31, "half_up"),
-    (2.0**30, "gemmlowp"),
-])
+@pytest.mark.parametrize(
+    ("real", "rule"),
+    [
+        (-1.0, "half_up"),
+        (float("nan"), "half_up"),
+        (float("inf"), "gemmlowp"),
+        (2.0**31, "half_up"),
+        (2.0**30, "gemmlowp"),
+    ],
+)
 def test_bad_multipliers_are_refused(real, rule):
     with pytest.raises(RangeError, match="multiplier"):
         fp.quantize_multiplier(real, rule)
@@ -186,7 +242,7 @@ def test_pack_round_trip_of_every_value():
         values = np.arange(low, high + 1)
         for count in range(1, min(len(values), 9) + 1):
             for start in range(len(values) - count + 1):
-                part = values[start:start + count]
+                part = values[start : start + count]
                 data = fp.pack(part, bits)
                 assert data.dtype == np.uint8 and data.shape == (fp.packed_bytes(count, bits),)
                 assert fp.unpack(data, bits, count).tolist() == part.tolist()
@@ -237,9 +293,9 @@ def test_pack_refuses_other_widths_and_lengths():
 @pytest.mark.parametrize("bits", [1, 4, 8, 16, 32, 64])
 def test_wrap_is_modulo(bits):
     rng = np.random.default_rng(bits)
-    values = rng.integers(-2**62, 2**62, 1000)
+    values = rng.integers(-(2**62), 2**62, 1000)
     for value, got in zip(values.tolist(), fp.wrap(values, bits).tolist(), strict=True):
-        assert (value - got) % 2**bits == 0 and -(2**(bits - 1)) <= got < 2 ** (bits - 1)
+        assert (value - got) % 2**bits == 0 and -(2 ** (bits - 1)) <= got < 2 ** (bits - 1)
 
 
 def test_average_of_every_small_sum():

@@ -88,45 +88,50 @@ BAD_LAYERS = {
     "conv1: stride must lie in 1..65535, not 0": lambda: conv(stride=(0, 1)),
     "conv1: pads must be 4 integers": lambda: conv(pads=(1, 1)),
     "conv1: pads must lie in 0..65535, not -1": lambda: conv(pads=(-1, 0, 0, 0)),
-    "conv1: kernel height 9 must not exceed the padded input's 7":
-        lambda: conv(weights=np.zeros((4, 9, 3, 3), dtype=int)),
+    "conv1: kernel height 9 must not exceed the padded input's 7": lambda: conv(
+        weights=np.zeros((4, 9, 3, 3), dtype=int)
+    ),
     "conv1: output shape must be (3, 2, 4) for input (6, 5, 3), not (6, 5, 3)": lambda: conv(output=SOURCE),
     "conv1: output of 8 bits needs a requantization": lambda: conv(requantize=None),
     "conv1: raw int32 output must not have a requantization": lambda: conv(output=raw(conv().output)),
     "conv1: raw int32 input is not allowed": lambda: conv(input=raw(SOURCE)),
     "conv1: multiplier must have shape (4,), not (5,)": lambda: conv(
-        requantize=networks.requantize(np.random.default_rng(0), 5, "half_up", 9)),
+        requantize=networks.requantize(np.random.default_rng(0), 5, "half_up", 9)
+    ),
     "conv1: qmin..qmax -128..127 must lie in -8..7": lambda: conv(
-        output=dataclasses.replace(conv().output, bits=4, zero_point=0)),
+        output=dataclasses.replace(conv().output, bits=4, zero_point=0)
+    ),
     "conv1: notes must be a dict": lambda: conv(notes=None),
     "conv1: input must be a TensorType": lambda: conv(input=(6, 5, 3)),
     "rounding rule 'down' is unknown": bad_requantize(rule="down"),
     "shift -1 must lie in 0..62": bad_requantize(shift=np.full(4, -1)),
     "shift must lie in -31..62, not 63": bad_requantize(shift=np.full(4, 63)),
     "multiplier must lie in 0..2147483647, not -1": bad_requantize(multiplier=np.full(4, -1)),
-    "multiplier must hold one value per output channel":
-        bad_requantize(multiplier=np.ones((2, 2), dtype=int)),
+    "multiplier must hold one value per output channel": bad_requantize(multiplier=np.ones((2, 2), dtype=int)),
     "qmax must lie in 5..127, not 4": bad_requantize(qmin=5, qmax=4),
     "qmin must lie in -128..127, not -129": bad_requantize(qmin=-129),
     "conv1: 1-bit output needs a Threshold": lambda: conv(output=sign(conv().output)),
     "conv1: a Threshold puts out 1 bit, not 8": lambda: conv(requantize=Threshold(np.zeros(4, int), np.zeros(4, bool))),
     "conv1: threshold must have shape (4,), not (3,)": lambda: binary_conv(np.zeros(3, int), np.zeros(3, bool)),
     "threshold must lie in -2147483648..2147483648, not 2147483649": lambda: binary_conv([0, 0, 0, 2**31 + 1], [0] * 4),
-    "threshold must lie in -2147483648..2147483648, not -2147483649":
-        lambda: binary_conv([0, 0, 0, -(2**31) - 1], [0] * 4),
+    "threshold must lie in -2147483648..2147483648, not -2147483649": lambda: binary_conv(
+        [0, 0, 0, -(2**31) - 1], [0] * 4
+    ),
     "threshold must hold integers, not float64": lambda: binary_conv([0, 0, 0, 0.5], [0] * 4),
     "threshold must hold one value per output channel": lambda: binary_conv(0, 0),
     "invert must have shape (4,), not (3,)": lambda: binary_conv([0] * 4, np.zeros(3, bool)),
     "invert must lie in 0..1, not 2": lambda: binary_conv([0] * 4, [0, 1, 2, 0]),
     "conv1: requantize must be a Requantize, a Threshold or None": lambda: conv(requantize=3),
     "fc1: weights have 5 inputs but the input tensor (6, 5, 3) has 90": lambda: dense(
-        weights=np.zeros((4, 5), dtype=int)),
+        weights=np.zeros((4, 5), dtype=int)
+    ),
     "fc1: output shape must be (1, 1, 4)": lambda: dense(output=SOURCE),
     "pool1: pads (2, 0, 0, 0) must be smaller than the kernel height 2": lambda: pool(pads=(2, 0, 0, 0)),
     "pool1: kernel must lie in 1..65535, not 0": lambda: pool(kernel=(0, 1)),
     "pool1: kernel width 9 must not exceed": lambda: pool(kernel=(2, 9)),
     "pool1: output zero_point must equal the input's -7, not 0": lambda: pool(
-        output=dataclasses.replace(pool().output, zero_point=0)),
+        output=dataclasses.replace(pool().output, zero_point=0)
+    ),
     "pool1: output shape must be (3, 2, 3)": lambda: pool(output=SOURCE),
 }
 
@@ -158,8 +163,7 @@ BAD_GRAPHS = {
     "input std 0.0 must be positive": lambda: InputEncoding(std=(0.0,)),
     "input mean must be finite, not inf": lambda: InputEncoding(mean=(float("inf"),)),
     "input mean must be one number per channel": lambda: InputEncoding(mean=0.5),
-    "net: a uint8 input cannot have 4 bits": lambda: graph(
-        input=dataclasses.replace(SOURCE, bits=4, zero_point=0)),
+    "net: a uint8 input cannot have 4 bits": lambda: graph(input=dataclasses.replace(SOURCE, bits=4, zero_point=0)),
     "net: input must be a TensorType": lambda: graph(input=None),
 }
 
@@ -206,8 +210,10 @@ def test_a_threshold_may_lie_just_outside_int32():
     assert layer.requantize.invert.dtype == bool and layer.requantize.invert.tolist() == [True, False, True, False]
 
 
-@pytest.mark.parametrize(("bits", "channels", "pixel", "stored"),
-                         [(8, 5, 5, 5), (4, 5, 3, 6), (2, 5, 2, 8), (1, 5, 1, 8), (1, 9, 2, 16), (4, 6, 3, 6)])
+@pytest.mark.parametrize(
+    ("bits", "channels", "pixel", "stored"),
+    [(8, 5, 5, 5), (4, 5, 3, 6), (2, 5, 2, 8), (1, 5, 1, 8), (1, 9, 2, 16), (4, 6, 3, 6)],
+)
 def test_tensors_are_packed_in_whole_bytes_a_pixel(bits, channels, pixel, stored):
     tensor = TensorType(3, 2, channels, bits, 0.1, 0)
     assert (tensor.pixel_bytes, tensor.stored_channels, tensor.stream_bytes) == (pixel, stored, 6 * pixel)
@@ -215,8 +221,8 @@ def test_tensors_are_packed_in_whole_bytes_a_pixel(bits, channels, pixel, stored
     data = tensor.to_bytes(q)
     assert len(data) == 6 * pixel and np.array_equal(tensor.from_bytes(data), q)
     bits_of = np.unpackbits(np.frombuffer(data, dtype=np.uint8), bitorder="little").reshape(6, 8 * pixel)
-    assert not bits_of[:, channels * bits:].any()
-    assert tensor.holds(q) and not tensor.holds(np.where(q == q[0, 0, 0], 2**(bits - 1) + 1, q))
+    assert not bits_of[:, channels * bits :].any()
+    assert tensor.holds(q) and not tensor.holds(np.where(q == q[0, 0, 0], 2 ** (bits - 1) + 1, q))
 
 
 def test_a_binary_tensor_holds_no_zero_and_pads_with_minus_one():

@@ -23,20 +23,33 @@ def conv(source, channels=1, kernel=(1, 1), stride=(1, 1), pads=(0, 0, 0, 0)):
     height = (source.height + pads[0] + pads[1] - kernel[0]) // stride[0] + 1
     width = (source.width + pads[2] + pads[3] - kernel[1]) // stride[1] + 1
     weights = np.zeros((channels, *kernel, source.channels), dtype=np.int64)
-    return Conv2D("a", "input", source, raw(height, width, channels), weights, 8, np.ones(channels),
-                  np.zeros(channels, dtype=np.int64), stride, pads, None)
+    return Conv2D(
+        "a",
+        "input",
+        source,
+        raw(height, width, channels),
+        weights,
+        8,
+        np.ones(channels),
+        np.zeros(channels, dtype=np.int64),
+        stride,
+        pads,
+        None,
+    )
 
 
 TOO_LARGE = {
-    "a: has 17179607049 activations with their padding":
-        lambda: conv(TensorType(1, 1, 1, 8, 0.1, 0), stride=(65535, 65535), pads=(65535,) * 4),
+    "a: has 17179607049 activations with their padding": lambda: conv(
+        TensorType(1, 1, 1, 8, 0.1, 0), stride=(65535, 65535), pads=(65535,) * 4
+    ),
     "at most 33554432 are allowed": lambda: TensorType(8192, 8192, 1, 8, 0.1, 0),
-    "a: has 1073741824 elements of all windows":
-        lambda: conv(TensorType(2048, 2048, 4, 8, 0.1, 0), kernel=(16, 16), stride=(2, 2), pads=(7, 7, 7, 7)),
-    "a: has 17188257792 multiply-accumulates":
-        lambda: conv(TensorType(64, 64, 2048, 8, 0.1, 0), 2049),
-    "p: has 1102500000000 elements of all windows":
-        lambda: networks.maxpool("p", "input", TensorType(2049, 2049, 1, 8, 0.1, 0), (1000, 1000), (1, 1)),
+    "a: has 1073741824 elements of all windows": lambda: conv(
+        TensorType(2048, 2048, 4, 8, 0.1, 0), kernel=(16, 16), stride=(2, 2), pads=(7, 7, 7, 7)
+    ),
+    "a: has 17188257792 multiply-accumulates": lambda: conv(TensorType(64, 64, 2048, 8, 0.1, 0), 2049),
+    "p: has 1102500000000 elements of all windows": lambda: networks.maxpool(
+        "p", "input", TensorType(2049, 2049, 1, 8, 0.1, 0), (1000, 1000), (1, 1)
+    ),
 }
 
 

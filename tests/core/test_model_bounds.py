@@ -62,8 +62,13 @@ def test_notes_that_cannot_be_loaded_cannot_be_made_or_saved(saved, notes, tmp_p
 
 
 def test_notes_at_the_bounds_come_back(tmp_path):
-    notes = {"deep": nested(limits.MAX_DEPTH - 3), "text": "x\n\ty" + "ü" * (limits.MAX_TEXT - 4),
-             "number": 10**63 - 1, "small": -(10**63 - 1), "tiny": 5e-324}
+    notes = {
+        "deep": nested(limits.MAX_DEPTH - 3),
+        "text": "x\n\ty" + "ü" * (limits.MAX_TEXT - 4),
+        "number": 10**63 - 1,
+        "small": -(10**63 - 1),
+        "tiny": 5e-324,
+    }
     model_dir.save(dataclasses.replace(sample_graph(), notes=notes), tmp_path / "model")
     assert model_dir.load(tmp_path / "model").notes == notes
 

@@ -16,8 +16,7 @@ from sim.cases import graphs as networks
 def sample_graph():
     rng = np.random.default_rng(4)
     source = TensorType(7, 6, 3, 8, 0.013, -3)
-    first = networks.conv(rng, "conv1", "input", source, 5, (3, 2), (1, 2), (1, 0, 0, 1), "gemmlowp",
-                          weight_bits=6)
+    first = networks.conv(rng, "conv1", "input", source, 5, (3, 2), (1, 2), (1, 0, 0, 1), "gemmlowp", weight_bits=6)
     pool = networks.maxpool("pool1", "conv1", first.output, (2, 2), pads=(0, 1, 0, 0))
     second = networks.conv(rng, "block.1-conv_2", "pool1", pool.output, 3, (1, 1), weight_bits=1, qmin=0)
     last = networks.dense(rng, "fc", second.name, second.output, 4, raw=True, weight_bits=4)
@@ -55,6 +54,7 @@ def put(*path_and_value):
         for step in path[:-1]:
             values = values[step]
         values[path[-1]] = value
+
     return change
 
 
@@ -63,6 +63,7 @@ def drop(*path):
         for step in path[:-1]:
             values = values[step]
         del values[path[-1]]
+
     return change
 
 
@@ -120,17 +121,20 @@ def signs(tmp_path):
 
 HOSTILE_SIGNS = {
     "sign: threshold must be a list of 5 numbers": put("layers", 0, "requantize", "threshold", [1]),
-    "sign: threshold must lie in -2147483648..2147483648, not 2147483649":
-        put("layers", 0, "requantize", "threshold", 1, 2**31 + 1),
-    "sign: threshold must be an integer in -2147483648..2147483648, not 0.5":
-        put("layers", 0, "requantize", "threshold", 1, 0.5),
+    "sign: threshold must lie in -2147483648..2147483648, not 2147483649": put(
+        "layers", 0, "requantize", "threshold", 1, 2**31 + 1
+    ),
+    "sign: threshold must be an integer in -2147483648..2147483648, not 0.5": put(
+        "layers", 0, "requantize", "threshold", 1, 0.5
+    ),
     "sign: invert must be an integer in 0..1, not True": put("layers", 0, "requantize", "invert", 0, True),
     "sign: invert must lie in 0..1, not 2": put("layers", 0, "requantize", "invert", 0, 2),
     "sign: requantize lacks 'invert'": drop("layers", 0, "requantize", "invert"),
     "sign: requantize has the unknown key 'shift'": put("layers", 0, "requantize", "shift", []),
     "sign: a Threshold puts out 1 bit, not 2": put("layers", 0, "output", "bits", 2),
-    "sign: 1-bit output needs a Threshold": put("layers", 0, "requantize", {
-        "rule": "half_up", "multiplier": [1] * 5, "shift": [0] * 5, "qmin": -1, "qmax": 1}),
+    "sign: 1-bit output needs a Threshold": put(
+        "layers", 0, "requantize", {"rule": "half_up", "multiplier": [1] * 5, "shift": [0] * 5, "qmin": -1, "qmax": 1}
+    ),
     "sign output: zero_point must lie in 0..0, not 1": put("layers", 0, "output", "zero_point", 1),
 }
 
@@ -163,6 +167,7 @@ def cut(name, length):
     def damage(folder):
         data = (folder / name).read_bytes()
         (folder / name).write_bytes(data[:length])
+
     return damage
 
 
@@ -171,6 +176,7 @@ def flip(name, position):
         data = bytearray((folder / name).read_bytes())
         data[position] ^= 4
         (folder / name).write_bytes(data)
+
     return damage
 
 
@@ -182,6 +188,7 @@ def link(name, goal):
     def damage(folder):
         (folder / name).unlink()
         (folder / name).symlink_to(goal)
+
     return damage
 
 
@@ -189,6 +196,7 @@ def special(name, make):
     def damage(folder):
         (folder / name).unlink()
         make(folder / name)
+
     return damage
 
 
@@ -258,8 +266,7 @@ HOSTILE = {
     "layers[0] lacks 'pads'": drop("layers", 0, "pads"),
     "layers[0] has the unknown key 'code'": put("layers", 0, "code", "x"),
     "layers[0] name must be letters": put("layers", 0, "name", "../conv"),
-    "conv1 output: channels must lie in 1..65535, not 1000000000000":
-        put("layers", 0, "output", "channels", 10**12),
+    "conv1 output: channels must lie in 1..65535, not 1000000000000": put("layers", 0, "output", "channels", 10**12),
     "conv1: weight_scale must be a list of 5 numbers": put("layers", 0, "weight_scale", "x"),
     "conv1: multiplier must be a list of 65535 numbers": put("layers", 0, "output", "channels", 65535),
     "conv1: kernel must lie in 1..65535, not -3": put("layers", 0, "kernel", [-3, 2]),
@@ -272,8 +279,9 @@ HOSTILE = {
     "conv1: weight_scale must be positive and finite, not -1.0": put("layers", 0, "weight_scale", 0, -1),
     "a number has 401 characters, at most 64": put("layers", 0, "weight_scale", 0, 10**400),
     "conv1: multiplier must be a list of 5": put("layers", 0, "requantize", "multiplier", [1]),
-    "conv1: multiplier must lie in 0..2147483647, not 2147483648":
-        put("layers", 0, "requantize", "multiplier", 2, 2**31),
+    "conv1: multiplier must lie in 0..2147483647, not 2147483648": put(
+        "layers", 0, "requantize", "multiplier", 2, 2**31
+    ),
     "conv1: shift must be an integer in -31..62, not 1.5": put("layers", 0, "requantize", "shift", 0, 1.5),
     "conv1: qmin must lie in": put("layers", 0, "requantize", "qmin", -1000),
     "conv1: rounding rule 'x' is unknown": put("layers", 0, "requantize", "rule", "x"),
@@ -297,8 +305,9 @@ HOSTILE = {
     "pool1: reads 'input' but the layer before is 'conv1'": put("layers", 1, "input", "input"),
     "pool1: kernel must be 2 integers": put("layers", 1, "kernel", 2),
     "graph name must be letters": put("name", "a b"),
-    "fc: raw int32 output must not have": put("layers", 3, "requantize", {
-        "rule": "half_up", "multiplier": [1] * 4, "shift": [0] * 4, "qmin": 0, "qmax": 1}),
+    "fc: raw int32 output must not have": put(
+        "layers", 3, "requantize", {"rule": "half_up", "multiplier": [1] * 4, "shift": [0] * 4, "qmin": 0, "qmax": 1}
+    ),
 }
 
 
@@ -375,6 +384,7 @@ def test_failed_save_leaves_the_old_model(saved, tmp_path, monkeypatch):
 
     def full(self, data):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(OutputError, match="cannot be written .No space left on device."):
         model_dir.save(sample_graph(), saved)

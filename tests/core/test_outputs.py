@@ -95,8 +95,11 @@ def test_a_folder_with_a_stranger_in_it_stays_as_it_is(kind, data):
         out = Path(place, "out")
         WRITERS[kind](out)
         folders = [out, *(path for path in out.rglob("*") if path.is_dir())]
-        name = data.draw(st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)),
-                                 min_size=1, max_size=20).filter(lambda name: name not in (".", "..")))
+        name = data.draw(
+            st.text(
+                st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=20
+            ).filter(lambda name: name not in (".", ".."))
+        )
         path = data.draw(st.sampled_from(folders)) / name
         if os.path.lexists(path):
             return
@@ -110,13 +113,23 @@ def test_a_folder_with_a_stranger_in_it_stays_as_it_is(kind, data):
 
 
 @both
-@pytest.mark.parametrize("content", (
-    "{}", "[]", "null", "", "not JSON", "[" * 100_000, '{"name": "my web app", "files": ["index.html"]}',
-    '{"format": "bitloom-model", "layers": []}', '{"made_by": {"bitloom": "1"}, "top": "x", "files": {}}',
-    '{"made_by": {"bitloom": "1"}, "top": "x", "files": {"../thesis.txt": {"sha256": "0"}}}',
-    '{"made_by": {"bitloom": "1"}, "top": "x", "files": {"thesis.txt": {"sha256": 7}}}',
-    '{"made_by": {"bitloom": "1"}, "top": ["x"], "files": {"a\\u0000": {"sha256": "0"}}}',
-))
+@pytest.mark.parametrize(
+    "content",
+    (
+        "{}",
+        "[]",
+        "null",
+        "",
+        "not JSON",
+        "[" * 100_000,
+        '{"name": "my web app", "files": ["index.html"]}',
+        '{"format": "bitloom-model", "layers": []}',
+        '{"made_by": {"bitloom": "1"}, "top": "x", "files": {}}',
+        '{"made_by": {"bitloom": "1"}, "top": "x", "files": {"../thesis.txt": {"sha256": "0"}}}',
+        '{"made_by": {"bitloom": "1"}, "top": "x", "files": {"thesis.txt": {"sha256": 7}}}',
+        '{"made_by": {"bitloom": "1"}, "top": ["x"], "files": {"a\\u0000": {"sha256": "0"}}}',
+    ),
+)
 def test_a_strangers_file_of_our_name_marks_nothing(write, content, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -160,8 +173,9 @@ def test_a_design_without_some_of_its_files_and_with_simulation_results_is_repla
     assert everything(out) == before
 
 
-@pytest.mark.parametrize("name", ("vivado/project/board.xpr", "vivado/reports/impl_timing.rpt", "sim/waves.vcd",
-                                  "sim/work/notes.txt"))
+@pytest.mark.parametrize(
+    "name", ("vivado/project/board.xpr", "vivado/reports/impl_timing.rpt", "sim/waves.vcd", "sim/work/notes.txt")
+)
 def test_results_that_took_hours_keep_a_design(name, tmp_path):
     out = tmp_path / "out"
     write_design(out)
@@ -191,16 +205,27 @@ def test_an_empty_folder_is_not_ours(write, tmp_path):
 FOLDER, FILE = (lambda path: Folder(path, lambda goal: set())), (lambda path: File(path, MARK))
 # name -> (path below a folder with the file `file`, the folder `full` and links, words of the refusal)
 PLACES = {
-    "empty": ("", "names nothing"), "zero": ("a\0b", "cannot be printed"), "newline": ("a\nb", "cannot be printed"),
-    "escape": ("\x1b[2J", "cannot be printed"), "not Unicode": ("a\udcff", "cannot be printed"),
-    "here": (".", "current folder"), "here again": ("./", "current folder"),
+    "empty": ("", "names nothing"),
+    "zero": ("a\0b", "cannot be printed"),
+    "newline": ("a\nb", "cannot be printed"),
+    "escape": ("\x1b[2J", "cannot be printed"),
+    "not Unicode": ("a\udcff", "cannot be printed"),
+    "here": (".", "current folder"),
+    "here again": ("./", "current folder"),
     "by a detour": ("full/..", "current folder"),
-    "above": ("..", "current folder"), "root": ("/", "current folder"), "home": ("~", "home folder"),
-    "through a file": ("file/out", "is not a folder"), "deep through a file": ("file/a/b", "is not a folder"),
-    "link": ("link", "symbolic link"), "dangling link": ("dangling", "symbolic link"),
-    "link to itself": ("loop", "symbolic link"), "through a loop": ("loop/x", "is not a folder"),
-    "device": (os.devnull, "exists and is not a"), "long name": ("n" * 300, "too long"),
-    "long name below": ("x/" + "n" * 300, "too long"), "long path": ("x/" * 3000, "too long"),
+    "above": ("..", "current folder"),
+    "root": ("/", "current folder"),
+    "home": ("~", "home folder"),
+    "through a file": ("file/out", "is not a folder"),
+    "deep through a file": ("file/a/b", "is not a folder"),
+    "link": ("link", "symbolic link"),
+    "dangling link": ("dangling", "symbolic link"),
+    "link to itself": ("loop", "symbolic link"),
+    "through a loop": ("loop/x", "is not a folder"),
+    "device": (os.devnull, "exists and is not a"),
+    "long name": ("n" * 300, "too long"),
+    "long name below": ("x/" + "n" * 300, "too long"),
+    "long path": ("x/" * 3000, "too long"),
 }
 
 
@@ -225,10 +250,15 @@ def test_no_output_goes_to_a_wrong_place(kind, case, tmp_path, monkeypatch):
 def test_a_place_that_cannot_be_written_is_found_by_trying(tmp_path, monkeypatch):
     def read_only(*args, **kwargs):
         raise OSError(30, "Read-only file system")
+
     monkeypatch.setattr("tempfile.mkdtemp", read_only)
     for kind in (FOLDER, FILE):
-        refuses(lambda path, kind=kind: check_output(kind(path)), tmp_path / "x" / "out", "Read-only file system",
-                "choose another output")
+        refuses(
+            lambda path, kind=kind: check_output(kind(path)),
+            tmp_path / "x" / "out",
+            "Read-only file system",
+            "choose another output",
+        )
     assert everything(tmp_path) == {}
 
 
@@ -238,10 +268,17 @@ def test_a_check_leaves_nothing(tmp_path):
     assert everything(tmp_path) == {}
 
 
-@pytest.mark.parametrize(("path", "words"), (
-    ("model", "is the --model"), ("model/design", "lies in the --model"), ("w", "holds the --weights"),
-    ("w/weights.npz", "is the --weights"), ("other", "is the --front"), ("other/below", "lies in the --front"),
-))
+@pytest.mark.parametrize(
+    ("path", "words"),
+    (
+        ("model", "is the --model"),
+        ("model/design", "lies in the --model"),
+        ("w", "holds the --weights"),
+        ("w/weights.npz", "is the --weights"),
+        ("other", "is the --front"),
+        ("other/below", "lies in the --front"),
+    ),
+)
 def test_outputs_stay_apart_from_inputs_and_from_each_other(tmp_path, monkeypatch, path, words):
     monkeypatch.chdir(tmp_path)
     write_model("model")

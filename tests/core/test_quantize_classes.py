@@ -12,8 +12,9 @@ SCALES = (1.0, 1 / 3, 0.05, 2.0**-126, 2.25 * 2.0**-128, 2.0**125, 3e-39)
 
 def patterns(rng, count):
     """Random bit patterns, subnormals and special values of both signs, without NaN."""
-    bits = np.concatenate([rng.integers(0, 2**32, count, dtype=np.uint32), rng.integers(0, 2**23, 500, dtype=np.uint32),
-                           SPECIAL])
+    bits = np.concatenate(
+        [rng.integers(0, 2**32, count, dtype=np.uint32), rng.integers(0, 2**23, 500, dtype=np.uint32), SPECIAL]
+    )
     x = np.concatenate([bits, bits ^ np.uint32(2**31)]).view(np.float32)
     return x[~np.isnan(x)]
 

@@ -39,8 +39,10 @@ def signs(acc, rule):
     """-1 and +1, one element after the other."""
     flat = acc.reshape(-1, acc.shape[-1]).tolist()
     levels = list(zip(rule.threshold.tolist(), rule.invert.tolist(), strict=True))
-    values = [[1 if (value >= level) != flipped else -1 for value, (level, flipped) in zip(pixel, levels, strict=True)]
-              for pixel in flat]
+    values = [
+        [1 if (value >= level) != flipped else -1 for value, (level, flipped) in zip(pixel, levels, strict=True)]
+        for pixel in flat
+    ]
     return np.array(values).reshape(acc.shape)
 
 
@@ -54,8 +56,18 @@ def expected_layer(layer, q):
     count = acc.shape[-1]
     if layer.output.bits == 1:
         return signs(acc, rule)
-    flat = [oracle(int(value), int(rule.multiplier[index % count]), int(rule.shift[index % count]), rule.rule,
-                   layer.output.zero_point, rule.qmin, rule.qmax) for index, value in enumerate(acc.ravel())]
+    flat = [
+        oracle(
+            int(value),
+            int(rule.multiplier[index % count]),
+            int(rule.shift[index % count]),
+            rule.rule,
+            layer.output.zero_point,
+            rule.qmin,
+            rule.qmax,
+        )
+        for index, value in enumerate(acc.ravel())
+    ]
     return np.array(flat).reshape(acc.shape)
 
 
@@ -92,8 +104,9 @@ def test_random_mixed_networks_equal_torch_and_fractions(number):
 def test_every_width_meets_every_width(weight_bits, input_bits, output_bits):
     rng = np.random.default_rng(weight_bits + 10 * input_bits + 100 * output_bits)
     source = networks.tensor(rng, 7, 5, 3, input_bits)
-    layer = networks.conv(rng, "conv", "input", source, 6, (3, 2), (2, 1), (0, 1, 1, 0), weight_bits=weight_bits,
-                          output_bits=output_bits)
+    layer = networks.conv(
+        rng, "conv", "input", source, 6, (3, 2), (2, 1), (0, 1, 1, 0), weight_bits=weight_bits, output_bits=output_bits
+    )
     q = networks.random_weights(rng, (3, *source.shape), input_bits)
     got = reference.run_layer(layer, q)
     assert np.array_equal(got, expected_layer(layer, q)) and layer.output.holds(got)
@@ -116,8 +129,7 @@ def test_thresholds_at_the_ends_and_inverted():
 def test_every_weight_width_and_rule(bits, rule):
     rng = np.random.default_rng(bits)
     source = networks.tensor(rng, 7, 5, 3)
-    layer = networks.conv(rng, "conv", "input", source, 6, (3, 2), (2, 1), (0, 1, 1, 0), rule,
-                          weight_bits=bits)
+    layer = networks.conv(rng, "conv", "input", source, 6, (3, 2), (2, 1), (0, 1, 1, 0), rule, weight_bits=bits)
     q = rng.integers(-128, 128, (2, 7, 5, 3))
     assert np.array_equal(reference.run_layer(layer, q), expected_layer(layer, q))
 
@@ -194,8 +206,12 @@ def test_input_is_checked():
 
 def test_binary_input_holds_no_zero():
     source = TensorType(1, 1, 2, 1, 0.02, 0)
-    graph = Graph("signs", source, InputEncoding("float"),
-                  (networks.dense(np.random.default_rng(1), "fc", "input", source, 5, raw=True),))
+    graph = Graph(
+        "signs",
+        source,
+        InputEncoding("float"),
+        (networks.dense(np.random.default_rng(1), "fc", "input", source, 5, raw=True),),
+    )
     with pytest.raises(RangeError, match=r"signs: input must be -1 or \+1, not 0..1"):
         reference.run(graph, np.array([[[[0, 1]]]]))
     assert reference.encode_input(graph, np.float32([[[[-0.0, -1e-9]]]])).ravel().tolist() == [1, -1]

@@ -13,7 +13,7 @@ from sim.cases import graphs as networks
 @pytest.mark.parametrize("name", synthetic.NAMES)
 def test_names_make_networks(name):
     graph = model_dir.load(name)
-    layer, = graph.layers
+    (layer,) = graph.layers
     weight_bits, bits = synthetic.WIDTHS[name.split("-")[1]]
     assert graph.name == name and layer.weight_bits == weight_bits
     assert (layer.input.bits, layer.output.bits) == (bits, bits)
@@ -62,4 +62,5 @@ def test_predicted_cycles_fall_with_the_width(shape):
         cycles[widths] = program.predicted_cycles
         assert set(precisions_for(graph)) == {8, *synthetic.WIDTHS[widths]}
     assert {widths: cycles["w8a8"] / cycles[widths] >= least for widths, least in LEAST_GAIN[shape].items()} == (
-        dict.fromkeys(LEAST_GAIN[shape], True)), cycles
+        dict.fromkeys(LEAST_GAIN[shape], True)
+    ), cycles

@@ -36,15 +36,23 @@ def clone(tmp_path_factory):
         shutil.copy(ROOT / name, origin)
     target = tmp_path_factory.mktemp("clone") / "bitloom"
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "all"],
-                    ["clone", "-q", "-c", "core.autocrlf=true", str(origin), str(target)]):
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        [*identity, "commit", "-q", "-m", "all"],
+        ["clone", "-q", "-c", "core.autocrlf=true", str(origin), str(target)],
+    ):
         subprocess.run(["git", *command], cwd=origin, check=True)
     return target
 
 
 def files_of(folder):
-    return {path.relative_to(folder) for name in COPIED for path in (folder / name).rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts} | {Path(name) for name in FILES}
+    return {
+        path.relative_to(folder)
+        for name in COPIED
+        for path in (folder / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    } | {Path(name) for name in FILES}
 
 
 def test_a_clone_with_autocrlf_has_the_same_bytes(clone):
@@ -68,8 +76,12 @@ def setup(tmp_path, *arguments, pip="", path=None):
     program.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     environment["PATH"] = path or environment["PATH"]
-    done = subprocess.run([shutil.which("bash"), ROOT / "scripts" / "setup.sh", *arguments], env=environment,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [shutil.which("bash"), ROOT / "scripts" / "setup.sh", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     return done.returncode, done.stderr
 
 
@@ -90,8 +102,10 @@ def test_any_other_failure_of_pip_is_shortened(tmp_path):
 
 def test_a_python_that_is_too_old_or_missing(tmp_path):
     code, said = setup(tmp_path, "convert", tmp_path / "no-python", tmp_path / "venv")
-    assert (code, said) == (1, f"setup: {tmp_path}/no-python is not Python 3.11 or newer. Name one: "
-                               "make PYTHON=/path/to/python3.11\n")
+    assert (code, said) == (
+        1,
+        f"setup: {tmp_path}/no-python is not Python 3.11 or newer. Name one: make PYTHON=/path/to/python3.11\n",
+    )
 
 
 def test_a_debian_without_venv_and_without_root(tmp_path):
@@ -107,8 +121,10 @@ def test_a_debian_without_venv_and_without_root(tmp_path):
     (tools / "sh").symlink_to("/bin/sh")
     code, said = setup(tmp_path, "convert", tools / "python", tmp_path / "venv", path=str(tools))
     assert code == 1
-    assert said == ("setup: missing: python3-venv. Without root this script cannot install it. "
-                    "Run: sudo apt-get install python3-venv\n")
+    assert said == (
+        "setup: missing: python3-venv. Without root this script cannot install it. "
+        "Run: sudo apt-get install python3-venv\n"
+    )
     (tools / "id").write_text("#!/bin/sh\necho 0\n")
     code, said = setup(tmp_path / "again", "convert", tools / "python", tmp_path / "venv", path=str(tools))
     assert code == 1

@@ -23,8 +23,11 @@ sys.argv[:] = sys.argv[2:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 NEEDED = {  # what a package that is missing stops: in the imports of a command
-    "click": ("accel.convert", "quant", "sim", "benchmarks"), "rich": ("accel.convert",), "numpy": ("accel.convert",),
-    "myhdl": ("accel.convert", "sim"), "platformdirs": ("accel.convert",),
+    "click": ("accel.convert", "quant", "sim", "benchmarks"),
+    "rich": ("accel.convert",),
+    "numpy": ("accel.convert",),
+    "myhdl": ("accel.convert", "sim"),
+    "platformdirs": ("accel.convert",),
 }
 
 
@@ -78,8 +81,10 @@ def test_a_package_that_an_import_deep_inside_a_command_misses(monkeypatch, caps
 
 def test_what_is_no_missing_package():
     broken = ImportError("libgomp.so.1: cannot open\nshared object file", name="torch._C")
-    assert start.explain(broken) == ("the Python package torch cannot be imported (libgomp.so.1: cannot open shared "
-                                     "object file); install it again: pip install torch")
+    assert start.explain(broken) == (
+        "the Python package torch cannot be imported (libgomp.so.1: cannot open shared "
+        "object file); install it again: pip install torch"
+    )
     assert start.explain(ModuleNotFoundError("No module named 'accel.nothing'", name="accel.nothing")) is None
     assert start.explain(ImportError("cannot import name")) is None
 
@@ -96,8 +101,9 @@ def test_the_groups_are_those_of_setup_cfg():
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
 
     def listed(text):
-        return {line.partition(";")[0].strip() for line in text.split("\n")
-                if line.strip() and not line.startswith("#")}
+        return {
+            line.partition(";")[0].strip() for line in text.split("\n") if line.strip() and not line.startswith("#")
+        }
 
     base, training = listed(setup["options"]["install_requires"]), listed(setup["options.extras_require"]["train"])
     assert base == set(start.GROUPS[0]) and training == set(start.GROUPS[1])
@@ -108,10 +114,23 @@ def test_the_groups_are_those_of_setup_cfg():
 
 def test_what_the_commands_import_needs_no_tests():
     """Nor pytest: from the entry points on, through imports anywhere in a file."""
-    files = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
-             for path in python_files()}
-    seen, waiting = set(), ["accel.convert", "quant.__main__", "quant.cli.main", "sim.__main__", "sim.cli",
-                            "sim.engines.convert_job", "sim.engines.icarus", "sim.engines.verilator"]
+    files = {
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+        for path in python_files()
+    }
+    seen, waiting = (
+        set(),
+        [
+            "accel.convert",
+            "quant.__main__",
+            "quant.cli.main",
+            "sim.__main__",
+            "sim.cli",
+            "sim.engines.convert_job",
+            "sim.engines.icarus",
+            "sim.engines.verilator",
+        ],
+    )
     while waiting:
         name = waiting.pop()
         if name in files and name not in seen:

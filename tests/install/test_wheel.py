@@ -45,8 +45,19 @@ def source(tmp_path_factory):
 def wheel(source, tmp_path_factory):
     """The wheel that pip builds."""
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "-w", folder,
-        source)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "-w",
+        folder,
+        source,
+    )
     return next(folder.glob("*.whl"))
 
 
@@ -57,8 +68,19 @@ def python(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     program = folder / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", program, "install", "-q", "--no-deps", "--no-index", "--no-compile",
-        wheel)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        program,
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--no-compile",
+        wheel,
+    )
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return program
@@ -80,8 +102,12 @@ def test_the_wheel_holds_every_file_of_the_product(source, wheel):
     """build/ goes to share/bitloom."""
     with zipfile.ZipFile(wheel) as archive:
         held = {name.partition(".data/data/share/bitloom/")[2] or name for name in archive.namelist()}
-    expected = {path.relative_to(source).as_posix().removeprefix("build/")
-                for name in PRODUCT for path in (source / name).rglob("*") if path.is_file()}
+    expected = {
+        path.relative_to(source).as_posix().removeprefix("build/")
+        for name in PRODUCT
+        for path in (source / name).rglob("*")
+        if path.is_file()
+    }
     assert {"vivado/create_project.tcl", "sim/engines/shim.cpp", "quant/zoo/digits/digits.npz"} <= expected
     assert not sorted(expected - held)
 
@@ -91,15 +117,17 @@ def test_an_installation_converts_and_simulates_from_any_folder(python, model, t
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     place = run(python, "-c", "import sim.cli; print(sim.cli.__file__)", cwd=tmp_path, env=environment)
     assert Path(place.strip()).is_relative_to(python.parents[1])
-    printed = run(python, "-m", "accel.convert", "--model", model, *SMALL, "--out", "design", cwd=tmp_path,
-                  env=environment)
+    printed = run(
+        python, "-m", "accel.convert", "--model", model, *SMALL, "--out", "design", cwd=tmp_path, env=environment
+    )
     for name in json.loads(printed)["files"]:
         assert (tmp_path / "design" / name).is_file()
     kept = (ROOT / "build" / "vivado" / "create_project.tcl").read_bytes()
     assert (tmp_path / "design" / "vivado" / "create_project.tcl").read_bytes() == kept
     # Icarus: Verilator compiles for ten seconds. Its sources in the wheel are seen above.
-    printed = run(python, "-m", "sim", "run", model, "--engine", "icarus", "--count", "1", *SMALL, cwd=tmp_path,
-                  env=environment)
+    printed = run(
+        python, "-m", "sim", "run", model, "--engine", "icarus", "--count", "1", *SMALL, cwd=tmp_path, env=environment
+    )
     figures = json.loads(printed)
     assert figures["count"] == 1 and figures["mismatches"] == 0
     assert {path.name for path in (tmp_path / "cache" / "bitloom" / "cache").iterdir()} == {"hdl", "icarus", "vpi"}

@@ -18,10 +18,12 @@ def _one_thread():
 @pytest.fixture
 def quant(monkeypatch, capsys):
     """Run the command line in this process: (exit code, stdout, stderr)."""
+
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["quant", *map(str, arguments)])
         with pytest.raises(SystemExit) as leave:
             run_cli(main, "python -m quant")
         captured = capsys.readouterr()
         return leave.value.code, captured.out, captured.err
+
     return run

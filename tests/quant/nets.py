@@ -37,13 +37,27 @@ class Functional(nn.Module):
 def chain():
     """Odd sizes, stride 2, asymmetric padding, batch norm, every clamp: 3 x 11 x 9 -> 5."""
     torch.manual_seed(5)
-    return randomize(nn.Sequential(
-        nn.ZeroPad2d((0, 1, 0, 1)),
-        nn.Conv2d(3, 7, 3, stride=2), nn.BatchNorm2d(7), nn.ReLU(),
-        nn.Conv2d(7, 5, (2, 3), padding="same", bias=False), nn.BatchNorm2d(5), nn.ReLU6(),
-        nn.MaxPool2d(2, ceil_mode=True), nn.Dropout2d(0.2),
-        nn.Conv2d(5, 6, (2, 1), padding=(1, 0)), nn.Hardtanh(-0.5, 0.75), nn.Flatten(),
-        nn.Linear(48, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 5)))
+    return randomize(
+        nn.Sequential(
+            nn.ZeroPad2d((0, 1, 0, 1)),
+            nn.Conv2d(3, 7, 3, stride=2),
+            nn.BatchNorm2d(7),
+            nn.ReLU(),
+            nn.Conv2d(7, 5, (2, 3), padding="same", bias=False),
+            nn.BatchNorm2d(5),
+            nn.ReLU6(),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.Dropout2d(0.2),
+            nn.Conv2d(5, 6, (2, 1), padding=(1, 0)),
+            nn.Hardtanh(-0.5, 0.75),
+            nn.Flatten(),
+            nn.Linear(48, 8),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Linear(8, 5),
+        )
+    )
 
 
 CHAIN_SHAPE = (11, 9, 3)

@@ -122,6 +122,7 @@ def test_images_are_handed_out_in_the_plain_layout(shape):
         def forward(self, x):
             seen.append(x.stride())
             return self.conv(x).view(x.shape[0], -1)
+
     hidden = plain.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     for images in (plain, hidden, plain.double(), plain.permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)):
         assert torch.equal(run_module(Flatten(), images), run_module(Flatten(), plain))
@@ -133,8 +134,22 @@ def test_images_are_handed_out_in_the_plain_layout(shape):
 COMMANDS = {
     "ptq": ("--weight-rounding", "gptq", "--out", "{folder}/ptq"),
     "qat": ("--epochs", 1, "--out", "{folder}/qat"),
-    "search": ("--file-bytes", "80%", "--images", 40, "--weight-bits", "8,4", "--activation-bits", 8, "--points", 2,
-               "--candidates", 1, "--out", "{folder}/search"),
+    "search": (
+        "--file-bytes",
+        "80%",
+        "--images",
+        40,
+        "--weight-bits",
+        "8,4",
+        "--activation-bits",
+        8,
+        "--points",
+        2,
+        "--candidates",
+        1,
+        "--out",
+        "{folder}/search",
+    ),
     "check": (),
     "report": ("--widths", "int8,int4", "--out", "{folder}/report.html"),
     "train": ("--epochs", 1, "--out", "{folder}/weights.npz"),

@@ -21,7 +21,7 @@ def plain_figures(values, scale, zero_point, qmin, qmax):
     actual = scale * (np.clip(np.rint(values / scale) + zero_point, qmin, qmax) - zero_point)
     inside = (values >= scale * (qmin - 0.5 - zero_point)) & (values <= scale * (qmax + 0.5 - zero_point))
     error = values - actual
-    return 10 * np.log10(np.sum(values ** 2) / np.sum(error ** 2)), inside.mean(), np.abs(error).max()
+    return 10 * np.log10(np.sum(values**2) / np.sum(error**2)), inside.mean(), np.abs(error).max()
 
 
 def near(figure, expected):
@@ -166,8 +166,9 @@ def test_activations_of_a_network_are_measured_over_all_batches(clip, monkeypatc
     result = check_network(prepared, images, choose("per-width"), clip, counts.append)
     assert sum(counts) == checking.PASSES * 20
     outputs = prepared.network.run(prepared.input_values(images))
-    assert [check.layer for check in result.weights] == [layer.name for layer in prepared.network.layers
-                                                         if hasattr(layer, "weight")]
+    assert [check.layer for check in result.weights] == [
+        layer.name for layer in prepared.network.layers if hasattr(layer, "weight")
+    ]
     assert len(result.activations) == len(result.weights) - 1  # the last layer is raw
     for check in result.activations:
         values = outputs[check.layer]
@@ -192,12 +193,15 @@ def test_what_cannot_be_checked_is_named():
         check_network(floats, late, PRESETS["strict"])
 
 
-@pytest.mark.parametrize("arguments, message", (
-    ({"preset": "loose"}, "preset 'loose' is unknown; choose one of strict, per-width"),
-    ({"snr_db": (40, 30)}, "2 SNR thresholds were given; give one for all widths, or 4 for 8, 6, 4, 2 bits"),
-    ({"coverage": (99,)}, "coverage threshold 99 for 8 bits must lie in 0..1"),
-    ({"snr_db": (400,)}, "SNR threshold 400 dB for 8 bits must lie in -200..200"),
-))
+@pytest.mark.parametrize(
+    "arguments, message",
+    (
+        ({"preset": "loose"}, "preset 'loose' is unknown; choose one of strict, per-width"),
+        ({"snr_db": (40, 30)}, "2 SNR thresholds were given; give one for all widths, or 4 for 8, 6, 4, 2 bits"),
+        ({"coverage": (99,)}, "coverage threshold 99 for 8 bits must lie in 0..1"),
+        ({"snr_db": (400,)}, "SNR threshold 400 dB for 8 bits must lie in -200..200"),
+    ),
+)
 def test_thresholds_that_make_no_sense_are_refused(arguments, message):
     with pytest.raises(BitloomError, match=message):
         choose(**arguments)

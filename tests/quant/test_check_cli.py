@@ -36,13 +36,16 @@ def test_thresholds_are_options(quant):
     assert [item["snr_db"] for item in values["thresholds"]] == [36, 100, 100, 100]
 
 
-@pytest.mark.parametrize("arguments, message", (
-    (("--snr", "40,30"), "2 SNR thresholds were given"),
-    (("--coverage", "99"), "must lie in 0..1"),
-    (("--snr", "much"), "is not a list of finite numbers"),
-    (("--preset", "loose"), "loose"),
-    (("--mean", "0.1,0.2"), "mean has 2 values for 1 channel"),
-))
+@pytest.mark.parametrize(
+    "arguments, message",
+    (
+        (("--snr", "40,30"), "2 SNR thresholds were given"),
+        (("--coverage", "99"), "must lie in 0..1"),
+        (("--snr", "much"), "is not a list of finite numbers"),
+        (("--preset", "loose"), "loose"),
+        (("--mean", "0.1,0.2"), "mean has 2 values for 1 channel"),
+    ),
+)
 def test_bad_options_end_with_code_two(quant, arguments, message):
     code, out, err = quant(*DIGITS, "--model", "lenet5", *arguments)
     assert code == 2 and message in err and out == ""

@@ -89,6 +89,7 @@ def test_compare_prints_counts_per_layer(quant):
 
 def test_compare_ends_with_1_on_a_mismatch(quant, monkeypatch):
     from quant.reference import integer
+
     monkeypatch.setattr(integer, "round_shift_up", lambda product, shift: (product >> shift) + 1)
     code, out, err = quant("compare", "lenet5-int8", "--count", 2)
     assert code == 1 and "conv1: first mismatch at image 0" in err
@@ -111,8 +112,22 @@ def test_ptq_of_the_zoo_gives_the_shipped_bytes_shape(quant, tmp_path):
 @pytest.mark.parametrize("encoding", ["uint8", "float"])
 def test_ptq_of_a_users_module(quant, user_model, tmp_path, rounding, encoding):
     out_dir = tmp_path / "model"
-    code, out, err = quant(*PTQ, f"{user_model}:make", "--rounding", rounding, "--input", encoding,
-                           "--mean", 0.13, "--std", 0.31, "--out", out_dir, "--name", "mine")
+    code, out, err = quant(
+        *PTQ,
+        f"{user_model}:make",
+        "--rounding",
+        rounding,
+        "--input",
+        encoding,
+        "--mean",
+        0.13,
+        "--std",
+        0.31,
+        "--out",
+        out_dir,
+        "--name",
+        "mine",
+    )
     assert code == 0, err
     assert "SNR dB" in out and "mine" in out
     assert quant("compare", out_dir, "--count", 10)[0] == 0
@@ -120,8 +135,7 @@ def test_ptq_of_a_users_module(quant, user_model, tmp_path, rounding, encoding):
 
 def test_train_writes_weights_that_ptq_takes(quant, tmp_path):
     weights = tmp_path / "weights.npz"
-    code, out, err = quant("train", "--data", "digits", "--epochs", 1, "--count", 40, "--out", weights,
-                           "--json")
+    code, out, err = quant("train", "--data", "digits", "--epochs", 1, "--count", 40, "--out", weights, "--json")
     assert code == 0, err
     assert set(json.loads(out)) == {"model", "data", "epochs", "accuracy", "seconds", "out"}
     assert quant(*PTQ, "lenet5", "--weights", weights, "--out", tmp_path / "model")[0] == 0
@@ -143,11 +157,9 @@ BAD = {
     "rounding": ((*PTQ, "lenet5", "--rounding", "up", "--out", "{tmp}/out"), "half_up"),
     "zoo model": ((*PTQ, "alexnet", "--out", "{tmp}/out"), "choose one of fashion-cnn, lenet5"),
     "weights": ((*PTQ, "lenet5", "--weights", "{tmp}/no.npz", "--out", "{tmp}/out"), "not found"),
-    "wrong weights": ((*PTQ, "lenet5", "--weights", "{tmp}/large.npz", "--out", "{tmp}/out"), "lacks "
-                                                                                              "conv1.bias"),
+    "wrong weights": ((*PTQ, "lenet5", "--weights", "{tmp}/large.npz", "--out", "{tmp}/out"), "lacks conv1.bias"),
     "no factory": ((*PTQ, "{tmp}/net.py:nothing", "--out", "{tmp}/out"), "has no 'nothing'"),
-    "unsupported layer": ((*PTQ, "{tmp}/net.py:recurrent", "--out", "{tmp}/out"), "0 (LSTM) is not "
-                                                                                  "supported"),
+    "unsupported layer": ((*PTQ, "{tmp}/net.py:recurrent", "--out", "{tmp}/out"), "0 (LSTM) is not supported"),
     "groups": ((*PTQ, "{tmp}/net.py:grouped", "--out", "{tmp}/out"), "1 (Conv2d): groups=2"),
     "nan": ((*PTQ, "{tmp}/net.py:broken", "--out", "{tmp}/out"), "weight[0, 0, 0, 0] is nan"),
     "shape": ((*PTQ, "{tmp}/net.py:make", "--input-shape", "1,9,9", "--out", "{tmp}/out"), "(9, 9, 1)"),
@@ -163,8 +175,7 @@ BAD = {
     "output in a file": ((*PTQ, "lenet5", "--out", "{tmp}/net.py/out"), "net.py"),
     "train output": (("train", "--data", "digits", "--out", "{tmp}/net.py/w.npz"), "another output file"),
     "train type": (("train", "--data", "digits", "--out", "{tmp}/w.pt"), ".npz"),
-    "train model": (("train", "--data", "digits", "--model", "lenet6", "--out", "{tmp}/w.npz"), "'lenet6' is "
-                                                                                                "unknown"),
+    "train model": (("train", "--data", "digits", "--model", "lenet6", "--out", "{tmp}/w.npz"), "'lenet6' is unknown"),
     "train labels": (("train", "--data", "{tmp}/plain.npy", "--out", "{tmp}/w.npz"), "no labels"),
     "train classes": (("train", "--data", "{tmp}/classes.npz", "--out", "{tmp}/w.npz"), "labels lie in -1..99"),
     "train size": (("train", "--data", "{tmp}/large.npz", "--out", "{tmp}/w.npz"), "(30, 30, 1)"),

@@ -50,6 +50,17 @@ def test_a_trained_network_gives_no_warning():
 def test_the_command_prints_the_warning(quant, tmp_path):
     (tmp_path / "net.py").write_text("from tests.quant.test_clipping import unclamped\n")
     model = f"{tmp_path / 'net.py'}:unclamped"
-    code, _, err = quant("ptq", "--model", model, "--data", "digits", "--calibration-images", 30, "--calibration", "kl",
-                         "--out", tmp_path / "net")
+    code, _, err = quant(
+        "ptq",
+        "--model",
+        model,
+        "--data",
+        "digits",
+        "--calibration-images",
+        30,
+        "--calibration",
+        "kl",
+        "--out",
+        tmp_path / "net",
+    )
     assert code == 0 and "warning: layer_0: its output has 8 bits" in " ".join(err.split())

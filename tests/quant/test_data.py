@@ -76,20 +76,26 @@ def test_searches_the_environment_then_the_cache(small_mnist, monkeypatch, tmp_p
 
 
 def test_a_missing_data_set_says_what_to_fetch_and_where_to_put_it(small_mnist, tmp_path):
-    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte.gz not found .*fetch it from https://.*put "
-                                         "it into .*empty/mnist"):
+    with pytest.raises(
+        DataError,
+        match=r"t10k-images-idx3-ubyte.gz not found .*fetch it from https://.*put "
+        "it into .*empty/mnist",
+    ):
         datasets.load("mnist", tmp_path / "empty")
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (lambda data: data[:-3], "cannot be read|is not the expected"),
-    (lambda data: gzip.compress(gzip.decompress(data)[:-1] + b"\0\0"), "is not the expected IDX file"),
-    (lambda data: gzip.compress(gzip.decompress(data)[:-1] + b"\x7b"), "content has MD5 .* expected"),
-    (lambda data: gzip.compress(b"\1" + gzip.decompress(data)[1:]), "is not the expected IDX file"),
-    (lambda data: b"not gzip", "cannot be read"),
-    (lambda data: b"", "the file is empty"),
-    (lambda data: gzip.compress(gzip.decompress(data) + bytes(1 << 26)), "is not the expected IDX file"),
-])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[:-3], "cannot be read|is not the expected"),
+        (lambda data: gzip.compress(gzip.decompress(data)[:-1] + b"\0\0"), "is not the expected IDX file"),
+        (lambda data: gzip.compress(gzip.decompress(data)[:-1] + b"\x7b"), "content has MD5 .* expected"),
+        (lambda data: gzip.compress(b"\1" + gzip.decompress(data)[1:]), "is not the expected IDX file"),
+        (lambda data: b"not gzip", "cannot be read"),
+        (lambda data: b"", "the file is empty"),
+        (lambda data: gzip.compress(gzip.decompress(data) + bytes(1 << 26)), "is not the expected IDX file"),
+    ],
+)
 def test_a_damaged_data_set_is_named(small_mnist, damage, message):
     folder, _ = small_mnist
     path = folder / "t10k-images-idx3-ubyte.gz"
@@ -150,7 +156,7 @@ BAD_ARRAYS = {
     "dates": {"images": np.zeros((1, 2, 2), "M8[s]")},
     "records": {"images": np.zeros((1, 2, 2), "u1,f4")},
     "negative labels": {"images": np.zeros((2, 2, 2), np.uint8), "labels": np.array([0, -1])},
-    "large labels": {"images": np.zeros((2, 2, 2), np.uint8), "labels": np.array([0, 2 ** 63], np.uint64)},
+    "large labels": {"images": np.zeros((2, 2, 2), np.uint8), "labels": np.array([0, 2**63], np.uint64)},
     "labels": {"images": np.zeros((2, 2, 2), np.uint8), "labels": np.zeros(3, int)},
     "float labels": {"images": np.zeros((2, 2, 2), np.uint8), "labels": np.zeros(2)},
 }
@@ -200,7 +206,7 @@ def test_png_with_every_filter(tmp_path, channels):
     pixels = np.random.default_rng(channels).integers(0, 256, (11, 7, channels), dtype=np.uint8)
     path = tmp_path / "image.png"
     path.write_bytes(png(pixels, [0, 1, 2, 3, 4]))
-    wanted = pixels[..., :3 if channels >= 3 else 1]
+    wanted = pixels[..., : 3 if channels >= 3 else 1]
     np.testing.assert_array_equal(read_png(path), wanted)
     np.testing.assert_array_equal(read_images(path)[0], wanted[None])
 
@@ -221,8 +227,11 @@ def test_other_kinds_of_png_are_refused(tmp_path):
     path.write_bytes(png(np.zeros((2, 2, 2), np.uint8), [0], depth=16, kind=0))
     with pytest.raises(DataError, match="has 16 bits per value; save it again as an 8-bit PNG"):
         read_png(path)
-    path.write_bytes(png(np.zeros((2, 2, 1), np.uint8), [0])[:33] + chunk(b"IDAT", zlib.compress(bytes([5, 0, 0] * 2)))
-                     + chunk(b"IEND", b""))
+    path.write_bytes(
+        png(np.zeros((2, 2, 1), np.uint8), [0])[:33]
+        + chunk(b"IDAT", zlib.compress(bytes([5, 0, 0] * 2)))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(DataError, match="cannot be read as a PNG file"):
         read_png(path)
     frames = [Image.new("L", (2, 2), level) for level in (0, 9)]
@@ -250,7 +259,7 @@ def test_no_damaged_bit_of_a_png_changes_a_pixel_in_silence(tmp_path):
             assert place >= end and np.array_equal(found, pixels)
 
 
-@pytest.mark.parametrize("side", [4097, 2 ** 31 - 1])
+@pytest.mark.parametrize("side", [4097, 2**31 - 1])
 def test_a_large_png_is_refused_before_it_is_decoded(tmp_path, side):
     header = side.to_bytes(4, "big") * 2 + bytes([8, 6, 0, 0, 0])
     path = tmp_path / "image.png"

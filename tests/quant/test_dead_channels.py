@@ -28,17 +28,31 @@ from tests.quant.test_qat import integers_of
 
 SHAPE = (10, 9, 1)
 GAMMAS = (0.0, 1e-40, -1e-12, 1e-5)
-METHODS = {"W4A4": ((4,), (4,), Method()), "W2A2": ((2,), (2,), Method()), "W6A8": ((6,), (8,), Method()),
-           "LSQ": ((8,), (8,), Method(scales="lsq")), "PACT": ((4,), (4,), Method(scales="pact")),
-           "W1A8": ((1,), (8,), Method()), "signs": ((8, 1, 8), (1,), Method()),
-           "batch norm": ((4,), (8,), Method(batch_norm=True))}
+METHODS = {
+    "W4A4": ((4,), (4,), Method()),
+    "W2A2": ((2,), (2,), Method()),
+    "W6A8": ((6,), (8,), Method()),
+    "LSQ": ((8,), (8,), Method(scales="lsq")),
+    "PACT": ((4,), (4,), Method(scales="pact")),
+    "W1A8": ((1,), (8,), Method()),
+    "signs": ((8, 1, 8), (1,), Method()),
+    "batch norm": ((4,), (8,), Method(batch_norm=True)),
+}
 
 
 def network(gamma, beta, channels=(0, 2)):
     """Two convolutions and a dense layer; `channels` of the first convolution are dead."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Conv2d(5, 4, 3), nn.ReLU(),
-                        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 3)).eval()
+    net = nn.Sequential(
+        nn.Conv2d(1, 5, 3),
+        nn.BatchNorm2d(5),
+        nn.ReLU(),
+        nn.Conv2d(5, 4, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(24, 3),
+    ).eval()
     with torch.no_grad():
         net[1].weight[list(channels)], net[1].bias[list(channels)] = gamma, beta
     return net
@@ -52,8 +66,9 @@ def test_they_train_at_every_width_and_the_export_computes_the_same(name, beta):
     for channels, gamma in [((0, 2), gamma) for gamma in GAMMAS] + [(range(5), 0.0)]:
         own = network(gamma, beta, channels)
         trained = QatNetwork(prepare(read_module(own, SHAPE)), Widths.of(3, weight_bits, activation_bits), method)
-        train_qat(trained, None, to_float(images), np.arange(32) % 3,
-                  QatOptions(epochs=1, batch=16, augment=0.0, distill=0.0))
+        train_qat(
+            trained, None, to_float(images), np.arange(32) % 3, QatOptions(epochs=1, batch=16, augment=0.0, distill=0.0)
+        )
         graph = export(trained, "net")
         wanted = reference.run(graph, reference.encode_input(graph, images))
         actual, logits = integers_of(trained, images)
@@ -100,9 +115,16 @@ def agreement(module, images, **options):
     return same.mean(), graph.layers[-1].notes["snr_db"]
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"weight_bits": 4, "activation_bits": 4}, {"granularity": "tensor", "bias_correction": True},
-    {"weight_bits": 4, "rounding": "gptq"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weight_bits": 4, "activation_bits": 4},
+        {"granularity": "tensor", "bias_correction": True},
+        {"weight_bits": 4, "rounding": "gptq"},
+    ],
+    ids=str,
+)
 def test_equalization_does_no_harm(digits, options):
     for layer, gamma, bias in (("conv1", 1e-12, 0.5), ("conv2", 1e-2, 1.0), ("conv1", 1e-12, -5.0)):
         module = lenet(layer, gamma, bias)
@@ -125,14 +147,21 @@ def test_factors_are_bounded_and_lowered_where_they_would_lose():
     assert after[0].max() < 100 * before[0].max()
     free = equalize(replace(prepared.network, layers=(first, second)), x, [LayerWidth(8, 8)] * 2)
     found = free.layers[0].weight.flatten(1).abs().amax(1) / first.weight.flatten(1).abs().amax(1)
-    assert found.max() / found.min() < 2 ** 16
+    assert found.max() / found.min() < 2**16
 
 
-OPTIONS = ({}, {"weight_bits": 1}, {"weight_levels": "khot2"},
-           {"weight_bits": 4, "weight_levels": "pow2", "scales": "pow2"}, {"requantizer": "pow2"}, {"rule": "gemmlowp"},
-           {"weight_bits": 4, "weight_calibration": "mse", "calibration": "mse"}, {"weight_bits": 4, "rounding": "awq"},
-           {"weight_bits": 4, "rounding": "gptq", "bias_correction": True},
-           {"weight_calibration": "kl", "calibration": "percentile", "percentile": 95.0})
+OPTIONS = (
+    {},
+    {"weight_bits": 1},
+    {"weight_levels": "khot2"},
+    {"weight_bits": 4, "weight_levels": "pow2", "scales": "pow2"},
+    {"requantizer": "pow2"},
+    {"rule": "gemmlowp"},
+    {"weight_bits": 4, "weight_calibration": "mse", "calibration": "mse"},
+    {"weight_bits": 4, "rounding": "awq"},
+    {"weight_bits": 4, "rounding": "gptq", "bias_correction": True},
+    {"weight_calibration": "kl", "calibration": "percentile", "percentile": 95.0},
+)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -20,7 +20,7 @@ from quant.frontend.read import read_module
 from quant.models.sources import load_float_model
 from tests.quant import nets
 
-CODE = '''
+CODE = """
 import numpy as np
 import torch
 from torch import nn
@@ -62,7 +62,7 @@ def floats(split):
 def uneven(split):
     images, labels = vectors(split)
     return images[:, :6 if split == "train" else 5], labels
-'''
+"""
 
 
 @pytest.fixture
@@ -145,22 +145,31 @@ def test_vectors_are_quantized_evaluated_and_run(quant, code, tmp_path, data):
 
 def test_vectors_are_trained_and_checked(quant, code, tmp_path):
     for name in ("classifier", "ends_with_the_class"):
-        status, _, err = quant("qat", "--model", f"{code}:{name}", "--data", f"{code}:vectors", "--epochs", 1, "--out",
-                               tmp_path / name)
+        status, _, err = quant(
+            "qat", "--model", f"{code}:{name}", "--data", f"{code}:vectors", "--epochs", 1, "--out", tmp_path / name
+        )
         assert status == 0, err
     assert quant("check", "--model", f"{code}:classifier", "--data", f"{code}:floats")[0] in (0, 1)
 
 
-@pytest.mark.parametrize(("command", "purpose", "options"), [
-    ("train", "training", ()), ("qat", "training", ()), ("search", "a search", ("--cycles", "90%")),
-    ("report", "a report", ())])
+@pytest.mark.parametrize(
+    ("command", "purpose", "options"),
+    [
+        ("train", "training", ()),
+        ("qat", "training", ()),
+        ("search", "a search", ("--cycles", "90%")),
+        ("report", "a report", ()),
+    ],
+)
 def test_who_needs_bytes_says_how_floats_become_some(quant, code, tmp_path, command, purpose, options):
     out = tmp_path / {"train": "weights.npz", "report": "report.html"}.get(command, "model")
     status, _, err = quant(command, "--model", f"{code}:classifier", "--data", f"{code}:floats", *options, "--out", out)
     ranges = "" if command == "train" else " (--mean and --std for other ranges)"
     assert status == 2 and not out.exists()
-    assert err == (f"error: {code}:floats: holds float32 images; {purpose} needs uint8 images, such as 255 * x rounded "
-                   f"for x in 0..1{ranges}\n")
+    assert err == (
+        f"error: {code}:floats: holds float32 images; {purpose} needs uint8 images, such as 255 * x rounded "
+        f"for x in 0..1{ranges}\n"
+    )
 
 
 @pytest.mark.parametrize(("command", "options"), [("search", ("--cycles", "90%")), ("qat", ())])

@@ -36,7 +36,8 @@ def test_both_files_hold_every_table(name, tmp_path):
             assert found[key].dtype == value.dtype and np.array_equal(found[key], value), key
     described = json.loads(text)
     assert described["name"] == name and [layer["name"] for layer in described["layers"]] == [
-        layer.name for layer in graph.layers]
+        layer.name for layer in graph.layers
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,13 +91,24 @@ def test_random_networks_have_tables(seed):
 
 
 def test_equal_graphs_give_equal_bytes_in_any_process():
-    script = ("import sys; from accel import model_dir; from quant.export.files import contents; import hashlib\n"
-              "for name, data in contents(model_dir.load('lenet5-mixed')).items():\n"
-              "    data = data.encode() if isinstance(data, str) else data\n"
-              "    print(name, hashlib.sha256(data).hexdigest())\n"
-              "assert 'torch' not in sys.modules")
-    runs = [subprocess.run([sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed},
-                           capture_output=True, text=True, check=True).stdout for seed in ("1", "2")]
+    script = (
+        "import sys; from accel import model_dir; from quant.export.files import contents; import hashlib\n"
+        "for name, data in contents(model_dir.load('lenet5-mixed')).items():\n"
+        "    data = data.encode() if isinstance(data, str) else data\n"
+        "    print(name, hashlib.sha256(data).hexdigest())\n"
+        "assert 'torch' not in sys.modules"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
     assert runs[0] == runs[1] and len(runs[0].splitlines()) == 6
 
 

@@ -49,8 +49,16 @@ def compiled(folder, graph, program):
     for name, text in c_files(graph).items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "main.c").write_text(program, encoding="utf-8")
-    command = ["gcc", *STRICT, "-fsanitize=undefined", "-fno-sanitize-recover", "-o", "run", "main.c",
-               f"{c_name(graph.name)}.c"]
+    command = [
+        "gcc",
+        *STRICT,
+        "-fsanitize=undefined",
+        "-fno-sanitize-recover",
+        "-o",
+        "run",
+        "main.c",
+        f"{c_name(graph.name)}.c",
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return folder / "run"
@@ -79,16 +87,36 @@ def test_random_networks_of_all_widths_in_c_equal_the_reference(seed, tmp_path):
     check_all_layers(tmp_path, graph, images(random, graph, 3))
 
 
-@pytest.mark.parametrize("rule, shift", (("half_up", 0), ("half_up", 31), ("half_up", 62), ("half_away", 1),
-                                         ("half_away", 31), ("gemmlowp", 0), ("gemmlowp", -31), ("gemmlowp", 4)))
+@pytest.mark.parametrize(
+    "rule, shift",
+    (
+        ("half_up", 0),
+        ("half_up", 31),
+        ("half_up", 62),
+        ("half_away", 1),
+        ("half_away", 31),
+        ("gemmlowp", 0),
+        ("gemmlowp", -31),
+        ("gemmlowp", 4),
+    ),
+)
 def test_rounding_at_the_extremes_in_c(rule, shift, tmp_path):
     source, output = TensorType(1, 1, 1, 8, 0.5, 0), TensorType(1, 1, 6, 8, 0.5, 3)
     reach = INT32_MAX >> max(shift, 0) if rule == "gemmlowp" else INT32_MAX
     bias = np.array([reach - 500, 500 - reach, 0, -1, 1, 7])
     multiplier = np.array([2**31 - 1, 2**31 - 1, 2**30 + 1, 2**30, 1, 0])
     weights = np.array([[3], [-3], [1], [-128], [127], [1]])
-    layer = Dense("d", "input", source, output, weights, 8, np.full(6, 0.01), bias,
-                  Requantize(rule, multiplier, np.full(6, shift), -100, 100))
+    layer = Dense(
+        "d",
+        "input",
+        source,
+        output,
+        weights,
+        8,
+        np.full(6, 0.01),
+        bias,
+        Requantize(rule, multiplier, np.full(6, shift), -100, 100),
+    )
     graph = Graph("extremes", source, InputEncoding(), (layer,))
     check_all_layers(tmp_path, graph, np.arange(-128, 128).reshape(256, 1, 1, 1))
 
@@ -101,7 +129,10 @@ def test_names_and_class_names_that_c_does_not_allow(tmp_path):
     rest = (replace(base.layers[3], input_name="a_b"), *base.layers[4:])
     texts = ('"quoted"', "back\\slash", "two words", "what??/", "%s", "*/", "Füße", "", "nul\\0", "x" * 200)
     graph = replace(base, name="_9.int-8", layers=(first, second, third, *rest), class_names=texts)
-    program = compiled(tmp_path, graph, """
+    program = compiled(
+        tmp_path,
+        graph,
+        """
 #include <stdio.h>
 #include "net_9_int_8.h"
 int main(void)
@@ -113,7 +144,8 @@ int main(void)
         printf("%s|", net_9_int_8_class_names[index]);
     return sizeof net_9_int_8_a_b_bias != 6 * 4 || sizeof net_9_int_8_a_b_3_bias != 16 * 4;
 }
-""")
+""",
+    )
     out = subprocess.run([program], capture_output=True, check=True).stdout.decode()
     names, _, classes = out.partition("fc3\n")
     assert names.split() == ["a.b", "a-b", "a_b", "pool2", "fc1", "fc2"]
@@ -123,8 +155,17 @@ int main(void)
 @pytest.mark.parametrize("bias", (INT32_MIN, INT32_MAX))
 def test_the_ends_of_int32_are_written_without_a_warning(bias, tmp_path):
     source = TensorType(1, 1, 1, 8, 0.5, 0)
-    layer = Dense("d", "input", source, TensorType(1, 1, 1, 32, 0.5, 0), np.array([[0]]), 8, np.array([1.0]),
-                  np.array([bias]), None)
+    layer = Dense(
+        "d",
+        "input",
+        source,
+        TensorType(1, 1, 1, 32, 0.5, 0),
+        np.array([[0]]),
+        8,
+        np.array([1.0]),
+        np.array([bias]),
+        None,
+    )
     check_all_layers(tmp_path, Graph("ends", source, InputEncoding(), (layer,)), np.zeros((1, 1, 1, 1), np.int64))
 
 
@@ -172,4 +213,9 @@ def test_the_program_of_the_documentation_classifies(tmp_path):
 
 def test_a_header_never_stands_in_the_place_of_another():
     assert [c_name(name) for name in ("lenet5-int8", "bitloom_run", "bitloom-run", "stdint", "8bit")] == [
-        "lenet5_int8", "net_bitloom_run", "net_bitloom_run", "net_stdint", "net8bit"]
+        "lenet5_int8",
+        "net_bitloom_run",
+        "net_bitloom_run",
+        "net_stdint",
+        "net8bit",
+    ]

@@ -10,8 +10,14 @@ from accel import model_dir
 
 def test_all_formats_without_a_choice(quant, tmp_path):
     code, out, _ = quant("export", "lenet5-int8", "--out", tmp_path / "tables")
-    names = {"lenet5-int8.npz", "lenet5-int8.safetensors", "lenet5_int8.h", "lenet5_int8.c", "bitloom_run.h",
-             "lenet5-int8-formats.md"}
+    names = {
+        "lenet5-int8.npz",
+        "lenet5-int8.safetensors",
+        "lenet5_int8.h",
+        "lenet5_int8.c",
+        "bitloom_run.h",
+        "lenet5-int8-formats.md",
+    }
     assert code == 0 and {path.name for path in (tmp_path / "tables").iterdir()} == names
     assert all(name in out for name in names)
 
@@ -23,8 +29,9 @@ def test_a_model_directory_into_the_default_folder(quant, tmp_path, monkeypatch)
     values = json.loads(out)
     assert code == 0 and values["name"] == "lenet5-w4a4" and values["out"] == "lenet5-w4a4-tables"
     assert [item["file"] for item in values["files"]] == ["lenet5_w4a4.h", "lenet5_w4a4.c", "bitloom_run.h"]
-    assert all((tmp_path / "lenet5-w4a4-tables" / item["file"]).stat().st_size == item["bytes"]
-               for item in values["files"])
+    assert all(
+        (tmp_path / "lenet5-w4a4-tables" / item["file"]).stat().st_size == item["bytes"] for item in values["files"]
+    )
 
 
 def test_the_model_directory_is_one_of_the_formats(quant, tmp_path):
@@ -45,10 +52,13 @@ def test_a_generated_network_is_exported(quant, tmp_path):
     assert code == 0 and np.load(tmp_path / "dense1024-w1a1.npz")["dense.weight"].shape == (1024, 1024)
 
 
-@pytest.mark.parametrize("model, message", (
-    ("lenet5", "is a float network, which has no integers; quantize it first"),
-    ("lenet6", "is neither a model directory nor a model that ships"),
-))
+@pytest.mark.parametrize(
+    "model, message",
+    (
+        ("lenet5", "is a float network, which has no integers; quantize it first"),
+        ("lenet6", "is neither a model directory nor a model that ships"),
+    ),
+)
 def test_a_model_that_is_none_ends_with_code_two(quant, tmp_path, model, message):
     code, _, err = quant("export", model, "--out", tmp_path / "tables")
     assert code == 2 and message in err and not (tmp_path / "tables").exists()

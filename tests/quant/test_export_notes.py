@@ -14,8 +14,9 @@ from quant.qfx.format import FixedFormat
 from sim.cases.graphs import random_mixed_graph
 
 
-def network(input_scale=2.0 ** -8, weight_scale=(2.0 ** -6,) * 3, zero_point=-128, bits=8, rule="half_up",
-            output=(8, 2.0 ** -3, 0)):
+def network(
+    input_scale=2.0**-8, weight_scale=(2.0**-6,) * 3, zero_point=-128, bits=8, rule="half_up", output=(8, 2.0**-3, 0)
+):
     """A dense layer 2 -> 3 with scales of choice."""
     source = TensorType(1, 1, 2, 8, input_scale, zero_point)
     target = TensorType(1, 1, 3, *output)
@@ -58,7 +59,7 @@ def test_a_zero_point_off_the_middle_takes_a_bit_more():
 
 
 def test_channels_with_different_powers_of_two_have_formats_of_their_own():
-    first, second = of(network(weight_scale=(2.0 ** -6, 2.0 ** -4, 2.0 ** -6)), "weight")
+    first, second = of(network(weight_scale=(2.0**-6, 2.0**-4, 2.0**-6)), "weight")
     assert (str(first.fixed), first.channels) == ("ap_fixed<8,2>", 2)
     assert (str(second.fixed), second.channels) == ("ap_fixed<8,4>", 1)
     assert first.exact and second.exact and (second.low, second.high) == (-1 / 16, 1 / 16)
@@ -73,8 +74,13 @@ def test_other_scales_get_the_nearest_format_and_its_error():
     scales = (0.013, 0.017, 0.011)
     graph = network(weight_scale=scales, input_scale=0.013, zero_point=-20)
     (weight,), (source,) = of(graph, "weight"), of(graph, "input")
-    for note, real in ((weight, [scale * value for scale, row in zip(scales, ((1, -1), (-1, 1), (1, 1)), strict=True)
-                                 for value in row]), (source, [0.013 * (q + 20) for q in range(-128, 128)])):
+    for note, real in (
+        (
+            weight,
+            [scale * value for scale, row in zip(scales, ((1, -1), (-1, 1), (1, 1)), strict=True) for value in row],
+        ),
+        (source, [0.013 * (q + 20) for q in range(-128, 128)]),
+    ):
         assert not note.exact and (note.low, note.high) == (min(real), max(real))
         best = []
         for integer_bits in range(-12, 9):
@@ -115,26 +121,26 @@ def test_the_page_has_a_line_per_note_and_names_both_notations():
     assert "| conv1 | weight | 8 | -0.509028 .. 0.505067 | Q0.7 | `ap_fixed<8,1,AP_RND,AP_SAT>` |" in text
 
 
-@pytest.mark.parametrize("scale", (2.0 ** -1074, 2.0 ** 1010))
+@pytest.mark.parametrize("scale", (2.0**-1074, 2.0**1010))
 def test_scales_beyond_fixed_point_are_refused_by_layer(scale):
     with pytest.raises(RangeError, match="^fc: .*binary point too far away.*; export --npz"):
         notes(network(weight_scale=(scale,) * 3))
 
 
-@pytest.mark.parametrize("scale", (2.0 ** -120, 2.0 ** 120))
+@pytest.mark.parametrize("scale", (2.0**-120, 2.0**120))
 def test_scales_at_the_ends_of_float32_have_formats(scale):
     (note,) = of(network(weight_scale=(scale,) * 3), "weight")
     assert note.low == -scale and note.exact
 
 
 def test_power_of_two():
-    assert [power_of_two(value) for value in (1.0, 0.25, 2.0 ** -100, 1024.0)] == [0, -2, -100, 10]
+    assert [power_of_two(value) for value in (1.0, 0.25, 2.0**-100, 1024.0)] == [0, -2, -100, 10]
     assert power_of_two(0.3) is None and power_of_two(np.nextafter(0.5, 1)) is None
 
 
 def test_replacing_a_layer_changes_only_its_lines():
     graph = model_dir.load("lenet5-int8")
-    scales = np.full(6, 2.0 ** -8)
+    scales = np.full(6, 2.0**-8)
     changed = graph.with_layers((replace(graph.layers[0], weight_scale=scales), *graph.layers[1:]))
     before, after = notes_text(graph).splitlines(), notes_text(changed).splitlines()
     differing = {line.split("|")[1:3][0].strip() for line in set(after) - set(before)}

@@ -24,8 +24,13 @@ from quant.files.numpy_files import read_npy, read_npz
 from quant.files.safetensors_files import read_safetensors
 from quant.files.torch_files import read_torch
 
-READERS = {".npy": read_npy, ".npz": read_npz, ".png": read_images, ".safetensors": read_safetensors,
-           ".pt": lambda path: read_torch(path, "weights", "save them again")}
+READERS = {
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".png": read_images,
+    ".safetensors": read_safetensors,
+    ".pt": lambda path: read_torch(path, "weights", "save them again"),
+}
 
 
 def refusal(path):
@@ -52,8 +57,14 @@ def zipped(entries, method=zipfile.ZIP_STORED):
 
 def pickled(steps, **records):
     """A file of torch.save with a pickle of one's own."""
-    return zipped({"a/data.pkl": b"\x80\2" + steps + b".", "a/version": b"3\n", "a/byteorder": b"little",
-                   **{f"a/data/{name}": data for name, data in records.items()}})
+    return zipped(
+        {
+            "a/data.pkl": b"\x80\2" + steps + b".",
+            "a/version": b"3\n",
+            "a/byteorder": b"little",
+            **{f"a/data/{name}": data for name, data in records.items()},
+        }
+    )
 
 
 STORAGE = b"((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0aX\3\0\0\0cpu%stQ"
@@ -92,7 +103,7 @@ BAD_NPY = {
     "astronomic": (SHAPE % ("'<f4'", f"({'9' * 20},)"), "at most"),
     "too many digits": (SHAPE % ("'<f4'", f"({'9' * 5000},)"), "cannot be read"),
     "terabytes": (SHAPE % ("'<f4'", "(1000,1000,1000,1000)"), "of 4000000000000 bytes, at most"),
-    "itemsize 0": (SHAPE % ("'<U0'", f"({10 ** 12},)"), "at most"),
+    "itemsize 0": (SHAPE % ("'<U0'", f"({10**12},)"), "at most"),
     "wide records": (SHAPE % ("('<f4', (10**9,))", "(1,)"), "cannot be read"),
     "one more": (SHAPE % ("'<f4'", "(26,)"), "of 104 bytes but 100 bytes follow"),
     "one less": (SHAPE % ("'<f4'", "(24,)"), "of 96 bytes but 100 bytes follow"),
@@ -123,7 +134,7 @@ def flagged(data, place, value):
     """A zip archive with another 16-bit field in the description of its first member, at both places."""
     for start, offset in ((data.index(b"PK\3\4"), 0), (data.index(b"PK\1\2"), 2)):
         at = start + place + offset
-        data = data[:at] + struct.pack("<H", value) + data[at + 2:]
+        data = data[:at] + struct.pack("<H", value) + data[at + 2 :]
     return data
 
 
@@ -137,7 +148,8 @@ def test_bombs_and_odd_members_of_archives_are_refused(tmp_path, monkeypatch):
         "is packed by method 14": zipped({"a.npy": good}, zipfile.ZIP_LZMA),
         "a.txt in it is no array": zipped({"a.txt": b"1"}),
         "Bad CRC-32": plain_zip.replace(good, good[:-1] + b"\1"),
-        "holds a.npy twice": plain_zip[:len(good)] + zipped({"a.npy": good, "b.npy": good}).replace(b"b.npy", b"a.npy"),
+        "holds a.npy twice": plain_zip[: len(good)]
+        + zipped({"a.npy": good, "b.npy": good}).replace(b"b.npy", b"a.npy"),
     }
     for word, data in odd.items():
         path.write_bytes(data)
@@ -209,8 +221,9 @@ BAD_PICKLES = {
     "many steps": b"})" + b"q\0" * 600_000,
     "set of a tensor": b"c__builtin__\nset\n" + tensor(shape=b"J\xff\xff\xff\x7f\x85", stride=b"K\0\x85") + b"\x85R",
     "slow coding": b"c_codecs\nencode\nX\2\0\0\0\xc3\xa9X\x08\0\0\0punycode\x86R",
-    "items of a tensor": b"ccollections\nCounter\n" + tensor(shape=b"J\xff\xff\xff\x7f\x85", stride=b"K\0\x85")
-                         + b"\x85R",
+    "items of a tensor": b"ccollections\nCounter\n"
+    + tensor(shape=b"J\xff\xff\xff\x7f\x85", stride=b"K\0\x85")
+    + b"\x85R",
     "later protocol": b"\x95\1\0\0\0\0\0\0\0N",
     "text of another length": b"X\xff\xff\xff\xffa",
     "no end": b"",
@@ -237,15 +250,28 @@ def test_whatever_a_checkpoint_may_hold_is_read(tmp_path, legacy):
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), parametrizations.weight_norm(nn.Linear(3, 3)))
     optimizer = {"state": {0: {"step": torch.ones(()), "sum": torch.ones(2)}}, "param_groups": [{"betas": (0, 1.0)}]}
     wide = torch.float32 if legacy else torch.uint16  # which files of old do not know
-    given = {"model": net.state_dict(), "optimizer": optimizer, "epoch": 3, "big": 2 ** 70, "none": None,
-             "parts": [1.5, "text", True, (2, "a")], "parameter": net[0].weight, "type": torch.float16,
-             "part": torch.arange(12.0).reshape(3, 4)[1:, ::2], "empty": torch.zeros(0, 3),
-             "half": torch.ones(2).half(), "wide": torch.zeros(1).expand(5), "set": {1, "a"}, "bytes": b"\x80a",
-             "complex": 1 + 2j, "new": torch.ones(2, dtype=wide)}
+    given = {
+        "model": net.state_dict(),
+        "optimizer": optimizer,
+        "epoch": 3,
+        "big": 2**70,
+        "none": None,
+        "parts": [1.5, "text", True, (2, "a")],
+        "parameter": net[0].weight,
+        "type": torch.float16,
+        "part": torch.arange(12.0).reshape(3, 4)[1:, ::2],
+        "empty": torch.zeros(0, 3),
+        "half": torch.ones(2).half(),
+        "wide": torch.zeros(1).expand(5),
+        "set": {1, "a"},
+        "bytes": b"\x80a",
+        "complex": 1 + 2j,
+        "new": torch.ones(2, dtype=wide),
+    }
     path = tmp_path / "x.pt"
     torch.save(given, path, _use_new_zipfile_serialization=not legacy)
     found = READERS[".pt"](path)
-    assert found.keys() == given.keys() and found["parts"] == given["parts"] and found["big"] == 2 ** 70
+    assert found.keys() == given.keys() and found["parts"] == given["parts"] and found["big"] == 2**70
     for name, value in given.items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(found[name], value)
@@ -274,8 +300,7 @@ def test_damaged_bytes_of_a_torch_file_give_one_sentence(tmp_path, legacy):
 
 def test_text_archives_and_other_zips_are_no_weights(tmp_path):
     path = tmp_path / "x.pt"
-    path.write_bytes(zipped({"a/data.pkl": b"\x80\2}.", "a/constants.pkl": b"\x80\2)."},
-                             zipfile.ZIP_DEFLATED))
+    path.write_bytes(zipped({"a/data.pkl": b"\x80\2}.", "a/constants.pkl": b"\x80\2)."}, zipfile.ZIP_DEFLATED))
     assert refusal(path) == "is a TorchScript archive; save them again"
     path.write_bytes(zipped({"a.txt": b"a"}))
     assert "that torch.save did not write" in refusal(path)
@@ -295,10 +320,10 @@ BAD_SAFETENSORS = {
     "no JSON": header(b"{'a'}"),
     "deep JSON": header(b'{"a":' + b"[" * 200_000),
     "shape": header({"w": {**ENTRY, "shape": [4]}}),
-    "huge shape": header({"w": {**ENTRY, "shape": [2 ** 62, 4]}}),
+    "huge shape": header({"w": {**ENTRY, "shape": [2**62, 4]}}),
     "negative shape": header({"w": {**ENTRY, "shape": [-3]}}),
     "type": header({"w": {**ENTRY, "dtype": "F33"}}),
-    "offsets": header({"w": {**ENTRY, "data_offsets": [0, 2 ** 60]}}),
+    "offsets": header({"w": {**ENTRY, "data_offsets": [0, 2**60]}}),
     "overlap": header({"w": ENTRY, "v": ENTRY}),
     "missing": header({"w": {"dtype": "F32"}}),
     "list": header([1]),

@@ -19,8 +19,9 @@ def outputs(network, x):
 def test_scale_outputs_equals_batch_norm():
     conv, norm = nn.Conv2d(2, 3, 2).double(), nets.randomize(nn.BatchNorm2d(3).double())
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    layer = fold.scale_outputs(FloatConv("conv", conv.weight.detach(), conv.bias.detach()), scale,
-                               norm.bias - norm.running_mean * scale)
+    layer = fold.scale_outputs(
+        FloatConv("conv", conv.weight.detach(), conv.bias.detach()), scale, norm.bias - norm.running_mean * scale
+    )
     x = torch.randn(2, 2, 5, 4).double()
     torch.testing.assert_close(layer.forward(x), norm(conv(x)))
 
@@ -80,11 +81,14 @@ def test_zero_mean_gives_the_plain_input_type():
     assert prepare(read_module(nn.Conv2d(1, 1, 1), (2, 2, 1))).zero_point == -128
 
 
-@pytest.mark.parametrize(("mean", "std", "error"), [
-    ((0.1, 0.2), (1.0,), UnsupportedError),
-    ((0.0,), (0.0,), RangeError),
-    ((0.0,), (float("nan"),), RangeError),
-])
+@pytest.mark.parametrize(
+    ("mean", "std", "error"),
+    [
+        ((0.1, 0.2), (1.0,), UnsupportedError),
+        ((0.0,), (0.0,), RangeError),
+        ((0.0,), (float("nan"),), RangeError),
+    ],
+)
 def test_refuses_a_normalization_that_does_not_fit(mean, std, error):
     with pytest.raises(error):
         prepare(read_module(nn.Conv2d(1, 1, 1), (2, 2, 1)), mean, std)

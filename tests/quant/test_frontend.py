@@ -120,8 +120,9 @@ def test_a_clamp_below_the_one_before_gives_a_constant():
 
 
 def test_batch_norm_with_nothing_to_fold_into_becomes_a_diagonal_convolution():
-    module = nets.randomize(nn.Sequential(
-        nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(2)))
+    module = nets.randomize(
+        nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(2))
+    )
     network = assert_same_function(module, (5, 4, 3))
     assert [type(layer) for layer in network.layers] == [FloatConv] * 3
     assert network.layers[0].weight.shape == (3, 3, 1, 1)
@@ -208,8 +209,10 @@ REFUSED = {
     "sigmoid": (lambda: two(nn.Sigmoid()), r"1 \(Sigmoid\) is not supported"),
     "average pool": (lambda: two(nn.AvgPool2d(2)), r"1 \(AvgPool2d\) is not supported"),
     "transposed": (lambda: two(nn.ConvTranspose2d(1, 1, 2)), r"1 \(ConvTranspose2d\) is not supported"),
-    "groups": (lambda: two(nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1, groups=2))),
-               r"1.1 \(Conv2d\): groups=2 is not supported; use groups=1"),
+    "groups": (
+        lambda: two(nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1, groups=2))),
+        r"1.1 \(Conv2d\): groups=2 is not supported; use groups=1",
+    ),
     "dilation": (lambda: conv(1, 1, 2, dilation=2), r"dilation=\(2, 2\) is not supported"),
     "reflect": (lambda: conv(1, 1, 3, padding=1, padding_mode="reflect"), "pads with mode='reflect'; use"),
     "pool dilation": (lambda: two(nn.MaxPool2d(2, dilation=2)), r"dilation=\[2, 2\] is not supported"),
@@ -222,21 +225,26 @@ REFUSED = {
     "dropout at inference": (AlwaysDrops, "pass training=self.training"),
     "relu first": (lambda: nn.Sequential(nn.ReLU(), nn.Conv2d(1, 1, 1)), r"0 \(ReLU\): has no Conv2d"),
     "no layer": (lambda: nn.Sequential(nn.Identity()), "holds no layer that computes"),
-    "pad before pool": (lambda: two(nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2))),
-                        "follows padding with 0.0, which may win"),
+    "pad before pool": (
+        lambda: two(nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2))),
+        "follows padding with 0.0, which may win",
+    ),
     "pad at the end": (lambda: two(nn.ZeroPad2d(1)), "zero padding at the end"),
     "pad with ones": (lambda: nn.Sequential(nn.ConstantPad2d(1, 1.0), nn.Conv2d(1, 1, 1)), "pads with 1.0"),
     "negative pad": (lambda: nn.Sequential(nn.ZeroPad2d(-1), nn.Conv2d(1, 1, 1)), "at least 0"),
     "linear on a map": (lambda: nn.Sequential(nn.Linear(4, 2)), "put a Flatten before it"),
-    "half a flatten": (lambda: two(nn.Sequential(nn.Flatten(2), nn.Linear(16, 2), nn.Unflatten(2, (2, 1)),
-                                                 nn.Conv2d(1, 1, 1))), r"reads \['N', 1, 2, 1\] rearranged from"),
+    "half a flatten": (
+        lambda: two(nn.Sequential(nn.Flatten(2), nn.Linear(16, 2), nn.Unflatten(2, (2, 1)), nn.Conv2d(1, 1, 1))),
+        r"reads \['N', 1, 2, 1\] rearranged from",
+    ),
     "conv on a vector": (lambda: flattened(nn.Unflatten(1, (4, 2, 2)), nn.Conv2d(4, 1, 1)), "only flattening"),
-    "batch norm of a flat map": (lambda: two(nets.randomize(flattened(nn.BatchNorm1d(16)))),
-                                 "use one value per channel, as BatchNorm2d"),
+    "batch norm of a flat map": (
+        lambda: two(nets.randomize(flattened(nn.BatchNorm1d(16)))),
+        "use one value per channel, as BatchNorm2d",
+    ),
     "no statistics": (lambda: two(nn.BatchNorm2d(1, track_running_stats=False)), "track_running_stats=False"),
     "negative variance": (lambda: with_statistics(running_var=-1.0), "of channel 0", RangeError),
-    "nan statistics": (lambda: with_statistics(running_mean=math.nan),
-                       r"running_mean\[0\] is nan", RangeError),
+    "nan statistics": (lambda: with_statistics(running_mean=math.nan), r"running_mean\[0\] is nan", RangeError),
     "wrong size": (lambda: flattened(nn.Linear(17, 2)), r"fails on an input of shape \[2, 16\]", ModelError),
     "channels": (lambda: conv(3, 1, 1), r"0 \(Conv2d\): fails on an input of shape", ModelError),
     "too small": (lambda: conv(1, 1, 5), r"0 \(Conv2d\): fails on an input of shape", ModelError),

@@ -15,8 +15,12 @@ FLAT = 6 * 4 * 3  # values behind `body`
 def body(forward, **layers):
     """A convolution with ReLU and a pool of stride 2, then `forward`, with a linear layer `fc` at hand:
     [N, 2, 10, 8] -> [N, 6, 4, 3]."""
-    return Net(lambda net, x: forward(net, F.max_pool2d(F.relu(net.conv(x)), 2)),
-               conv=nn.Conv2d(2, 6, 3), fc=nn.Linear(FLAT, 5), **layers)
+    return Net(
+        lambda net, x: forward(net, F.max_pool2d(F.relu(net.conv(x)), 2)),
+        conv=nn.Conv2d(2, 6, 3),
+        fc=nn.Linear(FLAT, 5),
+        **layers,
+    )
 
 
 BODY = ["conv", "max_pool2d", "fc"]
@@ -26,8 +30,12 @@ def front(forward, padding=0, **layers):
     """`forward` of the image, then a convolution and a linear layer."""
     side = 2 * padding
     linear = nn.Linear(3 * (8 + side) * (6 + side), 4)
-    return Net(lambda net, x: net.fc(net.conv(forward(net, x)).flatten(1)),
-               conv=nn.Conv2d(2, 3, 3, padding=padding), fc=linear, **layers)
+    return Net(
+        lambda net, x: net.fc(net.conv(forward(net, x)).flatten(1)),
+        conv=nn.Conv2d(2, 3, 3, padding=padding),
+        fc=linear,
+        **layers,
+    )
 
 
 FRONT = ["conv", "fc"]
@@ -35,8 +43,12 @@ FRONT = ["conv", "fc"]
 
 def between(forward, padding=0, **layers):
     """`forward` between a convolution with ReLU and another convolution."""
-    return Net(lambda net, x: net.c2(forward(net, F.relu(net.c1(x)))), c1=nn.Conv2d(2, 3, 3),
-               c2=nn.Conv2d(3, 4, 3, padding=padding), **layers)
+    return Net(
+        lambda net, x: net.c2(forward(net, F.relu(net.c1(x)))),
+        c1=nn.Conv2d(2, 3, 3),
+        c2=nn.Conv2d(3, 4, 3, padding=padding),
+        **layers,
+    )
 
 
 def loop_over_sizes(net, x):
@@ -125,14 +137,23 @@ def statistics():
 
 
 RELUS = {
-    "torch.relu": torch.relu, "x.relu()": lambda x: x.relu(), "relu_": lambda x: x.relu_(),
-    "inplace": lambda x: F.relu(x, inplace=True), "clamp": lambda x: x.clamp(min=0), "clip": lambda x: torch.clip(x, 0),
-    "clamp_": lambda x: x.clamp_(0), "clamp_min": lambda x: x.clamp_min(0), "threshold": lambda x: F.threshold(x, 0, 0),
-    "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)), "max": lambda x: torch.max(torch.tensor(0.0), x),
+    "torch.relu": torch.relu,
+    "x.relu()": lambda x: x.relu(),
+    "relu_": lambda x: x.relu_(),
+    "inplace": lambda x: F.relu(x, inplace=True),
+    "clamp": lambda x: x.clamp(min=0),
+    "clip": lambda x: torch.clip(x, 0),
+    "clamp_": lambda x: x.clamp_(0),
+    "clamp_min": lambda x: x.clamp_min(0),
+    "threshold": lambda x: F.threshold(x, 0, 0),
+    "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
+    "max": lambda x: torch.max(torch.tensor(0.0), x),
     "leaky": lambda x: F.leaky_relu(x, 0.0),
 }
 CLAMPS = {
-    "relu6": (F.relu6, 0, 6), "hardtanh": (F.hardtanh, -1, 1), "clamp": (lambda x: x.clamp(-0.5, 0.25), -0.5, 0.25),
+    "relu6": (F.relu6, 0, 6),
+    "hardtanh": (F.hardtanh, -1, 1),
+    "clamp": (lambda x: x.clamp(-0.5, 0.25), -0.5, 0.25),
     "two halves": (lambda x: torch.minimum(x.clamp_min(-0.5), torch.tensor(0.25)), -0.5, 0.25),
     "tensors": (lambda x: x.clamp(torch.tensor(-0.5), torch.tensor(0.25)), -0.5, 0.25),
 }
@@ -234,41 +255,71 @@ LAYERS = {
     "hooks": (with_hook, ["layer_0"]),
     "shared": (shared, ["layer_0", "layer_2", "layer_4"]),
     "same": (lambda: convolution(nn.Conv2d(2, 3, (2, 5), padding="same")), TWO),
-    "padded pool": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.ZeroPad2d(1), nn.MaxPool2d(3, 1)),
-                    named("layer_0", "layer_3")),
-    "padded twice": (lambda: convolution(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.ZeroPad2d(1),
-                                                       nn.Conv2d(2, 3, 3, padding=2))), named("layer_0_2")),
-    "global max pool": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
-                                              nn.Linear(3, 2)), ["layer_0", "layer_1", "layer_3"]),
-    "average of its own size": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveAvgPool2d((8, 6)), nn.Flatten(),
-                                                      nn.Linear(144, 2)), ["layer_0", "layer_3"]),
+    "padded pool": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.ZeroPad2d(1), nn.MaxPool2d(3, 1)),
+        named("layer_0", "layer_3"),
+    ),
+    "padded twice": (
+        lambda: convolution(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.ZeroPad2d(1), nn.Conv2d(2, 3, 3, padding=2))),
+        named("layer_0_2"),
+    ),
+    "global max pool": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(3, 2)),
+        ["layer_0", "layer_1", "layer_3"],
+    ),
+    "average of its own size": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveAvgPool2d((8, 6)), nn.Flatten(), nn.Linear(144, 2)),
+        ["layer_0", "layer_3"],
+    ),
     "halves": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.AdaptiveMaxPool2d((4, 3))), named("layer_0", "layer_1")),
-    "batch norm behind ReLU": (lambda: nets.randomize(nn.Sequential(
-        nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))), named("layer_0", "layer_3")),
-    "batch norm before padding": (lambda: nets.randomize(nn.Sequential(
-        nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3, padding=1))),
-        ["layer_0", "layer_2", "layer_3"]),
-    "batch norm of a flat map": (lambda: nets.randomize(nn.Sequential(
-        nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 2))),
-        named("layer_0", "layer_4")),
+    "batch norm behind ReLU": (
+        lambda: nets.randomize(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))),
+        named("layer_0", "layer_3"),
+    ),
+    "batch norm before padding": (
+        lambda: nets.randomize(
+            nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3, padding=1))
+        ),
+        ["layer_0", "layer_2", "layer_3"],
+    ),
+    "batch norm of a flat map": (
+        lambda: nets.randomize(
+            nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 2))
+        ),
+        named("layer_0", "layer_4"),
+    ),
     "frozen": (lambda: convolution(nn.Conv2d(2, 3, 3)).requires_grad_(False).train(), TWO),
     "bound by a closure": (lambda: Net(lambda net, x: (lambda y: net.c(y))(x), c=nn.Conv2d(2, 3, 1)), ["c"]),
-    "convolution by function": (lambda: Net(lambda net, x: F.conv2d(x, net.k, stride=2, padding=1),
-                                            k=nn.Parameter(torch.randn(3, 2, 3, 3))), ["conv2d"]),
-    "linear on every pixel": (lambda: Net(lambda net, x: net.fc(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).relu(),
-                                          fc=nn.Linear(2, 5)), ["fc"]),
-    "tokens": (lambda: Net(lambda net, x: net.b(net.a(x.flatten(2).transpose(1, 2)).relu().flatten(1)),
-                           a=nn.Linear(2, 3), b=nn.Linear(240, 4)), ["a", "b"]),
-    "amax": (lambda: Net(lambda net, x: net.fc(net.c(x).amax((2, 3))), c=nn.Conv2d(2, 3, 3), fc=nn.Linear(3, 2)),
-             ["c", "amax", "fc"]),
+    "convolution by function": (
+        lambda: Net(lambda net, x: F.conv2d(x, net.k, stride=2, padding=1), k=nn.Parameter(torch.randn(3, 2, 3, 3))),
+        ["conv2d"],
+    ),
+    "linear on every pixel": (
+        lambda: Net(lambda net, x: net.fc(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).relu(), fc=nn.Linear(2, 5)),
+        ["fc"],
+    ),
+    "tokens": (
+        lambda: Net(
+            lambda net, x: net.b(net.a(x.flatten(2).transpose(1, 2)).relu().flatten(1)),
+            a=nn.Linear(2, 3),
+            b=nn.Linear(240, 4),
+        ),
+        ["a", "b"],
+    ),
+    "amax": (
+        lambda: Net(lambda net, x: net.fc(net.c(x).amax((2, 3))), c=nn.Conv2d(2, 3, 3), fc=nn.Linear(3, 2)),
+        ["c", "amax", "fc"],
+    ),
     "a tuple inside": (lambda: Net(lambda net, x: {"y": (net.c(x), 3)}["y"][0], c=nn.Conv2d(2, 3, 1)), ["c"]),
     "unused layers": (lambda: Net(lambda net, x: net.c(x), c=nn.Conv2d(2, 3, 1), lstm=nn.LSTM(3, 3)), ["c"]),
     "unused branch": (lambda: Net(lambda net, x: (torch.sigmoid(x).mean(), net.c(x))[1], c=nn.Conv2d(2, 3, 1)), ["c"]),
     "data parallel": (lambda: nn.DataParallel(convolution(nn.Conv2d(2, 3, 3))), TWO),
     "averaged": (lambda: torch.optim.swa_utils.AveragedModel(convolution(nn.Conv2d(2, 3, 3))), TWO),
     "compiled": (lambda: torch.compile(convolution(nn.Conv2d(2, 3, 3))), TWO),
-    "compiled inside": (lambda: nn.Sequential(torch.compile(convolution(nn.Conv2d(2, 3, 3)))),
-                        named("layer_0_0", "layer_0_2")),
+    "compiled inside": (
+        lambda: nn.Sequential(torch.compile(convolution(nn.Conv2d(2, 3, 3)))),
+        named("layer_0_0", "layer_0_2"),
+    ),
     "traced by fx": (lambda: torch.fx.symbolic_trace(convolution(nn.Conv2d(2, 3, 3))), TWO),
 }
 VECTORS = {
@@ -276,13 +327,17 @@ VECTORS = {
     "flatten first": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 5)), ["layer_1"]),
     "a single layer": (lambda: nn.Linear(6, 2), ["layer_0"]),
     "normalized": (lambda: nn.Sequential(nets.randomize(nn.BatchNorm1d(6)), nn.Linear(6, 2)), ["layer_1"]),
-    "scaled per feature": (lambda: Net(lambda net, x: net.fc((x - x.new_tensor([1, 2, 3, 4, 5, 6])) / 3),
-                                       fc=nn.Linear(6, 2)), ["fc"]),
-    "batch norm between": (lambda: nets.randomize(nn.Sequential(
-        nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5), nn.ReLU6(), nn.Dropout(), nn.Linear(5, 2))),
-        named("layer_0", "layer_4")),
+    "scaled per feature": (
+        lambda: Net(lambda net, x: net.fc((x - x.new_tensor([1, 2, 3, 4, 5, 6])) / 3), fc=nn.Linear(6, 2)),
+        ["fc"],
+    ),
+    "batch norm between": (
+        lambda: nets.randomize(
+            nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5), nn.ReLU6(), nn.Dropout(), nn.Linear(5, 2))
+        ),
+        named("layer_0", "layer_4"),
+    ),
 }
-
 
 
 @pytest.mark.parametrize("case", SHAPES)
@@ -316,8 +371,11 @@ def test_relu_has_many_spellings(case):
 @pytest.mark.parametrize("case", CLAMPS)
 def test_clamps_have_many_spellings(case):
     function, low, high = CLAMPS[case]
-    network = check(Net(lambda net, x: net.c2(function(net.c1(x))), c1=nn.Conv2d(2, 3, 3), c2=nn.Conv2d(3, 4, 3)),
-                    IMAGE, ["c1", "c2"])
+    network = check(
+        Net(lambda net, x: net.c2(function(net.c1(x))), c1=nn.Conv2d(2, 3, 3), c2=nn.Conv2d(3, 4, 3)),
+        IMAGE,
+        ["c1", "c2"],
+    )
     assert network.layers[0].clamp == (low, high)
 
 

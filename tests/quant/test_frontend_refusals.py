@@ -56,16 +56,26 @@ class Needy(nn.Module):
 
 # name: (what builds the module, parts of the message)
 REFUSED = {
-    "LSTM": (image(lambda net, x: net.rnn(x.flatten(2))[0][:, -1], rnn=nn.LSTM(80, 4, batch_first=True)),
-             ["rnn (LSTM) is not supported; use Conv2d"]),
+    "LSTM": (
+        image(lambda net, x: net.rnn(x.flatten(2))[0][:, -1], rnn=nn.LSTM(80, 4, batch_first=True)),
+        ["rnn (LSTM) is not supported; use Conv2d"],
+    ),
     "GRU": (image(lambda net, x: net.rnn(x.flatten(2))[0][:, -1], rnn=nn.GRU(80, 4, batch_first=True)), ["rnn (GRU)"]),
-    "attention": (image(lambda net, x: net.att(x[:, 0], x[:, 0], x[:, 0])[0],
-                        att=nn.MultiheadAttention(8, 2, batch_first=True)), ["att (MultiheadAttention) is not"]),
-    "transformer": (image(lambda net, x: net.enc(x[:, 0]),
-                          enc=nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), 2)),
-                    ["enc (TransformerEncoder) is not supported"]),
-    "embedding": (image(lambda net, x: net.emb(x.long()), emb=nn.Embedding(9, 3)),
-                  ["casts to torch.int64", "emb (Embedding) is not supported"]),
+    "attention": (
+        image(lambda net, x: net.att(x[:, 0], x[:, 0], x[:, 0])[0], att=nn.MultiheadAttention(8, 2, batch_first=True)),
+        ["att (MultiheadAttention) is not"],
+    ),
+    "transformer": (
+        image(
+            lambda net, x: net.enc(x[:, 0]),
+            enc=nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), 2),
+        ),
+        ["enc (TransformerEncoder) is not supported"],
+    ),
+    "embedding": (
+        image(lambda net, x: net.emb(x.long()), emb=nn.Embedding(9, 3)),
+        ["casts to torch.int64", "emb (Embedding) is not supported"],
+    ),
     "chunks": (image(lambda net, x: net.conv(x).chunk(3, 1)[0]), ["chunk (function chunk) is not supported; use"]),
     "LSTM on a picture": (lambda: nn.Sequential(nn.LSTM(8, 3)), ["0 (LSTM) is not supported"]),
     "Conv1d": (lambda: nn.Sequential(nn.Flatten(2), nn.Conv1d(2, 3, 3)), ["1 (Conv1d) is not supported"]),
@@ -77,28 +87,42 @@ REFUSED = {
     "upsampling": (lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.Upsample(scale_factor=2)), ["1 (Upsample)"]),
     "leaky ReLU": (lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.LeakyReLU(0.1)), ["negative_slope=0.1"]),
     "depthwise": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, groups=2)), ["0 (Conv2d): groups=2 is not supported"]),
-    "residual": (lambda: Net(residual, a=nn.Conv2d(2, 3, 1), b=nn.Conv2d(3, 3, 1), fc=nn.Linear(240, 2)),
-                 ["add (function add): joins two branches"]),
-    "concatenated": (image(lambda net, x: torch.cat([net.conv(x), net.conv(x)], 1)),
-                     ["conv (Conv2d): reads the input where the layer before is conv", "cat (function cat)"]),
-    "squeeze and excite": (image(lambda net, x: net.conv(x) * torch.sigmoid(net.conv(x).amax((2, 3), True))),
-                           ["only a chain of layers"]),
-    "by value": (image(chosen_by_value), ["net: Net decides by the values of a tensor at test_frontend_refusals.py",
-                                          "`if x.mean() > 0.5:`"]),
+    "residual": (
+        lambda: Net(residual, a=nn.Conv2d(2, 3, 1), b=nn.Conv2d(3, 3, 1), fc=nn.Linear(240, 2)),
+        ["add (function add): joins two branches"],
+    ),
+    "concatenated": (
+        image(lambda net, x: torch.cat([net.conv(x), net.conv(x)], 1)),
+        ["conv (Conv2d): reads the input where the layer before is conv", "cat (function cat)"],
+    ),
+    "squeeze and excite": (
+        image(lambda net, x: net.conv(x) * torch.sigmoid(net.conv(x).amax((2, 3), True))),
+        ["only a chain of layers"],
+    ),
+    "by value": (
+        image(chosen_by_value),
+        ["net: Net decides by the values of a tensor at test_frontend_refusals.py", "`if x.mean() > 0.5:`"],
+    ),
     "scaled by value": (image(scaled_by_value), ["decides by the values of a tensor", "float(x.max())"]),
     "numpy": (image(by_numpy), ["torch.export cannot trace Net at test_frontend_refusals.py", "x.numpy()"]),
     "random": (image(lambda net, x: net.conv(x + torch.rand(1))), ["draws random numbers"]),
     "dropout at inference": (image(lambda net, x: F.dropout(net.conv(x))), ["pass training=self.training"]),
     "batch statistics": (lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.InstanceNorm2d(3)), ["1 (InstanceNorm2d)"]),
-    "a dictionary": (lambda: TwoHeads(lambda y: {"logits": y, "aux": y}),
-                     ["net: returns a dictionary with logits, aux; return the last"]),
+    "a dictionary": (
+        lambda: TwoHeads(lambda y: {"logits": y, "aux": y}),
+        ["net: returns a dictionary with logits, aux; return the last"],
+    ),
     "a tuple": (lambda: TwoHeads(lambda y: (y, y)), ["returns a tuple of 2"]),
     "nothing": (lambda: TwoHeads(lambda y: None), ["returns a NoneType"]),
     "two inputs": (Needy, ["forward has 2 inputs (image, mask)"]),
-    "in the middle": (lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.Flatten(), nn.Softmax(1), nn.Linear(240, 2)),
-                      ["2 (Softmax): is only supported at the end of the network", "3 (Linear) follows it"]),
-    "over the wrong axis": (lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.Softmax(3)),
-                            ["1 (Softmax): runs over axis 3"]),
+    "in the middle": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.Flatten(), nn.Softmax(1), nn.Linear(240, 2)),
+        ["2 (Softmax): is only supported at the end of the network", "3 (Linear) follows it"],
+    ),
+    "over the wrong axis": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.Softmax(3)),
+        ["1 (Softmax): runs over axis 3"],
+    ),
     "sigmoid of a map": (lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.Sigmoid()), ["1 (Sigmoid) is not supported"]),
     "mixed images": (lambda: body(lambda net, x: net.fc(x.transpose(0, 1).reshape(2, -1))), ["mixes the images"]),
     "dropped values": (lambda: body(lambda net, x: net.conv(x[:, :2])), ["conv (Conv2d): reads a tensor of shape"]),
@@ -106,8 +130,10 @@ REFUSED = {
     "division by x": (image(lambda net, x: 1 / net.conv(x)), ["is not supported"]),
     "division by 0": (image(lambda net, x: net.conv(x) / 0), ["divides by 0"]),
     "in place through a view": (image(written_in_place), ["changes a tensor in place"]),
-    "fails by itself": (lambda: body(lambda net, x: net.fc(x)),
-                        ["fc (Linear): fails on an input of shape [2, 6, 4, 3]"]),
+    "fails by itself": (
+        lambda: body(lambda net, x: net.fc(x)),
+        ["fc (Linear): fails on an input of shape [2, 6, 4, 3]"],
+    ),
     "asserts another shape": (image(lambda net, x: net.conv(x.view(2, 2, 3, 3))), ["net (Net): fails", "at test_f"]),
     "lazy": (lambda: nn.Sequential(nn.LazyConv2d(3, 3)), ["0 (LazyConv2d) has no weights before its"]),
     "scripted": (lambda: torch.jit.script(nn.Sequential(nn.Conv2d(2, 3, 1))), ["is TorchScript, whose Python"]),
@@ -132,8 +158,17 @@ def test_vectors_of_another_length_are_named():
 
 
 def test_all_reasons_come_at_once():
-    layers = [nn.Conv2d(2, 4, 3, padding=1), nn.GELU(), nn.Conv2d(4, 4, 1, groups=2), nn.SiLU(), nn.Conv2d(4, 4, 1),
-              nn.AvgPool2d(2), nn.Conv2d(4, 4, 1, dilation=2), nn.Flatten(), nn.Linear(80, 3)]
+    layers = [
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(4, 4, 1, groups=2),
+        nn.SiLU(),
+        nn.Conv2d(4, 4, 1),
+        nn.AvgPool2d(2),
+        nn.Conv2d(4, 4, 1, dilation=2),
+        nn.Flatten(),
+        nn.Linear(80, 3),
+    ]
     with pytest.raises(BitloomError, match="net: cannot be read for 5 reasons: ") as caught:
         read_module(nn.Sequential(*layers), IMAGE, "net")
     text = str(caught.value)
@@ -174,11 +209,14 @@ def test_a_mixer_is_refused_by_its_layers():
 
 
 ENDS = {
-    "Softmax": (nn.Softmax(1), "3 (Softmax)"), "LogSoftmax": (nn.LogSoftmax(-1), "3 (LogSoftmax)"),
+    "Softmax": (nn.Softmax(1), "3 (Softmax)"),
+    "LogSoftmax": (nn.LogSoftmax(-1), "3 (LogSoftmax)"),
     "Sigmoid": (nn.Sigmoid(), "3 (Sigmoid)"),
     "argmax": (Net(lambda net, x: x.argmax(1)), "3.argmax (function argmax)"),
-    "argmax of softmax": (Net(lambda net, x: torch.argmax(F.softmax(x, dim=-1), -1, keepdim=True)),
-                          "3.softmax (function softmax)"),
+    "argmax of softmax": (
+        Net(lambda net, x: torch.argmax(F.softmax(x, dim=-1), -1, keepdim=True)),
+        "3.softmax (function softmax)",
+    ),
     "max": (Net(lambda net, x: x.max(1)[1]), "3.max_1 (function max)"),
     "log of softmax": (Net(lambda net, x: F.softmax(x, 1).log().squeeze()), "3.softmax (function softmax)"),
 }
@@ -199,9 +237,15 @@ def test_what_keeps_the_class_is_left_out_with_a_note(case):
     assert [note.partition(" is left out")[0] for note in network.notes] == [label]
 
 
-@pytest.mark.parametrize("end", [
-    lambda x: x.argmax(), lambda x: x.softmax(1).argmax(), lambda x: x.softmax(1).argmax(0),
-    lambda x: x.log_softmax(1).max(0)[1]])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: x.argmax(),
+        lambda x: x.softmax(1).argmax(),
+        lambda x: x.softmax(1).argmax(0),
+        lambda x: x.log_softmax(1).max(0)[1],
+    ],
+)
 def test_an_end_that_mixes_the_images_is_refused(end):
     net = nn.Sequential(nn.Flatten(), nn.Linear(160, 4), Net(lambda net, x: end(x)))
     with pytest.raises(BitloomError, match="only the axis of the classes, dim=1, is supported"):

@@ -19,8 +19,8 @@ from quant.reference.integer import IntegerNetwork, rounded_product
 from sim.cases import graphs as networks
 
 QUANT = Path(__file__).resolve().parents[2] / "quant"
-INT32 = st.integers(-2 ** 31, 2 ** 31 - 1)
-MULTIPLIER = st.integers(0, 2 ** 31 - 1)
+INT32 = st.integers(-(2**31), 2**31 - 1)
+MULTIPLIER = st.integers(0, 2**31 - 1)
 
 
 def away(value):
@@ -32,10 +32,10 @@ def away(value):
 def expected(acc, multiplier, shift, rule):
     """R(acc) by the words of the contract, in exact fractions."""
     if rule == "half_up":
-        return math.floor(Fraction(acc * multiplier, 2 ** shift) + Fraction(1, 2))
+        return math.floor(Fraction(acc * multiplier, 2**shift) + Fraction(1, 2))
     if rule == "half_away":
-        return away(Fraction(acc * multiplier, 2 ** shift))
-    high = math.floor(Fraction((acc << max(shift, 0)) * multiplier + 2 ** 30, 2 ** 31))
+        return away(Fraction(acc * multiplier, 2**shift))
+    high = math.floor(Fraction((acc << max(shift, 0)) * multiplier + 2**30, 2**31))
     return away(Fraction(high, 2 ** max(-shift, 0)))
 
 
@@ -49,7 +49,7 @@ def test_half_rules_equal_exact_fractions(acc, multiplier, shift, rule):
     assert rounded(acc, multiplier, shift, rule) == expected(acc, multiplier, shift, rule)
 
 
-@given(st.integers(-2 ** 20, 2 ** 20), st.integers(0, 61), st.sampled_from(["half_up", "half_away"]))
+@given(st.integers(-(2**20), 2**20), st.integers(0, 61), st.sampled_from(["half_up", "half_away"]))
 def test_half_rules_equal_exact_fractions_at_ties(acc, shift, rule):
     odd, multiplier = 2 * acc + 1, 1 << min(shift, 30)
     assert rounded(odd, multiplier, shift + 1, rule) == expected(odd, multiplier, shift + 1, rule)
@@ -63,7 +63,7 @@ def test_gemmlowp_equals_exact_fractions(acc, multiplier, exponent):
 
 def test_gemmlowp_refuses_an_overflowing_shift():
     with pytest.raises(RangeError, match="outside int32"):
-        rounded(2 ** 30, 1, 1, "gemmlowp")
+        rounded(2**30, 1, 1, "gemmlowp")
 
 
 def test_an_unknown_rule_is_refused():
@@ -78,7 +78,7 @@ def assert_equal_everywhere(graph, q):
         np.testing.assert_array_equal(actual[name].numpy(), values, err_msg=name)
 
 
-@given(st.integers(0, 2 ** 32 - 1))
+@given(st.integers(0, 2**32 - 1))
 @settings(max_examples=40)
 def test_equals_the_integer_reference_on_random_graphs(seed):
     rng = np.random.default_rng(seed)
@@ -121,12 +121,12 @@ def test_int64_sums_equal_float64_sums():
 def test_an_accumulator_outside_int32_is_refused():
     source = TensorType(1, 1, 1, 8, 1.0, 0)
     output = TensorType(1, 1, 1, 32, 1.0, 0)
-    weights, bias = np.full((1, 1, 1, 1), 127), np.array([2 ** 31 - 1])
+    weights, bias = np.full((1, 1, 1, 1), 127), np.array([2**31 - 1])
     layer = Conv2D("conv", "input", source, output, weights, 8, np.ones(1), bias, (1, 1), (0, 0, 0, 0), None)
     graph = networks.Graph("net", source, networks.InputEncoding(), (layer,))
     with pytest.raises(RangeError, match="conv: accumulator reaches"):
         IntegerNetwork(graph).run(np.ones((1, 1, 1, 1), np.int64))
-    assert int(IntegerNetwork(graph).run(np.zeros((1, 1, 1, 1), np.int64))["conv"]) == 2 ** 31 - 1
+    assert int(IntegerNetwork(graph).run(np.zeros((1, 1, 1, 1), np.int64))["conv"]) == 2**31 - 1
 
 
 def imports(path):

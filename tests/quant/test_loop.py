@@ -25,6 +25,7 @@ def stop_after(epoch):
     def on_epoch(done, _loss):
         if done == epoch:
             raise Stop
+
     return on_epoch
 
 
@@ -37,8 +38,17 @@ def test_a_resumed_training_ends_in_the_same_bytes(tmp_path, model, epoch):
     with pytest.raises(Stop):
         train(build(model), images, labels, OPTIONS, stop_after(epoch), checkpoint=Checkpoint(paths[1], IDENTITY))
     torch.manual_seed(99)
-    modules = [whole, train(build(model), images, labels, OPTIONS, lambda epoch, loss: losses.append(loss),
-                            checkpoint=Checkpoint(paths[1], IDENTITY, resume=True))]
+    modules = [
+        whole,
+        train(
+            build(model),
+            images,
+            labels,
+            OPTIONS,
+            lambda epoch, loss: losses.append(loss),
+            checkpoint=Checkpoint(paths[1], IDENTITY, resume=True),
+        ),
+    ]
     first, second = (module.state_dict() for module in modules)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -50,13 +60,24 @@ def line(losses, **options):
     last step is one of them."""
     model = torch.nn.Linear(1, 1)
     values = iter(losses)
-    return Training(model, torch.optim.SGD(model.parameters(), lr=1.0), torch.Generator(),
-                    lambda epoch, chosen: next(values) + 0.0 * model.weight.sum(), 4, **options)
+    return Training(
+        model,
+        torch.optim.SGD(model.parameters(), lr=1.0),
+        torch.Generator(),
+        lambda epoch, chosen: next(values) + 0.0 * model.weight.sum(),
+        4,
+        **options,
+    )
 
 
-@pytest.mark.parametrize(("bad", "message"), [
-    (float("nan"), "epoch 3, step 2: the loss became nan"), (float("inf"), "epoch 3, step 2: the loss became inf"),
-    (101.0, "epoch 3, step 2: the loss reached 101, above the limit of 100")])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (float("nan"), "epoch 3, step 2: the loss became nan"),
+        (float("inf"), "epoch 3, step 2: the loss became inf"),
+        (101.0, "epoch 3, step 2: the loss reached 101, above the limit of 100"),
+    ],
+)
 def test_a_diverging_training_stops_and_keeps_the_last_good_checkpoint(tmp_path, bad, message):
     options, path = replace(OPTIONS, batch=2), tmp_path / "state.pt"
     with pytest.raises(DivergedError, match=message) as error:
@@ -115,7 +136,13 @@ def test_checkpoints_of_other_trainings_and_damaged_ones_are_refused(tmp_path):
 
 
 DAMAGE = {
-    "identity": 5, "losses": "0.5", "limit": "1", "model": [], "averaged": 3, "optimizer": None, "generator": [1],
+    "identity": 5,
+    "losses": "0.5",
+    "limit": "1",
+    "model": [],
+    "averaged": 3,
+    "optimizer": None,
+    "generator": [1],
     "random": None,
 }
 
@@ -158,8 +185,17 @@ def with_a_word_as_loss(state):
     state["losses"][0] = "low"
 
 
-@pytest.mark.parametrize("damage", [with_other_settings, of_other_sizes, with_other_moments, with_a_short_generator,
-                                    with_tensors_in_its_identity, with_a_word_as_loss])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        with_other_settings,
+        of_other_sizes,
+        with_other_moments,
+        with_a_short_generator,
+        with_tensors_in_its_identity,
+        with_a_word_as_loss,
+    ],
+)
 def test_a_checkpoint_that_does_not_fit_its_training_is_refused(tmp_path, damage):
     path = tmp_path / "state.pt"
     run_epochs(line([1.0] * 12), replace(OPTIONS, batch=2), checkpoint=Checkpoint(path, IDENTITY))
@@ -172,8 +208,19 @@ def test_a_checkpoint_that_does_not_fit_its_training_is_refused(tmp_path, damage
 
 def test_the_train_command_resumes(quant, tmp_path):
     def command(name, *more):
-        return ("train", "--data", tmp_path / "few.npz", "--epochs", 2,
-                "--checkpoint", tmp_path / f"{name}.pt", "--out", tmp_path / f"{name}.npz", *more)
+        return (
+            "train",
+            "--data",
+            tmp_path / "few.npz",
+            "--epochs",
+            2,
+            "--checkpoint",
+            tmp_path / f"{name}.pt",
+            "--out",
+            tmp_path / f"{name}.npz",
+            *more,
+        )
+
     images, labels = datasets.load("digits")
     np.savez(tmp_path / "few.npz", images=images, labels=labels)
     assert quant(*command("whole"))[0] == 0

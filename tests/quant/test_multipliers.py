@@ -35,26 +35,26 @@ def test_the_smallest_sum_of_powers_not_below(terms):
         assert khot_at_least(value, terms) == min(item for item in allowed if item >= value)
 
 
-@given(st.floats(2.0 ** -28, 2.0 ** 28), st.sampled_from(RULES), st.sampled_from(NARROW))
+@given(st.floats(2.0**-28, 2.0**28), st.sampled_from(RULES), st.sampled_from(NARROW))
 def test_a_chosen_multiplier_is_representable_and_close(real, rule, requantizer):
     multiplier, shift = choose(real, rule, requantizer)
     fixedpoint.check_multiplier(np.array([multiplier]), np.array([shift]), rule)
-    assert hot_bits(multiplier) <= REQUANTIZERS[requantizer] and 0 < multiplier < 2 ** 31
+    assert hot_bits(multiplier) <= REQUANTIZERS[requantizer] and 0 < multiplier < 2**31
     value = real_value(multiplier, shift, rule)
-    assert real * (1 - 2 ** -31) <= value <= real * WIDENED[requantizer] * (1 + 2 ** -30)
+    assert real * (1 - 2**-31) <= value <= real * WIDENED[requantizer] * (1 + 2**-30)
 
 
-@given(st.floats(2.0 ** -28, 2.0 ** 4, width=32), st.sampled_from(NARROW), st.sampled_from(RULES))
+@given(st.floats(2.0**-28, 2.0**4, width=32), st.sampled_from(NARROW), st.sampled_from(RULES))
 def test_a_widened_scale_has_its_representable_multiplier(real, requantizer, rule):
     factor = widening(torch.tensor([real]), requantizer)
-    assert 1 - 2 ** -22 <= float(factor) <= WIDENED[requantizer] * (1 + 2 ** -22)
+    assert 1 - 2**-22 <= float(factor) <= WIDENED[requantizer] * (1 + 2**-22)
     wide = float(torch.tensor([real]) * factor)
     multiplier, shift = representable("conv", [wide], rule, requantizer)
     assert hot_bits(multiplier[0]) <= REQUANTIZERS[requantizer]
-    assert abs(real_value(int(multiplier[0]), int(shift[0]), rule) / wide - 1) < 2 ** -18
+    assert abs(real_value(int(multiplier[0]), int(shift[0]), rule) / wide - 1) < 2**-18
 
 
-@given(st.floats(2.0 ** -28, 2.0 ** 28), st.sampled_from(RULES))
+@given(st.floats(2.0**-28, 2.0**28), st.sampled_from(RULES))
 def test_the_full_requantizer_takes_the_nearest(real, rule):
     assert choose(real, rule) == choose_multiplier(real, rule)
 
@@ -79,7 +79,7 @@ def test_a_network_for_a_narrow_requantizer(requantizer, rule):
 
 
 def test_weights_of_two_powers_are_what_a_shift_add_cell_multiplies_by():
-    powers = [sign * 2 ** shift for sign in (1, -1) for shift in range(8)]
+    powers = [sign * 2**shift for sign in (1, -1) for shift in range(8)]
     sums = {a + b for a in powers for b in powers}
     assert khot.representable(-127, 127) == sorted(value for value in sums if abs(value) <= 127)
     assert {0, 1, 2, 127, -127, 96, 112}.issubset(sums) and 11 not in sums

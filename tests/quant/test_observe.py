@@ -16,7 +16,7 @@ from quant.ptq.histogram import HistogramCollector, histogram_of
 from quant.ptq.observe import calibrate
 
 BITS = (8, 4, 2)
-seeds = st.integers(0, 2 ** 31 - 1)
+seeds = st.integers(0, 2**31 - 1)
 
 
 def draw(seed, kind, count=20000):
@@ -64,7 +64,7 @@ def test_channels_are_observed_on_their_own(method):
     grids = {"copy": Grid(4)}
     found = calibrate(identity_network(3), [values[:2], values[2:]], method, grids, per_channel=True)["copy"]
     for channel in range(3):
-        alone = calibrate(identity_network(1), [values[:, channel:channel + 1]], method, grids)["copy"]
+        alone = calibrate(identity_network(1), [values[:, channel : channel + 1]], method, grids)["copy"]
         assert found[channel] == alone
     observer = torch_observers.PerChannelMinMaxObserver(0, torch.qint8)
     observer(values.transpose(0, 1).float().contiguous())

@@ -27,7 +27,7 @@ from quant.ptq.pipeline import quantize_module
 from quant.ptq.weights import weight_integers, weight_scales
 from tests.quant import nets
 
-SPREADS = st.floats(2.0 ** -20, 2.0 ** 20, width=32)
+SPREADS = st.floats(2.0**-20, 2.0**20, width=32)
 BITS = st.sampled_from([8, 6, 4, 2])
 TIE = 1e-3  # a float32 oracle's product of up to 24 bits
 
@@ -45,8 +45,13 @@ def node_outputs(operator, inputs, attributes=None, outputs=1, opset=21):
     node = helper.make_node(operator, names, results, **(attributes or {}))
     constants = [numpy_helper.from_array(value, name) for value, name in zip(inputs[1:], names[1:], strict=True)]
     kind = helper.np_dtype_to_tensor_dtype(inputs[0].dtype)
-    graph = helper.make_graph([node], "one", [helper.make_tensor_value_info(names[0], kind, inputs[0].shape)],
-                              [onnx_output(name) for name in results], constants)
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [helper.make_tensor_value_info(names[0], kind, inputs[0].shape)],
+        [onnx_output(name) for name in results],
+        constants,
+    )
     return run(graph, {names[0]: inputs[0]}, opset)
 
 
@@ -71,7 +76,7 @@ def integer_sums(operator, x, zero_point, weights, attributes=None):
     unsigned by signed bytes adds pairs in saturating 16 bits on processors without VNNI."""
     shifted = [(values + 128).astype(np.uint8) for values in (x, weights)]
     points = [np.array(point + 128, np.uint8) for point in (zero_point, 0)]
-    sums, = node_outputs(operator, [*shifted, *points], attributes)
+    (sums,) = node_outputs(operator, [*shifted, *points], attributes)
     return sums.astype(np.int64)
 
 
@@ -80,7 +85,7 @@ def distance_from_tie(exact):
     return np.abs(np.abs(exact - np.floor(exact)) - 0.5)
 
 
-@given(st.integers(0, 10 ** 6), SPREADS, st.floats(-3, 3), BITS)
+@given(st.integers(0, 10**6), SPREADS, st.floats(-3, 3), BITS)
 def test_activation_scales_are_torchaos(seed, spread, shift, bits):
     x = values(seed, spread=spread, shift=shift)
     low, high = float(x.min()), float(x.max())
@@ -92,15 +97,16 @@ def test_activation_scales_are_torchaos(seed, spread, shift, bits):
         assert zero_point == int(point)
 
 
-@given(st.integers(0, 10 ** 6), SPREADS, BITS, st.booleans())
+@given(st.integers(0, 10**6), SPREADS, BITS, st.booleans())
 def test_weight_scales_and_integers_are_torchaos(seed, spread, bits, full_range):
     weight = values(seed, 60, spread).reshape(5, 12)
     layer = FloatDense("dense", weight.double(), torch.zeros(5).double())
     options = PtqOptions(bits, full_range=full_range)
     scale = weight_scales(layer, 1.0, bits, options, per_tensor=False)
     low, high = scales.weight_limits(bits, full_range)
-    expected, point = choose_qparams_affine(weight, MappingType.SYMMETRIC_NO_CLIPPING_ERR, (1, 12), torch.int8, low,
-                                            high, eps=1e-30)
+    expected, point = choose_qparams_affine(
+        weight, MappingType.SYMMETRIC_NO_CLIPPING_ERR, (1, 12), torch.int8, low, high, eps=1e-30
+    )
     torch.testing.assert_close(scale.float(), expected.reshape(5), rtol=3e-7, atol=0)
     q = quantize_affine(weight, (1, 12), scale.float().reshape(5, 1), point.reshape(5, 1) * 0, torch.int8, low, high)
     ours = weight_integers(layer, scale, bits, options)
@@ -109,7 +115,7 @@ def test_weight_scales_and_integers_are_torchaos(seed, spread, bits, full_range)
     torch.testing.assert_close(back.double(), ours * scale[:, None], rtol=1e-7, atol=0)
 
 
-@given(st.integers(0, 10 ** 6), SPREADS, st.integers(-128, 127), BITS)
+@given(st.integers(0, 10**6), SPREADS, st.integers(-128, 127), BITS)
 def test_integers_are_torchs_and_torchaos_for_every_scale(seed, spread, point, bits):
     qmin, qmax = scales.integer_range(bits)
     zero_point = max(min(point, qmax), qmin)
@@ -117,19 +123,21 @@ def test_integers_are_torchs_and_torchaos_for_every_scale(seed, spread, point, b
     ours = scales.to_integers(x, scale, zero_point, qmin, qmax)
     fake = torch.fake_quantize_per_tensor_affine(x, scale, zero_point, qmin, qmax)
     assert torch.equal((ours - zero_point).float() * np.float32(scale).item(), fake)
-    q = quantize_affine(x, (len(x),), torch.tensor([scale]), torch.tensor([zero_point], dtype=torch.int32), torch.int8,
-                        qmin, qmax)
+    q = quantize_affine(
+        x, (len(x),), torch.tensor([scale]), torch.tensor([zero_point], dtype=torch.int32), torch.int8, qmin, qmax
+    )
     assert torch.equal(ours, q.long())
 
 
-@given(st.integers(0, 10 ** 6), st.integers(1, 6))
+@given(st.integers(0, 10**6), st.integers(1, 6))
 def test_integers_per_channel_are_torchs(seed, channels):
     weight = values(seed, 20 * channels).reshape(channels, 5, 4)
     scale = weight.abs().amax((1, 2)).double() / 7
     scale = scale.float().double()
     ours = scales.to_integers(weight, scale[:, None, None], 0, -7, 7)
-    fake = torch.fake_quantize_per_channel_affine(weight, scale.float(), torch.zeros(channels, dtype=torch.int32), 0,
-                                                  -7, 7)
+    fake = torch.fake_quantize_per_channel_affine(
+        weight, scale.float(), torch.zeros(channels, dtype=torch.int32), 0, -7, 7
+    )
     assert torch.equal((ours * scale[:, None, None]).float(), fake)
 
 
@@ -139,11 +147,18 @@ def test_integers_are_onnx_runtimes_but_next_to_ties(bits, kind, zero_point):
     for seed in range(5):
         x, scale = values(seed, 4000, 3.0).numpy(), np.float32(3.0 / (1 << (bits - 1)) * (1 + seed / 7))
         point = helper.make_tensor("zero", kind, [], [zero_point])
-        nodes = [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
-                 helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"])]
-        graph = helper.make_graph(nodes, "pair", [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
-                                  [onnx_output("y")], [numpy_helper.from_array(scale, "scale"), point])
-        back, = run(graph, {"x": x})
+        nodes = [
+            helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "pair",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+            [onnx_output("y")],
+            [numpy_helper.from_array(scale, "scale"), point],
+        )
+        (back,) = run(graph, {"x": x})
         qmin, qmax = scales.integer_range(bits)
         ours = scales.to_integers(torch.tensor(x), float(scale), zero_point, qmin, qmax).numpy()
         theirs = np.round(back.astype(np.float64) / scale).astype(np.int64) + zero_point
@@ -199,10 +214,21 @@ def test_convolutions_are_onnx_runtimes(case, weight_bits):
     x = q.transpose(0, 3, 1, 2)
     zero = layer.input.zero_point
     sums = integer_sums("ConvInteger", x, zero, weights.astype(np.int64), window).transpose(0, 2, 3, 1) + layer.bias
-    theirs, = node_outputs("QLinearConv", [
-        x.astype(np.int8), np.float32(layer.input.scale), np.int8(zero), weights, layer.weight_scale.astype(np.float32),
-        np.zeros(len(weights), np.int8), np.float32(layer.output.scale), np.int8(layer.output.zero_point),
-        layer.bias.astype(np.int32)], window)
+    (theirs,) = node_outputs(
+        "QLinearConv",
+        [
+            x.astype(np.int8),
+            np.float32(layer.input.scale),
+            np.int8(zero),
+            weights,
+            layer.weight_scale.astype(np.float32),
+            np.zeros(len(weights), np.int8),
+            np.float32(layer.output.scale),
+            np.int8(layer.output.zero_point),
+            layer.bias.astype(np.int32),
+        ],
+        window,
+    )
     check_outputs(layer, outputs[layer.name], theirs.transpose(0, 2, 3, 1), sums)
 
 
@@ -215,10 +241,19 @@ def test_dense_layers_are_onnx_runtimes(weight_bits):
     flat, weights = q.reshape(len(q), -1), layer.weights.T.astype(np.int8)
     zero = layer.input.zero_point
     sums = integer_sums("MatMulInteger", flat, zero, layer.weights.T)
-    theirs, = node_outputs("QLinearMatMul", [
-        flat.astype(np.int8), np.float32(layer.input.scale), np.int8(zero), weights,
-        layer.weight_scale.astype(np.float32), np.zeros(20, np.int8), np.float32(layer.output.scale),
-        np.int8(layer.output.zero_point)])
+    (theirs,) = node_outputs(
+        "QLinearMatMul",
+        [
+            flat.astype(np.int8),
+            np.float32(layer.input.scale),
+            np.int8(zero),
+            weights,
+            layer.weight_scale.astype(np.float32),
+            np.zeros(20, np.int8),
+            np.float32(layer.output.scale),
+            np.int8(layer.output.zero_point),
+        ],
+    )
     assert not layer.bias.any()
     hidden = outputs[layer.name][:, 0, 0]
     check_outputs(layer, hidden, theirs, sums)
@@ -257,5 +292,5 @@ def windows(layer, x):
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     _, height, width, _ = layer.weights.shape
     view = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    view = view[:, ::layer.stride[0], ::layer.stride[1]].transpose(0, 1, 2, 4, 5, 3)
+    view = view[:, :: layer.stride[0], :: layer.stride[1]].transpose(0, 1, 2, 4, 5, 3)
     return view.reshape(*view.shape[:3], -1)

@@ -36,8 +36,10 @@ every = pytest.mark.parametrize("name", COMMANDS)
 @pytest.fixture(autouse=True)
 def _no_work(monkeypatch, tmp_path):
     """In an empty folder; every start of the work fails the test."""
+
     def reached(*args, **kwargs):
         raise AssertionError("the work began")
+
     monkeypatch.chdir(tmp_path)
     for place in (datasets, "load"), (datasets, "load_images"), (convert, "compile_graph"), (benchmarks.report, "save"):
         monkeypatch.setattr(*place, reached)
@@ -71,8 +73,14 @@ def test_a_right_place_lets_the_work_begin(name, tmp_path):
 def test_a_wrong_place_is_refused_before_the_work(name, kind, tmp_path):
     is_folder, free = COMMANDS[name][3:]
     (tmp_path / "file").write_text("x")
-    path = {"empty name": "", "through a file": f"file/{free}", "device": "/dev/null", "long": f"{'n' * 300}/{free}",
-            "stranger": free, "link": free}[kind]
+    path = {
+        "empty name": "",
+        "through a file": f"file/{free}",
+        "device": "/dev/null",
+        "long": f"{'n' * 300}/{free}",
+        "stranger": free,
+        "link": free,
+    }[kind]
     if kind == "stranger":
         _strange(tmp_path / free, is_folder)
     if kind == "link":
@@ -103,13 +111,15 @@ def test_current_and_home_folders_are_no_outputs(name, tmp_path, monkeypatch):
 def test_the_unwritable_is_refused_before_the_work(monkeypatch):
     def read_only(*args, **kwargs):
         raise OSError(30, "Read-only file system")
+
     monkeypatch.setattr("tempfile.mkdtemp", read_only)
     for name, (*_, free) in COMMANDS.items():
         refused(run(name, free), "Read-only file system")
 
 
 INPUTS = {
-    "convert": ("m", ("--model", "m"), "is the --model"), "convert below": ("m/design", ("--model", "m"), "lies in"),
+    "convert": ("m", ("--model", "m"), "is the --model"),
+    "convert below": ("m/design", ("--model", "m"), "lies in"),
     "ptq": ("w", ("--weights", "w/w.npz"), "holds the --weights"),
     "qat": ("m", ("--start", "m"), "is the --start"),
     "qat parameters": ("w/w.npz", ("--weights", "w/w.npz"), "is the --weights"),
@@ -158,6 +168,7 @@ def test_a_checkpoint_of_ours_is_replaced_and_other_files_of_torch_are_not(quant
 @pytest.fixture
 def quant_checkpoint():
     from quant.models.loop import Checkpoint, Training
+
     module = torch.nn.Linear(100, 100)
     training = Training(module, module, torch.Generator(), None, 1)  # the module's state stands for the optimizer's
     Checkpoint("ck.pt", {"note": "x" * 1000}).save(training)

@@ -48,8 +48,11 @@ def test_three_executions_agree_on_random_networks(seed):
     rng = np.random.default_rng(seed)
     kernel, stride, channels = (tuple(int(value) for value in rng.integers(1, 4, 2)) for _ in range(3))
     module = nn.Sequential(
-        nn.Conv2d(2, channels[0] + 1, kernel, stride, padding=1), rng.choice([nn.ReLU(), nn.Identity()]),
-        nn.Conv2d(channels[0] + 1, channels[1], 2, bias=False), nn.ReLU6())
+        nn.Conv2d(2, channels[0] + 1, kernel, stride, padding=1),
+        rng.choice([nn.ReLU(), nn.Identity()]),
+        nn.Conv2d(channels[0] + 1, channels[1], 2, bias=False),
+        nn.ReLU6(),
+    )
     graph, images = quantized(module, (9, 8, 2), rule=RULES[seed % 3])
     comparer = Comparer(graph)
     comparer.add(reference.encode_input(graph, images))
@@ -135,7 +138,7 @@ def test_a_large_bias_widens_the_weight_scale():
     module[0].bias.data[:] = torch.tensor([100.0, 0.5])
     graph, images = quantized(module)
     layer = graph.layers[0]
-    assert abs(layer.bias[0]) <= 2 ** 30 + 128 and layer.weight_scale[0] > 1e-9 / 127
+    assert abs(layer.bias[0]) <= 2**30 + 128 and layer.weight_scale[0] > 1e-9 / 127
     output = reference.run(graph, reference.encode_input(graph, images))[layer.name]
     real = (output - layer.output.zero_point) * layer.output.scale
     assert np.allclose(real[..., 0], 100.0, rtol=0.01)
@@ -186,7 +189,7 @@ def test_the_model_directory_gives_the_same_network_back(tmp_path):
 def test_comparison_names_the_first_mismatch():
     graph, images = quantized(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))
     comparer = Comparer(graph)
-    comparer.integer.layers[graph.layers[0].name].bias[1] += 10 ** 6
+    comparer.integer.layers[graph.layers[0].name].bias[1] += 10**6
     comparer.add(reference.encode_input(graph, images))
     counts = comparer.result.layers[0]
     assert not comparer.result.ok and 0 < counts.mismatches < counts.values
@@ -202,10 +205,19 @@ def test_exact_values_lie_within_half_a_step():
     assert np.abs(exact_values(layer, q) - stored)[inside].max() < 0.5001
 
 
-@pytest.mark.parametrize("options", [
-    {"weight_bits": 3}, {"weight_bits": (8, 5)}, {"activation_bits": 1}, {"activation_bits": 6},
-    {"requantizer": "khot4"}, {"weight_levels": "khot3"},
-    {"rule": "nearest"}, {"encoding": "rgb"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight_bits": 3},
+        {"weight_bits": (8, 5)},
+        {"activation_bits": 1},
+        {"activation_bits": 6},
+        {"requantizer": "khot4"},
+        {"weight_levels": "khot3"},
+        {"rule": "nearest"},
+        {"encoding": "rgb"},
+    ],
+)
 def test_refuses_unknown_options(options):
     with pytest.raises(UnsupportedError):
         PtqOptions(**options)
@@ -273,9 +285,13 @@ def test_a_clamped_last_layer_has_a_width_too():
     assert [layer.output.bits for layer in graph.layers] == [8, 4]
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"weight_bits": (8, 8)}, "weight_bits 8,8 has 2 values but the network has 5 layers with weights"),
-    ({"activation_bits": (8, 4, 8, 4, 8)}, "activation_bits 8,4,8,4,8 has 5 values but the network has 4 outputs")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"weight_bits": (8, 8)}, "weight_bits 8,8 has 2 values but the network has 5 layers with weights"),
+        ({"activation_bits": (8, 4, 8, 4, 8)}, "activation_bits 8,4,8,4,8 has 5 values but the network has 4 outputs"),
+    ],
+)
 def test_refuses_widths_for_another_number_of_layers(options, message):
     with pytest.raises(ModelError, match=message):
         quantized(nets.chain(), nets.CHAIN_SHAPE, **options)

@@ -25,8 +25,17 @@ SHAPE = (10, 9, 2)
 def uneven():
     """Convolutions with a pool between them and a dense layer, whose channels differ by a factor of a thousand."""
     torch.manual_seed(3)
-    module = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 5, 2), nn.ReLU(),
-                           nn.Flatten(), nn.Linear(60, 7), nn.ReLU(), nn.Linear(7, 4))
+    module = nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 5, 2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(60, 7),
+        nn.ReLU(),
+        nn.Linear(7, 4),
+    )
     for index, later in ((0, 3), (3, 6)):
         factors = torch.logspace(-1.5, 1.5, len(module[index].weight))
         module[index].weight.data *= factors.reshape(-1, 1, 1, 1)
@@ -61,8 +70,10 @@ def test_input_channels_are_those_that_the_layer_reads():
         torch.testing.assert_close(dense.forward(x)[0, :, 0, 0], sums)
 
 
-@given(first=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3),
-       second=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3))
+@given(
+    first=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3),
+    second=st.lists(st.floats(1e-3, 1e3), min_size=3, max_size=3),
+)
 @settings(max_examples=40)
 def test_factors_follow_the_formula(first, second):
     zero = torch.zeros(3, dtype=torch.float64)
@@ -141,8 +152,13 @@ def test_bias_correction_takes_the_number_of_images_it_is_given():
 def test_bias_correction_raises_the_signal_to_noise_ratio_of_narrow_weights():
     images = nets.random_images(60, SHAPE)
     torch.manual_seed(1)
-    module = nn.Sequential(nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(),
-                           nn.Linear(8 * 6 * 5, 5))
-    ratios = [quantize_module(module, images, options=PtqOptions(weight_bits=4, bias_correction=on)).layers[-1]
-              .notes["snr_db"] for on in (False, True)]
+    module = nn.Sequential(
+        nn.Conv2d(2, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 6 * 5, 5)
+    )
+    ratios = [
+        quantize_module(module, images, options=PtqOptions(weight_bits=4, bias_correction=on))
+        .layers[-1]
+        .notes["snr_db"]
+        for on in (False, True)
+    ]
     assert ratios[1] > ratios[0] + 1

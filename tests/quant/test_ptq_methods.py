@@ -15,8 +15,9 @@ IMAGES = nets.random_images(30, (8, 8, 2), seed=4)
 
 def network():
     torch.manual_seed(1)
-    return nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 16), nn.ReLU(),
-                         nn.Linear(16, 5)).eval()
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 16), nn.ReLU(), nn.Linear(16, 5)
+    ).eval()
 
 
 def divergence_of(module, widths, changes=None):

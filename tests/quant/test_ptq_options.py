@@ -28,8 +28,17 @@ NORMALIZED = Normalization((0.49, 0.45), (0.25, 0.3))
 
 def small(seed=0):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 4, 2), nn.ReLU(),
-                         nn.Flatten(), nn.Linear(24, 6), nn.ReLU(), nn.Linear(6, 3))
+    return nn.Sequential(
+        nn.Conv2d(2, 5, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(5, 4, 2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(24, 6),
+        nn.ReLU(),
+        nn.Linear(6, 3),
+    )
 
 
 def agree(graph, images):
@@ -38,23 +47,25 @@ def agree(graph, images):
     return comparer.result.ok
 
 
-options = st.fixed_dictionaries({
-    "weight_bits": st.one_of(st.sampled_from([8, 6, 4, 2]), st.tuples(*[st.sampled_from([8, 6, 4, 2])] * 4)),
-    "activation_bits": st.one_of(st.sampled_from([8, 4, 2]), st.tuples(*[st.sampled_from([8, 4, 2])] * 3)),
-    "rule": st.sampled_from(["half_up", "half_away", "gemmlowp"]),
-    "encoding": st.sampled_from(["uint8", "float"]),
-    "full_range": st.booleans(),
-    "requantizer": st.sampled_from(list(REQUANTIZERS)),
-    "weight_levels": st.sampled_from(khot.LEVELS),
-    "calibration": st.sampled_from(METHODS),
-    "weight_calibration": st.sampled_from(METHODS),
-    "granularity": st.sampled_from(["channel", "tensor"]),
-    "activation_scheme": st.sampled_from(["affine", "symmetric"]),
-    "scales": st.sampled_from(["float", "pow2"]),
-    "equalize": st.booleans(),
-    "bias_correction": st.booleans(),
-    "rounding": st.sampled_from(["nearest", "gptq", "awq"]),
-})
+options = st.fixed_dictionaries(
+    {
+        "weight_bits": st.one_of(st.sampled_from([8, 6, 4, 2]), st.tuples(*[st.sampled_from([8, 6, 4, 2])] * 4)),
+        "activation_bits": st.one_of(st.sampled_from([8, 4, 2]), st.tuples(*[st.sampled_from([8, 4, 2])] * 3)),
+        "rule": st.sampled_from(["half_up", "half_away", "gemmlowp"]),
+        "encoding": st.sampled_from(["uint8", "float"]),
+        "full_range": st.booleans(),
+        "requantizer": st.sampled_from(list(REQUANTIZERS)),
+        "weight_levels": st.sampled_from(khot.LEVELS),
+        "calibration": st.sampled_from(METHODS),
+        "weight_calibration": st.sampled_from(METHODS),
+        "granularity": st.sampled_from(["channel", "tensor"]),
+        "activation_scheme": st.sampled_from(["affine", "symmetric"]),
+        "scales": st.sampled_from(["float", "pow2"]),
+        "equalize": st.booleans(),
+        "bias_correction": st.booleans(),
+        "rounding": st.sampled_from(["nearest", "gptq", "awq"]),
+    }
+)
 
 
 @given(chosen=options, seed=st.integers(0, 100))
@@ -98,8 +109,9 @@ def test_powers_of_two_make_every_multiplier_a_shift(encoding, scheme, rule):
     images = nets.random_images(12, SHAPE)
     chosen = {"encoding": encoding, "activation_scheme": scheme, "rule": rule, "scales": "pow2"}
     graph = quantize_module(small(), images, normalization=NORMALIZED, options=PtqOptions(**chosen))
-    narrow = quantize_module(small(), images, normalization=NORMALIZED,
-                             options=PtqOptions(requantizer="pow2", **chosen))
+    narrow = quantize_module(
+        small(), images, normalization=NORMALIZED, options=PtqOptions(requantizer="pow2", **chosen)
+    )
     for tensor in (graph.input, *(layer.output for layer in graph.layers)):
         assert np.log2(tensor.scale) % 1 == 0
     for layer, same in zip(graph.layers, narrow.layers, strict=True):
@@ -134,8 +146,12 @@ def test_symmetric_activations_have_the_zero_point_zero(bits):
 def test_an_outlier_image_no_longer_sets_the_range():
     images = nets.random_images(200, SHAPE) // 8
     images[17] = 255
-    scales = {method: quantize_module(small(), images, options=PtqOptions(calibration=method, activation_bits=4))
-              .layers[0].output.scale for method in METHODS}
+    scales = {
+        method: quantize_module(small(), images, options=PtqOptions(calibration=method, activation_bits=4))
+        .layers[0]
+        .output.scale
+        for method in METHODS
+    }
     assert all(scales[method] < 0.9 * scales["minmax"] for method in ("percentile", "kl", "mse"))
 
 
@@ -143,15 +159,28 @@ def test_notes_name_what_is_not_the_default():
     images = nets.random_images(4, SHAPE)
     plain = quantize_module(small(), images).notes
     assert plain == {"calibration": "minmax", "calibration_images": 4, "rounding": "half_up"}
-    chosen = PtqOptions(calibration="percentile", percentile=99.0, weight_calibration="mse", granularity="tensor",
-                        equalize=True, rounding="gptq")
+    chosen = PtqOptions(
+        calibration="percentile",
+        percentile=99.0,
+        weight_calibration="mse",
+        granularity="tensor",
+        equalize=True,
+        rounding="gptq",
+    )
     assert quantize_module(small(), images, options=chosen).notes == {
-        **plain, "calibration": "percentile", "percentile": 99.0, "weight_calibration": "mse", "granularity": "tensor",
-        "equalize": True, "weight_rounding": "gptq"}
+        **plain,
+        "calibration": "percentile",
+        "percentile": 99.0,
+        "weight_calibration": "mse",
+        "granularity": "tensor",
+        "equalize": True,
+        "weight_rounding": "gptq",
+    }
 
 
-@pytest.mark.parametrize("chosen", [{}, {"calibration": "mse"}, {"calibration": "kl", "bias_correction": True},
-                                    {"rounding": "gptq"}])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"calibration": "mse"}, {"calibration": "kl", "bias_correction": True}, {"rounding": "gptq"}]
+)
 def test_progress_adds_up(chosen):
     images, counts = nets.random_images(7, SHAPE), []
     chosen = PtqOptions(**chosen)
@@ -179,11 +208,39 @@ def test_the_defaults_give_the_shipped_network_byte_by_byte(tmp_path):
 def test_the_command_takes_every_option(quant, tmp_path):
     np.savez(tmp_path / "images.npz", images=nets.random_images(10, (28, 28, 1)))
     code, out, err = quant(
-        "ptq", "--model", "lenet5", "--data", tmp_path / "images.npz", "--weight-bits", "8,4,4,4,8",
-        "--activation-bits", "8,4,4,8", "--weight-levels", "khot2", "--weight-rounding", "gptq",
-        "--weight-calibration", "mse", "--calibration", "percentile", "--percentile", "99.9", "--scales", "pow2",
-        "--equalize", "--bias-correction", "--layer-images", "5", "--granularity", "tensor",
-        "--activation-scheme", "symmetric", "--out", tmp_path / "model", "--json")
+        "ptq",
+        "--model",
+        "lenet5",
+        "--data",
+        tmp_path / "images.npz",
+        "--weight-bits",
+        "8,4,4,4,8",
+        "--activation-bits",
+        "8,4,4,8",
+        "--weight-levels",
+        "khot2",
+        "--weight-rounding",
+        "gptq",
+        "--weight-calibration",
+        "mse",
+        "--calibration",
+        "percentile",
+        "--percentile",
+        "99.9",
+        "--scales",
+        "pow2",
+        "--equalize",
+        "--bias-correction",
+        "--layer-images",
+        "5",
+        "--granularity",
+        "tensor",
+        "--activation-scheme",
+        "symmetric",
+        "--out",
+        tmp_path / "model",
+        "--json",
+    )
     assert code == 0, err
     values = json.loads(out)
     assert values["weight_bits"] == [8, 4, 4, 4, 8] and values["activation_bits"] == [8, 4, 4, 8]
@@ -191,22 +248,36 @@ def test_the_command_takes_every_option(quant, tmp_path):
     assert graph.name == "lenet5-mixed"
     assert [layer.weight_bits for layer in graph.layers if layer.op != "maxpool"] == [8, 4, 4, 4, 8]
     assert graph.notes == {
-        "calibration": "percentile", "calibration_images": 10, "rounding": "half_up", "percentile": 99.9,
-        "weight_levels": "khot2", "weight_calibration": "mse", "granularity": "tensor",
-        "activation_scheme": "symmetric", "scales": "pow2", "equalize": True, "bias_correction": True,
-        "weight_rounding": "gptq"}
+        "calibration": "percentile",
+        "calibration_images": 10,
+        "rounding": "half_up",
+        "percentile": 99.9,
+        "weight_levels": "khot2",
+        "weight_calibration": "mse",
+        "granularity": "tensor",
+        "activation_scheme": "symmetric",
+        "scales": "pow2",
+        "equalize": True,
+        "bias_correction": True,
+        "weight_rounding": "gptq",
+    }
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (("--weight-scheme", "affine"), "weight_scheme=affine cannot be exported"),
-    (("--activation-granularity", "channel"), "activation_granularity=channel cannot be exported"),
-    (("--weight-bits", "8,4"), "weight_bits 8,4 has 2 values but the network has 5 layers with weights"),
-    (("--weight-bits", "5"), "weight_bits=5 is not supported"),
-    (("--percentile", "20"), "percentile 20.0 must be above 50")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--weight-scheme", "affine"), "weight_scheme=affine cannot be exported"),
+        (("--activation-granularity", "channel"), "activation_granularity=channel cannot be exported"),
+        (("--weight-bits", "8,4"), "weight_bits 8,4 has 2 values but the network has 5 layers with weights"),
+        (("--weight-bits", "5"), "weight_bits=5 is not supported"),
+        (("--percentile", "20"), "percentile 20.0 must be above 50"),
+    ],
+)
 def test_the_command_refuses_by_name(quant, tmp_path, arguments, message):
     np.savez(tmp_path / "images.npz", images=nets.random_images(2, (28, 28, 1)))
-    code, _, err = quant("ptq", "--model", "lenet5", "--data", tmp_path / "images.npz", "--out", tmp_path / "model",
-                         *arguments)
+    code, _, err = quant(
+        "ptq", "--model", "lenet5", "--data", tmp_path / "images.npz", "--out", tmp_path / "model", *arguments
+    )
     assert code == 2 and message in " ".join(err.split()) and not (tmp_path / "model").exists()
 
 

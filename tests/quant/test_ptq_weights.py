@@ -87,15 +87,21 @@ def test_powers_of_two_stay_powers_of_two(bits, method):
         assert (errors[1] <= errors[0]).all() and (errors[1] <= errors[2]).all()
 
 
-@pytest.mark.parametrize("value", [2.0 ** -100, 0.24999, 0.25, 0.25001, 1.0, 3.0, 2.0 ** 60])
+@pytest.mark.parametrize("value", [2.0**-100, 0.24999, 0.25, 0.25001, 1.0, 3.0, 2.0**60])
 def test_the_next_power_of_two(value):
     wanted = 2.0 ** np.ceil(np.log2(value))
     assert scales.power_of_two(value) == wanted == scales.power_of_two(torch.tensor([value]).double()).item()
 
 
-@pytest.mark.parametrize("kind, bits, allowed", [
-    ("pow2", 4, [-4, -2, -1, 0, 1, 2, 4]), ("pow2", 2, [-1, 0, 1]), ("uniform", 2, [-1, 0, 1]),
-    ("khot2", 4, [-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7])])
+@pytest.mark.parametrize(
+    "kind, bits, allowed",
+    [
+        ("pow2", 4, [-4, -2, -1, 0, 1, 2, 4]),
+        ("pow2", 2, [-1, 0, 1]),
+        ("uniform", 2, [-1, 0, 1]),
+        ("khot2", 4, [-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]),
+    ],
+)
 def test_levels(kind, bits, allowed):
     assert khot.levels(kind, *scales.weight_limits(bits, False)) == allowed
 
@@ -134,21 +140,33 @@ def test_one_scale_per_tensor():
         assert layer.op == "maxpool" or (len(set(layer.weight_scale)) == 1 and np.abs(layer.weights).max() == 127)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"weight_scheme": "affine"}, "weight_scheme=affine cannot be exported: weights have no zero point"),
-    ({"activation_granularity": "channel"}, "activation_granularity=channel cannot be exported: an activation tensor"),
-    ({"weight_calibration": "max"}, "weight_calibration 'max' is unknown; choose one of minmax, percentile, kl, mse"),
-    ({"granularity": "group"}, "granularity 'group' is unknown; choose one of channel, tensor"),
-    ({"rounding": "stochastic"}, "rounding 'stochastic' is unknown; choose one of nearest, adaround, gptq, awq"),
-    ({"rounding": "gptq", "weight_bits": (8, 1)}, "rounding=gptq chooses between integers, but 1-bit weights"),
-    ({"scales": "pow3"}, "scales 'pow3' is unknown"), ({"weight_levels": "log"}, "weight_levels 'log' is unknown")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"weight_scheme": "affine"}, "weight_scheme=affine cannot be exported: weights have no zero point"),
+        (
+            {"activation_granularity": "channel"},
+            "activation_granularity=channel cannot be exported: an activation tensor",
+        ),
+        (
+            {"weight_calibration": "max"},
+            "weight_calibration 'max' is unknown; choose one of minmax, percentile, kl, mse",
+        ),
+        ({"granularity": "group"}, "granularity 'group' is unknown; choose one of channel, tensor"),
+        ({"rounding": "stochastic"}, "rounding 'stochastic' is unknown; choose one of nearest, adaround, gptq, awq"),
+        ({"rounding": "gptq", "weight_bits": (8, 1)}, "rounding=gptq chooses between integers, but 1-bit weights"),
+        ({"scales": "pow3"}, "scales 'pow3' is unknown"),
+        ({"weight_levels": "log"}, "weight_levels 'log' is unknown"),
+    ],
+)
 def test_refuses_by_name(options, message):
     with pytest.raises(UnsupportedError, match=message):
         PtqOptions(**options)
 
 
-@pytest.mark.parametrize("options", [{"percentile": 50.0}, {"percentile": 100.1}, {"layer_images": 0},
-                                     {"percentile": float("nan")}])
+@pytest.mark.parametrize(
+    "options", [{"percentile": 50.0}, {"percentile": 100.1}, {"layer_images": 0}, {"percentile": float("nan")}]
+)
 def test_refuses_numbers_outside_their_range(options):
     with pytest.raises(RangeError, match="must be"):
         PtqOptions(**options)

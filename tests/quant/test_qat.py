@@ -26,10 +26,19 @@ SIGNS = ((8, 1, 1, 1, 8), (1,))
 def module():
     """Five layers with weights, asymmetric sizes, padding before and behind a pool."""
     torch.manual_seed(4)
-    return nn.Sequential(nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-                         nn.Conv2d(5, 6, (2, 3), padding=(1, 1)), nn.ReLU(),
-                         nn.Conv2d(6, 7, 2, stride=2), nn.ReLU(), nn.Flatten(),
-                         nn.Linear(28, 9), nn.ReLU(), nn.Linear(9, 4)).eval()
+    return nn.Sequential(
+        nn.Conv2d(2, 5, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(5, 6, (2, 3), padding=(1, 1)),
+        nn.ReLU(),
+        nn.Conv2d(6, 7, 2, stride=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(28, 9),
+        nn.ReLU(),
+        nn.Linear(9, 4),
+    ).eval()
 
 
 def network(weight_bits, activation_bits, full_range=False, own=None, requantizer="full"):
@@ -91,9 +100,21 @@ def assert_equal_execution(trained, images):
     return graph
 
 
-@pytest.mark.parametrize(("weight_bits", "activation_bits", "full_range"), [
-    ((8,), (8,), False), ((6,), (8,), False), ((4,), (8,), True), ((4,), (4,), False), ((2,), (2,), True),
-    ((1,), (8,), False), ((1,), (2,), False), (*MIXED, False), (*SIGNS, False), ((1,), (1,), False)])
+@pytest.mark.parametrize(
+    ("weight_bits", "activation_bits", "full_range"),
+    [
+        ((8,), (8,), False),
+        ((6,), (8,), False),
+        ((4,), (8,), True),
+        ((4,), (4,), False),
+        ((2,), (2,), True),
+        ((1,), (8,), False),
+        ((1,), (2,), False),
+        (*MIXED, False),
+        (*SIGNS, False),
+        ((1,), (1,), False),
+    ],
+)
 def test_the_export_computes_what_was_trained(weight_bits, activation_bits, full_range):
     trained = force_norms(network(weight_bits, activation_bits, full_range))
     graph = assert_equal_execution(trained, nets.random_images(60, SHAPE, 3))
@@ -133,8 +154,9 @@ def test_signs_with_negative_and_zero_gammas(seed):
 
 
 def test_one_bit_tensors_are_padded_with_minus_one():
-    own = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1), nn.ReLU(), nn.Flatten(),
-                        nn.Linear(3 * 72, 2)).eval()
+    own = nn.Sequential(
+        nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 72, 2)
+    ).eval()
     graph = assert_equal_execution(force_norms(network((8, 1, 8), (1, 8), own=own)), nets.random_images(30, SHAPE))
     inner = graph.layers[1]
     everything_minus = np.full((1, *inner.input.shape), -1, np.int64)
@@ -164,21 +186,29 @@ def task(count=256):
     """Images of two bright halves and their labels: easy, but not trivial for signs."""
     images, labels = nets.random_images(count, SHAPE, 9) // 16, np.arange(count) % 4
     for image, label in zip(images, labels, strict=True):
-        image[4 * (label // 2):4 * (label // 2) + 4, :, label % 2] += 220
+        image[4 * (label // 2) : 4 * (label // 2) + 4, :, label % 2] += 220
     return images, labels
 
 
-@pytest.mark.parametrize(("widths", "rate", "copies"), [
-    (((4,), (4,)), 2e-2, None), (SIGNS, 5e-3, 2), (MIXED, 5e-3, None)])
+@pytest.mark.parametrize(
+    ("widths", "rate", "copies"), [(((4,), (4,)), 2e-2, None), (SIGNS, 5e-3, 2), (MIXED, 5e-3, None)]
+)
 def test_training_learns_and_repeats_itself(widths, rate, copies):
     images, labels = task()
     results = []
     for seed in (1, 1, 2):
         losses = []
-        options = QatOptions(epochs=10, batch=32, learning_rate=rate, augment=0.1, copies=copies, distill=0.0,
-                             seed=seed)
-        trained = train_qat(network(*widths), None, to_float(images), labels, options,
-                            lambda epoch, loss, losses=losses: losses.append(loss))
+        options = QatOptions(
+            epochs=10, batch=32, learning_rate=rate, augment=0.1, copies=copies, distill=0.0, seed=seed
+        )
+        trained = train_qat(
+            network(*widths),
+            None,
+            to_float(images),
+            labels,
+            options,
+            lambda epoch, loss, losses=losses: losses.append(loss),
+        )
         results.append((losses, trained))
     (first, trained), (second, _), (third, _) = results
     assert first == second and first != third
@@ -193,8 +223,14 @@ def test_the_teacher_changes_the_loss():
     images, labels = task(64)
     losses = []
     for teacher in (None, module()):
-        train_qat(network((4,), (4,)), teacher, to_float(images), labels, QatOptions(epochs=1, batch=32),
-                  lambda epoch, loss: losses.append(loss))
+        train_qat(
+            network((4,), (4,)),
+            teacher,
+            to_float(images),
+            labels,
+            QatOptions(epochs=1, batch=32),
+            lambda epoch, loss: losses.append(loss),
+        )
     assert losses[0] != losses[1]
 
 
@@ -243,9 +279,13 @@ def test_widths_are_checked():
         Widths.of(2, (8,), (6,))
 
 
-@pytest.mark.parametrize(("own", "message"), [
-    (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(2, 3, 1)), "the first and the last layer must be"),
-    (nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU()), "the last layer is clamped")])
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(2, 3, 1)), "the first and the last layer must be"),
+        (nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU()), "the last layer is clamped"),
+    ],
+)
 def test_networks_that_cannot_be_trained_are_refused(own, message):
     prepared = prepare(read_module(own, SHAPE, "net"))
     with pytest.raises(UnsupportedError, match=message):

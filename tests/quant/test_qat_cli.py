@@ -40,8 +40,18 @@ def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
     code, text, err = quant(*command, "--parameters", tmp_path / "trained.npz", "--out", out, "--json")
     assert code == 0, err
     values = json.loads(text)
-    assert list(values) == ["name", "model", "data", "seed", "epochs", "loss", "accuracy", "test_images", "seconds",
-                            "out"]
+    assert list(values) == [
+        "name",
+        "model",
+        "data",
+        "seed",
+        "epochs",
+        "loss",
+        "accuracy",
+        "test_images",
+        "seconds",
+        "out",
+    ]
     assert values["name"] == "lenet5-w4a4" and values["accuracy"] > 0.9 and (tmp_path / "trained.npz").is_file()
     graph = model_dir.load(out)
     assert graph.notes["weight_bits"] == [4] * 5 and graph.notes["seed"] == 1
@@ -59,16 +69,34 @@ def test_the_command_trains_as_the_library_does(quant, tmp_path):
     from quant.qat.export import export
     from quant.qat.network import QatNetwork, Widths
     from quant.qat.train import QatOptions, train_qat
+
     recipe = presets.find("lenet5-mixed")
-    assert quant("qat", "--preset", "lenet5-mixed", "--data", "digits", "--epochs", 1, "--seed", 5, "--out",
-                 tmp_path / "model")[0] == 0
+    assert (
+        quant(
+            "qat",
+            "--preset",
+            "lenet5-mixed",
+            "--data",
+            "digits",
+            "--epochs",
+            1,
+            "--seed",
+            5,
+            "--out",
+            tmp_path / "model",
+        )[0]
+        == 0
+    )
     images, labels = datasets.load("digits")
     teacher, _, shape = load_float_model("lenet5")
-    network = QatNetwork(prepare(read_module(teacher, shape)),
-                         Widths.of(5, recipe.weight_bits, recipe.activation_bits))
-    train_qat(network, teacher, to_float(images), labels,
-              QatOptions(epochs=1, learning_rate=recipe.learning_rate, augment=recipe.augment, copies=recipe.copies,
-                         seed=5))
+    network = QatNetwork(prepare(read_module(teacher, shape)), Widths.of(5, recipe.weight_bits, recipe.activation_bits))
+    train_qat(
+        network,
+        teacher,
+        to_float(images),
+        labels,
+        QatOptions(epochs=1, learning_rate=recipe.learning_rate, augment=recipe.augment, copies=recipe.copies, seed=5),
+    )
     for layer, written in zip(export(network, "own").layers, model_dir.load(tmp_path / "model").layers, strict=True):
         assert layer.output == written.output
         if layer.op != "maxpool":
@@ -77,8 +105,21 @@ def test_the_command_trains_as_the_library_does(quant, tmp_path):
 
 
 def test_the_normalization_is_written_into_the_model(quant, user_model, tmp_path):
-    code, _, err = quant("qat", "--model", user_model, "--data", "digits", "--epochs", 1, "--mean", 0.25, "--std", 0.5,
-                         "--out", tmp_path / "model")
+    code, _, err = quant(
+        "qat",
+        "--model",
+        user_model,
+        "--data",
+        "digits",
+        "--epochs",
+        1,
+        "--mean",
+        0.25,
+        "--std",
+        0.5,
+        "--out",
+        tmp_path / "model",
+    )
     assert code == 0, err
     graph = model_dir.load(tmp_path / "model")
     assert graph.encoding.mean == (0.25,) and graph.encoding.std == (0.5,) and graph.input.zero_point == 64 - 128
@@ -86,9 +127,27 @@ def test_the_normalization_is_written_into_the_model(quant, user_model, tmp_path
 
 def test_a_users_network_of_signs(quant, user_model, tmp_path):
     out = tmp_path / "model"
-    code, text, err = quant("qat", "--model", user_model, "--weight-bits", "8,1", "--activation-bits", 1, "--data",
-                            "digits", "--epochs", 2, "--weight-range", "full", "--augment", 0.2, "--copies", 1,
-                            "--out", out)
+    code, text, err = quant(
+        "qat",
+        "--model",
+        user_model,
+        "--weight-bits",
+        "8,1",
+        "--activation-bits",
+        1,
+        "--data",
+        "digits",
+        "--epochs",
+        2,
+        "--weight-range",
+        "full",
+        "--augment",
+        0.2,
+        "--copies",
+        1,
+        "--out",
+        out,
+    )
     assert code == 0, err
     assert "accuracy" in text
     assert [layer.output.bits for layer in model_dir.load(out).layers] == [1, 1, 32]
@@ -98,8 +157,20 @@ def test_a_users_network_of_signs(quant, user_model, tmp_path):
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(8, 4), (6, 8), (4, 4), (2, 8), (1, 2)])
 def test_ptq_of_narrow_widths(quant, tmp_path, weight_bits, activation_bits):
     out = tmp_path / "model"
-    code, text, err = quant("ptq", "--model", "lenet5", "--data", "digits", "--weight-bits", weight_bits,
-                            "--activation-bits", activation_bits, "--out", out, "--json")
+    code, text, err = quant(
+        "ptq",
+        "--model",
+        "lenet5",
+        "--data",
+        "digits",
+        "--weight-bits",
+        weight_bits,
+        "--activation-bits",
+        activation_bits,
+        "--out",
+        out,
+        "--json",
+    )
     assert code == 0, err
     values = json.loads(text)
     assert (values["weight_bits"], values["activation_bits"]) == (weight_bits, activation_bits)
@@ -114,8 +185,22 @@ def test_ptq_of_narrow_widths(quant, tmp_path, weight_bits, activation_bits):
 
 
 def test_ptq_uses_the_full_range_when_asked(quant, tmp_path):
-    assert quant("ptq", "--model", "lenet5", "--data", "digits", "--weight-bits", 4, "--weight-range", "full", "--out",
-                 tmp_path / "model")[0] == 0
+    assert (
+        quant(
+            "ptq",
+            "--model",
+            "lenet5",
+            "--data",
+            "digits",
+            "--weight-bits",
+            4,
+            "--weight-range",
+            "full",
+            "--out",
+            tmp_path / "model",
+        )[0]
+        == 0
+    )
     graph = model_dir.load(tmp_path / "model")
     assert min(layer.weights.min() for layer in graph.layers if layer.op != "maxpool") == -8
 
@@ -188,8 +273,21 @@ def test_a_training_whose_export_fails_is_kept(quant, user_model, tmp_path, monk
         assert code == 0, err
         for file in (tmp_path / "whole").iterdir():
             assert (tmp_path / f"{path.stem}-done" / file.name).read_bytes() == file.read_bytes()
-    code, _, err = quant("qat", "--model", user_model, "--data", "digits", "--epochs", 1, "--weight-bits", 8,
-                         "--start", kept, "--out", tmp_path / "wider")
+    code, _, err = quant(
+        "qat",
+        "--model",
+        user_model,
+        "--data",
+        "digits",
+        "--epochs",
+        1,
+        "--weight-bits",
+        8,
+        "--start",
+        kept,
+        "--out",
+        tmp_path / "wider",
+    )
     assert code == 0, err
 
 
@@ -210,11 +308,42 @@ def test_a_chosen_network_whose_export_fails_is_kept(quant, user_model, tmp_path
         raise RangeError("conv: channel 2: the bias is too large")
 
     monkeypatch.setattr("quant.qat.export.export", fail)
-    code, _, err = quant("search", "--model", user_model, "--data", "digits", "--file-bytes", "80%", "--images", 20,
-                         "--weight-bits", "8,4", "--activation-bits", 8, "--points", 2, "--candidates", 1,
-                         "--qat-epochs", 1, "--out", tmp_path / "net")
+    code, _, err = quant(
+        "search",
+        "--model",
+        user_model,
+        "--data",
+        "digits",
+        "--file-bytes",
+        "80%",
+        "--images",
+        20,
+        "--weight-bits",
+        "8,4",
+        "--activation-bits",
+        8,
+        "--points",
+        2,
+        "--candidates",
+        1,
+        "--qat-epochs",
+        1,
+        "--out",
+        tmp_path / "net",
+    )
     assert code == 2 and "is kept: go on with `python -m quant qat --start" in " ".join(err.split())
     monkeypatch.undo()
-    code, _, err = quant("qat", "--model", user_model, "--data", "digits", "--epochs", 1, "--start",
-                         tmp_path / "net.training.pt", "--out", tmp_path / "started")
+    code, _, err = quant(
+        "qat",
+        "--model",
+        user_model,
+        "--data",
+        "digits",
+        "--epochs",
+        1,
+        "--start",
+        tmp_path / "net.training.pt",
+        "--out",
+        tmp_path / "started",
+    )
     assert code == 0, err

@@ -52,8 +52,14 @@ def trained_network(name, requantizer="full", **options):
     widths, method = METHODS[name]
     values = {"epochs": 2, "batch": 32, "learning_rate": 5e-3, "augment": 0.1, "distill": 0.0, **options}
     losses = []
-    result = train_qat(network(widths, method, requantizer), None, to_float(images), labels, QatOptions(**values),
-                       lambda epoch, loss: losses.append(loss))
+    result = train_qat(
+        network(widths, method, requantizer),
+        None,
+        to_float(images),
+        labels,
+        QatOptions(**values),
+        lambda epoch, loss: losses.append(loss),
+    )
     return result, losses
 
 
@@ -91,15 +97,20 @@ def test_gradients_of_the_estimators():
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 2 ** 32 - 1), bits=st.sampled_from([8, 6, 4, 2]), unsigned=st.booleans(),
-       scale=st.floats(1e-3, 2.0), spread=st.floats(0.01, 20.0))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    bits=st.sampled_from([8, 6, 4, 2]),
+    unsigned=st.booleans(),
+    scale=st.floats(1e-3, 2.0),
+    spread=st.floats(0.01, 20.0),
+)
 def test_lsq_equals_torchs_learnable_fake_quantize(seed, bits, unsigned, scale, spread):
     """PyTorch's own operator for learned steps is the oracle: values, gradients of x and of the step with its factor.
 
     It tests the limits after rounding, the paper (equations 3 and 5) before: the half step between is left out.
     """
     generator = torch.Generator().manual_seed(seed)
-    low, high = (0, 2 ** bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    low, high = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     values = torch.randn(500, generator=generator) * spread
     steps = values / scale
     beyond = (steps - steps.clamp(low, high)).abs()
@@ -154,7 +165,7 @@ def test_lsq_scales_its_gradient(bits):
     (by_weight, by_activation), (by_weight_lsq, by_activation_lsq) = gradients
     largest = 2 ** (bits - 1) - 1
     torch.testing.assert_close(by_weight_lsq, by_weight / math.sqrt(16 * largest))
-    torch.testing.assert_close(by_activation_lsq, by_activation / math.sqrt(48 * (2 ** bits - 1)))
+    torch.testing.assert_close(by_activation_lsq, by_activation / math.sqrt(48 * (2**bits - 1)))
 
 
 def test_pact_learns_the_clip_and_decays_it():
@@ -173,8 +184,13 @@ def test_latent_weights_of_signs_stay_inside():
         widths, images_labels = SIGNS, task(64)
         trained = network(widths, Method(clip_latent=clip))
         trained.layers[1].weight.data.fill_(0.99)
-        train_qat(trained, None, to_float(images_labels[0]), images_labels[1],
-                  QatOptions(epochs=2, batch=16, learning_rate=5e-2, augment=0.0, distill=0.0))
+        train_qat(
+            trained,
+            None,
+            to_float(images_labels[0]),
+            images_labels[1],
+            QatOptions(epochs=2, batch=16, learning_rate=5e-2, augment=0.0, distill=0.0),
+        )
         found = trained.layers[1].weight.abs().max().item()
         assert found <= 1 if clip else 1 < found < largest
         assert trained.layers[0].weight.abs().max() < 1, "8-bit weights are not clipped here by chance"
@@ -222,18 +238,32 @@ def test_a_channel_whose_gamma_is_zero_becomes_its_bias():
 def test_frozen_norms_keep_their_statistics():
     trained = network(*METHODS["batch norm"])
     seen, (images, labels) = [], task(64)
-    train_qat(trained, None, to_float(images), labels,
-              QatOptions(epochs=3, batch=32, augment=0.0, distill=0.0, freeze_norm=1),
-              lambda epoch, loss: seen.append([layer.norm.running_var.clone() for layer in trained.layers[:-1]]))
+    train_qat(
+        trained,
+        None,
+        to_float(images),
+        labels,
+        QatOptions(epochs=3, batch=32, augment=0.0, distill=0.0, freeze_norm=1),
+        lambda epoch, loss: seen.append([layer.norm.running_var.clone() for layer in trained.layers[:-1]]),
+    )
     assert all(torch.equal(second, third) for second, third in zip(seen[0], seen[2], strict=True))
     fresh = network(*METHODS["batch norm"])
-    assert any(not torch.equal(layer.norm.running_var, value)
-               for layer, value in zip(fresh.layers[:-1], seen[0], strict=True))
+    assert any(
+        not torch.equal(layer.norm.running_var, value) for layer, value in zip(fresh.layers[:-1], seen[0], strict=True)
+    )
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("estimator", "parabola"), ("sign_estimator", "tanh"), ("sign_weights", "parabola"), ("scales", "lsq+"),
-    ("sign_scales", "max"), ("norm_order", "last")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("estimator", "parabola"),
+        ("sign_estimator", "tanh"),
+        ("sign_weights", "parabola"),
+        ("scales", "lsq+"),
+        ("sign_scales", "max"),
+        ("norm_order", "last"),
+    ],
+)
 def test_unknown_choices_are_refused(field, value):
     with pytest.raises(UnsupportedError, match=f"'{value.replace('+', '.')}' is unknown; choose one of"):
         Method(**{field: value})
@@ -249,11 +279,21 @@ def test_a_norm_of_a_negative_gamma_is_monotone_in_the_export():
 def test_the_ablation_compares_estimators_and_nothing_else():
     split = datasets.load("digits")
     done = []
-    found = ablation.estimators("lenet5", split, split, bits=(8, 2), names=("clipped", "identity"),
-                                seeds=(1, 2), epochs=2, learning_rate=2e-3, advance=lambda: done.append(1))
+    found = ablation.estimators(
+        "lenet5",
+        split,
+        split,
+        bits=(8, 2),
+        names=("clipped", "identity"),
+        seeds=(1, 2),
+        epochs=2,
+        learning_rate=2e-3,
+        advance=lambda: done.append(1),
+    )
     assert len(done) == 8 and list(found) == [8, 2]
-    again = ablation.estimators("lenet5", split, split, bits=(2,), names=("clipped",), seeds=(1, 2), epochs=2,
-                                learning_rate=2e-3)
+    again = ablation.estimators(
+        "lenet5", split, split, bits=(2,), names=("clipped",), seeds=(1, 2), epochs=2, learning_rate=2e-3
+    )
     assert found[2]["clipped"] == again[2]["clipped"] != found[2]["identity"]
     assert all(share > 0.9 for _, share in found[8]["clipped"] + found[8]["identity"])
     assert found[2]["clipped"][0] != found[2]["clipped"][1], "seeds differ"

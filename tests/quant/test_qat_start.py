@@ -72,14 +72,25 @@ def trained(tmp_path, widths, method=None, epochs=2):
     images, labels = task(96)
     result = network(widths, method)
     path = tmp_path / "state.pt"
-    train_qat(result, None, to_float(images), labels, QatOptions(epochs=epochs, batch=32, distill=0.0),
-              checkpoint=Checkpoint(path, identity(result)))
+    train_qat(
+        result,
+        None,
+        to_float(images),
+        labels,
+        QatOptions(epochs=epochs, batch=32, distill=0.0),
+        checkpoint=Checkpoint(path, identity(result)),
+    )
     return result, path
 
 
-@pytest.mark.parametrize(("widths", "method"), [
-    (MIXED, None), (SIGNS, Method(norm_order="pool", clip_latent=True)),
-    (((4,), (4,)), Method(batch_norm=True, scales="lsq"))])
+@pytest.mark.parametrize(
+    ("widths", "method"),
+    [
+        (MIXED, None),
+        (SIGNS, Method(norm_order="pool", clip_latent=True)),
+        (((4,), (4,)), Method(batch_norm=True, scales="lsq")),
+    ],
+)
 def test_a_start_from_a_checkpoint_is_the_network_that_was_trained(tmp_path, widths, method):
     before, path = trained(tmp_path, widths, method)
     started = network(widths, method)
@@ -143,6 +154,7 @@ def killed_after_an_epoch(monkeypatch):
         save(self, training)
         if len(training.losses) == 1:
             raise Killed
+
     monkeypatch.setattr(Checkpoint, "save", save_once)
 
 
@@ -152,13 +164,23 @@ def test_a_resumed_command_writes_the_same_bytes(quant, tmp_path, monkeypatch, r
 
     def command(folder, *more):
         place = tmp_path / folder
-        return (*RUN, "--checkpoint", place / "state.pt", "--parameters", place / "own.npz", "--out", place / "model",
-                *more)
+        return (
+            *RUN,
+            "--checkpoint",
+            place / "state.pt",
+            "--parameters",
+            place / "own.npz",
+            "--out",
+            place / "model",
+            *more,
+        )
+
     assert quant(*command("whole"))[0] == 0
     request.getfixturevalue("killed_after_an_epoch")
     with pytest.raises(Killed):
         monkeypatch.setattr("sys.argv", ["quant", *map(str, command("parts"))])
         from quant.cli.main import main
+
         main(standalone_mode=False)
     monkeypatch.undo()
     monkeypatch.setattr("sys.argv", ["quant"])
@@ -176,8 +198,9 @@ def test_a_resumed_command_writes_the_same_bytes(quant, tmp_path, monkeypatch, r
 
 def test_a_diverging_command_says_so_and_keeps_the_checkpoint(quant, tmp_path):
     state, out = tmp_path / "state.pt", tmp_path / "model"
-    code, text, err = quant("qat", "--data", "digits", "--epochs", 4, "--learning-rate", 1e12, "--checkpoint", state,
-                            "--out", out)
+    code, text, err = quant(
+        "qat", "--data", "digits", "--epochs", 4, "--learning-rate", 1e12, "--checkpoint", state, "--out", out
+    )
     message = " ".join(err.split())
     assert code == 1 and text == "" and "Traceback" not in err
     assert "error: training diverged in epoch" in message and "lower the learning rate" in message
@@ -185,10 +208,39 @@ def test_a_diverging_command_says_so_and_keeps_the_checkpoint(quant, tmp_path):
 
 
 def test_the_command_starts_from_ptq(quant, tmp_path):
-    assert quant("ptq", "--model", "lenet5", "--data", "digits", "--weight-bits", 4, "--activation-bits", 4, "--out",
-                 tmp_path / "ptq")[0] == 0
-    code, text, err = quant("qat", "--preset", "lenet5-w4a4", "--data", "digits", "--epochs", 1, "--start",
-                            tmp_path / "ptq", "--scales", "lsq", "--optimizer", "sgd", "--out", tmp_path / "qat",
-                            "--json")
+    assert (
+        quant(
+            "ptq",
+            "--model",
+            "lenet5",
+            "--data",
+            "digits",
+            "--weight-bits",
+            4,
+            "--activation-bits",
+            4,
+            "--out",
+            tmp_path / "ptq",
+        )[0]
+        == 0
+    )
+    code, text, err = quant(
+        "qat",
+        "--preset",
+        "lenet5-w4a4",
+        "--data",
+        "digits",
+        "--epochs",
+        1,
+        "--start",
+        tmp_path / "ptq",
+        "--scales",
+        "lsq",
+        "--optimizer",
+        "sgd",
+        "--out",
+        tmp_path / "qat",
+        "--json",
+    )
     assert code == 0, err
     assert json.loads(text)["accuracy"] > 0.9

@@ -52,5 +52,7 @@ def test_training_is_repeatable(digits):
     for one, other in zip(first.layers, second.layers, strict=True):
         if one.op != "maxpool":
             np.testing.assert_array_equal(one.weights, other.weights)
-            np.testing.assert_array_equal(one.requantize.multiplier if one.requantize else one.bias,
-                                          other.requantize.multiplier if other.requantize else other.bias)
+            np.testing.assert_array_equal(
+                one.requantize.multiplier if one.requantize else one.bias,
+                other.requantize.multiplier if other.requantize else other.bias,
+            )

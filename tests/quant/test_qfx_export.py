@@ -32,10 +32,22 @@ def build(weight=4, activation=5, *, per_channel=False, hot=2, outputs=(), round
     common = {"weight_width": weight, "input_width": activation, "per_channel": per_channel, "inputs": modes}
     first = FixedConv2d(2, 5, 3, padding=1, weight_width=weight, input_width=None).reads(pixels)
     second = FixedConv2d(5, 6, (2, 3), stride=(1, 2), bias=False, pads=(1, 0, 0, 1), **common)
-    net = nn.Sequential(pixels, first, FixedElementwise(5, hot=hot, behind=first), nn.ReLU(), nn.MaxPool2d(2),
-                        second, FixedBatchNorm(6, hot=hot, behind=second), nn.Hardtanh(-0.4, 0.6), nn.Flatten(),
-                        FixedLinear(6 * 5 * 2, 7, **common), nn.ReLU(), nn.Dropout(),
-                        FixedLinear(7, 4, **(common | {"per_channel": False})), *outputs)
+    net = nn.Sequential(
+        pixels,
+        first,
+        FixedElementwise(5, hot=hot, behind=first),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        second,
+        FixedBatchNorm(6, hot=hot, behind=second),
+        nn.Hardtanh(-0.4, 0.6),
+        nn.Flatten(),
+        FixedLinear(6 * 5 * 2, 7, **common),
+        nn.ReLU(),
+        nn.Dropout(),
+        FixedLinear(7, 4, **(common | {"per_channel": False})),
+        *outputs,
+    )
     with torch.no_grad():
         net[2].weight.copy_(torch.tensor([0.8, -0.6, 1.4, 0.3, -1.1]))
         net[2].bias.copy_(torch.tensor([0.1, -0.05, 0.02, 0.0, 0.3]))
@@ -83,9 +95,22 @@ def check_equal(net, images, **options):
     return graph
 
 
-@pytest.mark.parametrize(("weight", "activation", "per_channel", "hot"), [
-    (4, 5, False, 2), (5, 6, True, None), (8, 8, False, None), (3, 4, True, 2), (2, 2, False, 1), (6, 7, True, 3),
-    (1, 4, False, 2), (1, 8, True, 2), (7, 3, False, None), (1, 1, False, 2), (4, 1, True, None)])
+@pytest.mark.parametrize(
+    ("weight", "activation", "per_channel", "hot"),
+    [
+        (4, 5, False, 2),
+        (5, 6, True, None),
+        (8, 8, False, None),
+        (3, 4, True, 2),
+        (2, 2, False, 1),
+        (6, 7, True, 3),
+        (1, 4, False, 2),
+        (1, 8, True, 2),
+        (7, 3, False, None),
+        (1, 1, False, 2),
+        (4, 1, True, None),
+    ],
+)
 def test_every_word_of_the_model_is_a_word_of_the_graph(weight, activation, per_channel, hot):
     net = build(weight, activation, per_channel=per_channel, hot=hot) if activation > 1 else signs(weight, hot)
     graph = check_equal(net, nets.random_images(25, SHAPE, seed=4))
@@ -119,8 +144,12 @@ def test_a_width_between_those_of_the_accelerator_keeps_its_range():
 @pytest.mark.parametrize(("hot", "requantizer"), [(1, "pow2"), (2, "khot2"), (3, "khot3")])
 def test_khot_multipliers_fit_the_build_with_as_many_powers(hot, requantizer):
     graph = check_equal(build(4, 4, hot=hot), nets.random_images(10, SHAPE, seed=6), requantizer=requantizer)
-    counts = [hot_bits(m) for layer in graph.layers if layer.op != "maxpool" and layer.requantize
-              for m in layer.requantize.multiplier]
+    counts = [
+        hot_bits(m)
+        for layer in graph.layers
+        if layer.op != "maxpool" and layer.requantize
+        for m in layer.requantize.multiplier
+    ]
     assert max(counts) == hot
 
 
@@ -218,20 +247,23 @@ def rounded_up_pool():
     return nn.Sequential(pixels, conv, nn.MaxPool2d(2, ceil_mode=True), FixedConv2d(2, 2, 1))
 
 
-@pytest.mark.parametrize(("net", "message"), [
-    (lambda: build(9), "layer1: weights: words of 9 bits"),
-    (lambda: build(4, 12), "layer1: output: words of 12 bits"),
-    (lambda: replaced(3, nn.Sigmoid()), "3: Sigmoid is not supported"),
-    (lambda: replaced(2, FixedElementwise(5)), "casts its input; the accelerator multiplies exact sums"),
-    (lambda: replaced(0, nn.Identity()), "call .reads"),
-    (rounded_up_pool, "ceil_mode"),
-    (lambda: nn.Sequential(*build(), nn.ReLU()), "last sums are clamped"),
-    (pooled_sums, "pools the network's raw sums"),
-    (lambda: build(outputs=(FixedQuantizer(6), nn.ReLU())), "stands behind the last cast"),
-    (Branch, "does not read the layer before it alone"),
-    (lambda: nn.Sequential(FixedInput()), "holds no layer with weights"),
-    (lambda: nn.Sequential(FixedInput(), nn.ReLU()), "no layer with weights stands in front"),
-])
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (lambda: build(9), "layer1: weights: words of 9 bits"),
+        (lambda: build(4, 12), "layer1: output: words of 12 bits"),
+        (lambda: replaced(3, nn.Sigmoid()), "3: Sigmoid is not supported"),
+        (lambda: replaced(2, FixedElementwise(5)), "casts its input; the accelerator multiplies exact sums"),
+        (lambda: replaced(0, nn.Identity()), "call .reads"),
+        (rounded_up_pool, "ceil_mode"),
+        (lambda: nn.Sequential(*build(), nn.ReLU()), "last sums are clamped"),
+        (pooled_sums, "pools the network's raw sums"),
+        (lambda: build(outputs=(FixedQuantizer(6), nn.ReLU())), "stands behind the last cast"),
+        (Branch, "does not read the layer before it alone"),
+        (lambda: nn.Sequential(FixedInput()), "holds no layer with weights"),
+        (lambda: nn.Sequential(FixedInput(), nn.ReLU()), "no layer with weights stands in front"),
+    ],
+)
 def test_what_the_accelerator_lacks_is_refused_by_name(net, message):
     module = net()
     with torch.no_grad():

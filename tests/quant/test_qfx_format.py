@@ -16,8 +16,14 @@ MODES = list(itertools.product(ROUNDINGS, OVERFLOWS))
 
 
 def formats(max_width=20):
-    return st.builds(FixedFormat, st.integers(1, max_width), st.integers(-12, 24), st.sampled_from(sorted(ROUNDINGS)),
-                     st.sampled_from(sorted(OVERFLOWS)), st.booleans())
+    return st.builds(
+        FixedFormat,
+        st.integers(1, max_width),
+        st.integers(-12, 24),
+        st.sampled_from(sorted(ROUNDINGS)),
+        st.sampled_from(sorted(OVERFLOWS)),
+        st.booleans(),
+    )
 
 
 def by_definition(real, form):
@@ -37,9 +43,9 @@ def by_definition(real, form):
     if form.overflow != "AP_WRAP":
         return sorted((low, integer, high))[1]
     while integer > high:
-        integer -= 2 ** form.width
+        integer -= 2**form.width
     while integer < low:
-        integer += 2 ** form.width
+        integer += 2**form.width
     return integer
 
 
@@ -63,8 +69,8 @@ def test_every_short_format_rounds_every_quarter_step(rounding, overflow, signed
 
 @given(formats(), st.floats(-1e9, 1e9))
 def test_any_float_becomes_the_integer_of_the_definition(form, real):
-    if abs(real) * 2.0 ** form.fraction_bits > 2.0 ** (form.width + 8):
-        real = math.fmod(real, form.step * 2 ** form.width)
+    if abs(real) * 2.0**form.fraction_bits > 2.0 ** (form.width + 8):
+        real = math.fmod(real, form.step * 2**form.width)
     wanted = by_definition(real, form)
     assert form.to_integer(real) == wanted
     assert form.to_integer(np.array([real, 0.0])).tolist() == [wanted, 0]
@@ -115,8 +121,11 @@ def test_result_types_hold_every_result_and_no_bit_of_the_sum_is_spare(signs):
     for sizes in itertools.product(range(1, 4), (-1, 0, 2), range(1, 4), (-1, 1, 4)):
         first, second = FixedFormat(*sizes[:2], signed=signs[0]), FixedFormat(*sizes[2:], signed=signs[1])
         pairs = list(itertools.product(values(first), values(second)))
-        for kind, results in (("add", [a + b for a, b in pairs]), ("subtract", [a - b for a, b in pairs]),
-                              ("multiply", [a * b for a, b in pairs])):
+        for kind, results in (
+            ("add", [a + b for a, b in pairs]),
+            ("subtract", [a - b for a, b in pairs]),
+            ("multiply", [a * b for a, b in pairs]),
+        ):
             form = getattr(first, f"{kind}_type")(second)
             for result in results:
                 assert Fraction(form.nearest(result)) == result, (kind, first, second, result)
@@ -155,6 +164,7 @@ def test_integer_bits_for_a_range_are_enough_and_one_less_is_not(first, second, 
         form = FixedFormat(width, count, "AP_RND", "AP_SAT", signed)
         above, below = high - form.nearest(high), form.nearest(low) - low
         return above >= form.step / 2 or below > form.step / 2
+
     assert not overflows(bits)
     if max(abs(low), abs(high)) > 1e-20:
         assert overflows(bits - 1)
@@ -168,8 +178,8 @@ def test_text_that_is_no_type_is_refused(text):
 
 def test_the_widest_words_and_farthest_points_convert():
     wide = FixedFormat(1024, 1000, signed=False)
-    assert wide.to_real((1 << 1024) - 1) == 2.0 ** 1000 and wide.to_integer(2.0 ** 999) == 1 << 1023
-    assert FixedFormat(8, -900).step == 2.0 ** -908 and FixedFormat(8, 1000).step == 2.0 ** 992
+    assert wide.to_real((1 << 1024) - 1) == 2.0**1000 and wide.to_integer(2.0**999) == 1 << 1023
+    assert FixedFormat(8, -900).step == 2.0**-908 and FixedFormat(8, 1000).step == 2.0**992
 
 
 def test_what_a_format_cannot_be_is_named():

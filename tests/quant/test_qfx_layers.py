@@ -18,8 +18,9 @@ from tests.quant import nets
 
 def float_net():
     torch.manual_seed(2)
-    return nets.randomize(nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
-                                        nn.Linear(4 * 16, 3))).double()
+    return nets.randomize(
+        nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 3))
+    ).double()
 
 
 def images(count=6, seed=1):
@@ -42,8 +43,17 @@ def test_a_swapped_batch_norm_has_values_and_gradients_of_the_float_one(training
         x = images().requires_grad_()
         loss = model(x).square().mean()
         loss.backward()
-        results.append((loss, x.grad, model[1].weight.grad, model[1].bias.grad, model[0].weight.grad,
-                        model[1].running_mean, model[1].running_var))
+        results.append(
+            (
+                loss,
+                x.grad,
+                model[1].weight.grad,
+                model[1].bias.grad,
+                model[0].weight.grad,
+                model[1].running_mean,
+                model[1].running_var,
+            )
+        )
     for wanted, found in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-7)
 
@@ -55,6 +65,7 @@ def test_gradients_of_a_fixed_batch_norm_pass_gradcheck():
 
     def function(x, weight, bias):
         return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
     x = torch.randn(4, 3, 2, dtype=torch.float64, requires_grad=True)
     weight = torch.tensor([0.7, -1.2, 0.4], dtype=torch.float64, requires_grad=True)
     bias = torch.tensor([0.1, 0.0, -0.9], dtype=torch.float64, requires_grad=True)
@@ -104,8 +115,9 @@ def test_wide_layers_compute_what_the_float_layers_compute():
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("weight_width", [1, 3, 5, 8])
 def test_sums_lie_on_the_grid_of_the_sums(weight_width, per_channel):
-    conv = FixedConv2d.of(nn.Conv2d(2, 4, 3, padding=1), weight_width=weight_width, input_width=6,
-                          per_channel=per_channel).double()
+    conv = FixedConv2d.of(
+        nn.Conv2d(2, 4, 3, padding=1), weight_width=weight_width, input_width=6, per_channel=per_channel
+    ).double()
     y = conv(images())
     steps = y / conv.sum_step().reshape(1, -1, 1, 1)
     assert torch.equal(steps, torch.round(steps)) and torch.unique(steps).numel() > 20
@@ -186,8 +198,13 @@ def test_a_two_hot_element_wise_layer_in_a_binary_network_learns():
     """Binary convolution, 2-hot multipliers behind it: the loss falls, all multipliers stay sums of two powers."""
     torch.manual_seed(3)
     conv = FixedConv2d(1, 8, 3, weight_width=1, input_width=2)
-    net = nn.Sequential(conv, FixedElementwise(8, hot=2, behind=conv), nn.ReLU(), nn.Flatten(),
-                        FixedLinear(8 * 16, 2, weight_width=1, input_width=4))
+    net = nn.Sequential(
+        conv,
+        FixedElementwise(8, hot=2, behind=conv),
+        nn.ReLU(),
+        nn.Flatten(),
+        FixedLinear(8 * 16, 2, weight_width=1, input_width=4),
+    )
     x = torch.rand(200, 1, 6, 6)
     labels = (x[:, :, :3].sum((1, 2, 3)) > x[:, :, 3:].sum((1, 2, 3))).long()
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)

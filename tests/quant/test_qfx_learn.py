@@ -28,7 +28,7 @@ def task(count, seed):
     labels = np.arange(count) % 4
     for image, label in zip(images, labels, strict=True):
         row, column = 4 * (label // 2), 4 * (label % 2)
-        image[row:row + 4, column:column + 4] += 90
+        image[row : row + 4, column : column + 4] += 90
     return images.clip(0, 255).astype(np.uint8), labels.astype(np.int64)
 
 
@@ -36,8 +36,9 @@ def task(count, seed):
 def trained():
     """A float network that has learned the task."""
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 16),
-                        nn.ReLU(), nn.Linear(16, 4))
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 16), nn.ReLU(), nn.Linear(16, 4)
+    )
     images, labels = task(300, 1)
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
     for _ in range(80):
@@ -76,6 +77,7 @@ def test_the_same_seed_gives_the_same_words_and_another_one_others(trained):
     def run(seed):
         fixed = fixed_network(trained, images, FixedOptions(3, 3))
         return fine_tune(fixed, trained, images, labels, QatOptions(epochs=1, batch=40, seed=seed)).state_dict()
+
     first, again, other = run(1), run(1), run(2)
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
@@ -88,8 +90,14 @@ def test_binary_points_that_start_wrong_come_back(trained):
     for learn in (True, False):
         fixed = fixed_network(trained, images, FixedOptions(4, 4, start=3, rate=100.0, learn=learn))
         first = binary_points(fixed)
-        fine_tune(fixed, trained, images, labels, QatOptions(epochs=6, batch=40, learning_rate=3e-3, augment=0.0),
-                  lambda epoch, loss, learn=learn: losses.update({learn: loss}))
+        fine_tune(
+            fixed,
+            trained,
+            images,
+            labels,
+            QatOptions(epochs=6, batch=40, learning_rate=3e-3, augment=0.0),
+            lambda epoch, loss, learn=learn: losses.update({learn: loss}),
+        )
         assert (binary_points(fixed) != first) == learn
     assert losses[True] < 0.8 * losses[False]
 
@@ -97,8 +105,13 @@ def test_binary_points_that_start_wrong_come_back(trained):
 def test_a_training_that_explodes_says_so(trained):
     images, labels = task(100, 9)
     with pytest.raises(DivergedError):
-        fine_tune(fixed_network(trained, images, FixedOptions(4, 4)), trained, images, labels,
-                  QatOptions(epochs=3, batch=20, learning_rate=1e4, augment=0.0))
+        fine_tune(
+            fixed_network(trained, images, FixedOptions(4, 4)),
+            trained,
+            images,
+            labels,
+            QatOptions(epochs=3, batch=20, learning_rate=1e4, augment=0.0),
+        )
 
 
 def test_a_step_has_the_least_squared_error_of_all_scales():
@@ -108,6 +121,7 @@ def test_a_step_has_the_least_squared_error_of_all_scales():
 
     def error(scale):
         return float(((samples / scale).round().clamp(0, 7) * scale - samples).square().sum())
+
     tried = min(error(scale) for scale in np.linspace(0.02, 0.3, 400))
     assert float((step(samples) - samples).square().sum()) < 1.15 * tried
     assert (Step(samples - 0.5, 3).low, Step(samples - 0.5, 3).high) == (-4, 3)
@@ -119,8 +133,10 @@ def test_float_scales_of_eight_bits_lose_next_to_nothing(trained, rounding):
     prepared = prepare(read_module(trained, SHAPE, "small"))
     with torch.no_grad():
         wanted = trained(images)
-        errors = [float((float_scale_ptq(prepared, images, bits, rounding)(images) - wanted).square().mean())
-                  for bits in (8, 4)]
+        errors = [
+            float((float_scale_ptq(prepared, images, bits, rounding)(images) - wanted).square().mean())
+            for bits in (8, 4)
+        ]
     assert errors[0] < 1e-3 * float(wanted.square().mean()) < errors[1]
 
 
@@ -128,18 +144,38 @@ def test_the_comparison_gives_a_figure_for_every_method(trained, monkeypatch):
     monkeypatch.setattr(study, "load_float_model", lambda source: (trained, source, SHAPE))
     done = []
     recipe = study.Recipe(120, 10.0, {"epochs": 2, "batch": 30, "augment": 0.0})
-    found = study.against_ptq("small", task(150, 6), task(100, 7), recipes={2: recipe, 5: recipe}, seeds=(1, 2),
-                              advance=lambda: done.append(1))
+    found = study.against_ptq(
+        "small",
+        task(150, 6),
+        task(100, 7),
+        recipes={2: recipe, 5: recipe},
+        seeds=(1, 2),
+        advance=lambda: done.append(1),
+    )
     assert set(found) == {"float", 2, 5} and len(done) == 1 + 2 * (6 + 2)
-    assert set(found[2]) == {"per tensor, max", "per tensor, mse", "per channel, max", "per channel, mse",
-                             "float scales, nearest", "float scales, gptq", "qfx"}
+    assert set(found[2]) == {
+        "per tensor, max",
+        "per tensor, mse",
+        "per channel, max",
+        "per channel, mse",
+        "float scales, nearest",
+        "float scales, gptq",
+        "qfx",
+    }
     assert len(found[2]["qfx"]) == 2 and max(found[2]["qfx"]) > found[2]["per tensor, max"]
 
 
 def test_the_ablation_tells_where_every_point_started_and_ended(trained, monkeypatch):
     monkeypatch.setattr(study, "load_float_model", lambda source: (trained, source, SHAPE))
-    runs = study.ablation("small", task(150, 8), task(100, 9), width=4, starts=("mse", 2), rates=(0, 100.0),
-                          options={"epochs": 3, "batch": 30, "augment": 0.0, "learning_rate": 3e-3})
+    runs = study.ablation(
+        "small",
+        task(150, 8),
+        task(100, 9),
+        width=4,
+        starts=("mse", 2),
+        rates=(0, 100.0),
+        options={"epochs": 3, "batch": 30, "augment": 0.0, "learning_rate": 3e-3},
+    )
     assert [(run["start"], run["rate"]) for run in runs] == [("mse", 0), ("mse", 100.0), (2, 0), (2, 100.0)]
     for run in runs:
         moved = sum(abs(last - first) for first, last in run["points"].values())

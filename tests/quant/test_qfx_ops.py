@@ -15,8 +15,12 @@ from quant.qfx.format import OVERFLOWS, ROUNDINGS, FixedFormat
 from quant.qfx.khot import largest, round_khot
 from quant.qfx.ops import LN2, FixedTensor, cast, learned_cast
 
-SMALL = [FixedFormat(1, 1), FixedFormat(3, 1), FixedFormat(4, 5), *(
-    FixedFormat(width, bits, signed=False) for width, bits in ((3, -1), (4, 2), (2, 4)))]
+SMALL = [
+    FixedFormat(1, 1),
+    FixedFormat(3, 1),
+    FixedFormat(4, 5),
+    *(FixedFormat(width, bits, signed=False) for width, bits in ((3, -1), (4, 2), (2, 4))),
+]
 
 
 def every_value(form):
@@ -46,9 +50,15 @@ def test_every_sum_difference_product_and_quotient_is_exact(first, second):
         assert low <= result.integers().min() and result.integers().max() <= high
 
 
-@given(st.sampled_from(sorted(ROUNDINGS)), st.sampled_from(sorted(OVERFLOWS)), st.booleans(), st.integers(1, 24),
-       st.integers(-8, 20), st.lists(st.floats(-1e5, 1e5, width=32), min_size=1, max_size=8),
-       st.sampled_from([torch.float32, torch.float64]))
+@given(
+    st.sampled_from(sorted(ROUNDINGS)),
+    st.sampled_from(sorted(OVERFLOWS)),
+    st.booleans(),
+    st.integers(1, 24),
+    st.integers(-8, 20),
+    st.lists(st.floats(-1e5, 1e5, width=32), min_size=1, max_size=8),
+    st.sampled_from([torch.float32, torch.float64]),
+)
 def test_a_cast_gives_the_integers_of_the_format(rounding, overflow, signed, width, bits, values, dtype):
     form = FixedFormat(width, bits, rounding, overflow, signed)
     found = cast(torch.tensor(values, dtype=dtype), form)
@@ -100,6 +110,7 @@ def test_gradients_of_the_arithmetic_are_those_of_the_reals():
     def quotient(a, b):
         a, b = FixedTensor.of(a, FixedFormat(30, 3, "AP_RND")), FixedTensor.of(b, FixedFormat(20, 3, "AP_RND"))
         return (a / b).values
+
     assert torch.autograd.gradcheck(quotient, (a, b), eps=1e-3, atol=2e-2)
 
 

@@ -27,14 +27,23 @@ HOSTILE = "<script>alert('1')</script> & $x^2$"
 def source():
     images, _ = datasets.load("digits")
     module, name, _ = load_float_model("lenet5")
-    return networks.source_of(module, "lenet5", name, Normalization(), datasets.CLASS_NAMES["digits"], images,
-                              PtqOptions(calibration="mse", weight_calibration="mse"))
+    return networks.source_of(
+        module,
+        "lenet5",
+        name,
+        Normalization(),
+        datasets.CLASS_NAMES["digits"],
+        images,
+        PtqOptions(calibration="mse", weight_calibration="mse"),
+    )
 
 
 @pytest.fixture(scope="module")
 def entries(source):
-    made = [networks.after_training(source, width, width.weight_bits, width.activation_bits)
-            for width in (widths.INT8, widths.INT4, widths.BINARY)]
+    made = [
+        networks.after_training(source, width, width.weight_bits, width.activation_bits)
+        for width in (widths.INT8, widths.INT4, widths.BINARY)
+    ]
     return [*made, *networks.shipped("lenet5", (widths.INT4, widths.MIXED))]
 
 
@@ -42,8 +51,17 @@ def entries(source):
 def figures(source, entries):
     test = datasets.load("digits")
     seen = []
-    found = gather.report(source, entries, test, CONFIG, data="digits", same_images=True, command="python -m quant",
-                          refused=[{"width": "INT2", "method": "trained", "reason": "x < y"}], advance=seen.append)
+    found = gather.report(
+        source,
+        entries,
+        test,
+        CONFIG,
+        data="digits",
+        same_images=True,
+        command="python -m quant",
+        refused=[{"width": "INT2", "method": "trained", "reason": "x < y"}],
+        advance=seen.append,
+    )
     assert sum(seen) == gather.steps(source, entries, 100)
     return found
 
@@ -130,8 +148,9 @@ def test_expected_and_measured():
 def test_confused_classes_come_first():
     matrix = np.array([[5, 0, 3], [1, 9, 0], [0, 0, 4]])
     assert measure.most_confused(matrix, "abc") == [("a", "c", 3), ("b", "a", 1)]
-    np.testing.assert_array_equal(measure.confusion(np.array([0, 2, 2]), np.array([1, 2, 2]), 3),
-                                  [[0, 1, 0], [0, 0, 0], [0, 0, 2]])
+    np.testing.assert_array_equal(
+        measure.confusion(np.array([0, 2, 2]), np.array([1, 2, 2]), 3), [[0, 1, 0], [0, 0, 0], [0, 0, 2]]
+    )
 
 
 def test_the_page_is_whole_self_contained_and_the_same_again(figures):
@@ -148,11 +167,12 @@ def test_the_page_is_whole_self_contained_and_the_same_again(figures):
         if tag == "th":
             assert attributes.get("scope") in ("col", "row", "rowgroup")
         if tag == "svg":
-            assert attributes["role"] == "img" and all(name in found.ids for name in
-                                                       attributes["aria-labelledby"].split())
+            assert attributes["role"] == "img" and all(
+                name in found.ids for name in attributes["aria-labelledby"].split()
+            )
     used, known = set(re.findall(r"var\(--([a-z0-9-]+)\)", text)), set(re.findall(r"--([a-z0-9-]+):", text))
     assert used <= known and {"ptq", "w-int8"} <= used
-    assert text.count("<table class=\"matrix\">") == len(figures["networks"])
+    assert text.count('<table class="matrix">') == len(figures["networks"])
     for chart in re.findall(r"<svg.*?</svg>", text, re.S):
         assert tree.fromstring(chart).tag == "svg"
 
@@ -163,10 +183,12 @@ def test_names_from_outside_cannot_become_markup(figures):
     hostile["networks"][1]["title"] = HOSTILE
     hostile["refused"][0]["reason"] = HOSTILE
     for kind in ("weights", "activations"):
-        hostile["histograms"][kind] = {(HOSTILE if name == "fc3" else name): item
-                                       for name, item in hostile["histograms"][kind].items()}
-    hostile["layer_snr_db"] = {(HOSTILE if name == "fc3" else name): item
-                               for name, item in hostile["layer_snr_db"].items()}
+        hostile["histograms"][kind] = {
+            (HOSTILE if name == "fc3" else name): item for name, item in hostile["histograms"][kind].items()
+        }
+    hostile["layer_snr_db"] = {
+        (HOSTILE if name == "fc3" else name): item for name, item in hostile["layer_snr_db"].items()
+    }
     text = page.render(hostile)
     assert "<script" not in text and text.count("&lt;script&gt;") > 10
     Page(text)
@@ -178,11 +200,13 @@ def test_findings_name_the_smallest_and_the_lost(figures):
     assert any("binary (after training" in line and "need training" in line for line in told)
     assert any("same 100 images" in line for line in told)
     assert page.findings({**figures, "networks": figures["networks"][:1]}) == [
-        "No quantized network is in this report."]
+        "No quantized network is in this report."
+    ]
 
 
 def test_a_drawing_does_not_change_the_users_settings():
     import matplotlib
+
     before = dict(matplotlib.rcParams)
     with svg.drawing(2, 1) as figure:
         figure.subplots().plot([1, 2], color=svg.COLOURS["ptq"])
@@ -224,15 +248,34 @@ def test_a_given_network_must_be_for_the_same_task(tmp_path):
 
 def test_the_command_writes_a_page_and_its_figures_twice_alike(quant, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = ("report", "--data", "digits", "--widths", "int8,int4,mixed", "--weight-rounding", "nearest",
-               "--calibration-images", 60, "--network", "own=lenet5-int8", "--out", "report.html")
+    command = (
+        "report",
+        "--data",
+        "digits",
+        "--widths",
+        "int8,int4,mixed",
+        "--weight-rounding",
+        "nearest",
+        "--calibration-images",
+        60,
+        "--network",
+        "own=lenet5-int8",
+        "--out",
+        "report.html",
+    )
     code, out, err = quant(*command, "--json")
     assert code == 0, err
     values = json.loads(out)
     assert set(values) == {"model", "data", "out", "json", "networks", "refused"}
     keys = [item["key"] for item in values["networks"]]
-    assert [key for key in keys if "mixed" not in key] == ["fp32", "int8-ptq", "int4-ptq", "int8-trained",
-                                                           "int4-trained", "own-own"]
+    assert [key for key in keys if "mixed" not in key] == [
+        "fp32",
+        "int8-ptq",
+        "int4-ptq",
+        "int8-trained",
+        "int4-trained",
+        "own-own",
+    ]
     left_out = [item for item in values["refused"] if item["reason"].startswith("none is better: INT")]
     assert left_out == values["refused"] and len(left_out) + len(keys) == 8
     first = [(tmp_path / name).read_bytes() for name in ("report.html", "report.json")]
@@ -285,16 +328,32 @@ def test_the_shipped_networks_are_those_of_the_zoo():
 
 
 def row(key, width, method, correct, weight_bytes, cycles):
-    return {"key": key, "width": width, "title": width, "method": method, "correct": correct,
-            "weight_bytes": weight_bytes, "cycles": cycles}
+    return {
+        "key": key,
+        "width": width,
+        "title": width,
+        "method": method,
+        "correct": correct,
+        "weight_bytes": weight_bytes,
+        "cycles": cycles,
+    }
 
 
-@pytest.mark.parametrize(("other", "is_beaten"), [
-    (("int4", "after training", 90, 500, 100), True), (("int4", "after training", 91, 600, 200), True),
-    (("int4", "after training", 90, 600, 200), False), (("int4", "after training", 89, 500, 100), False),
-    (("int4", "after training", 95, 601, 100), False), (("int4", "after training", 95, 500, 201), False),
-    (("int4", "after training", 90, 500, None), True), (("int4", "trained", 95, 500, 100), False),
-    (("own", "given", 95, 500, 100), False), (("fp32", "float", 95, 500, 100), False)])
+@pytest.mark.parametrize(
+    ("other", "is_beaten"),
+    [
+        (("int4", "after training", 90, 500, 100), True),
+        (("int4", "after training", 91, 600, 200), True),
+        (("int4", "after training", 90, 600, 200), False),
+        (("int4", "after training", 89, 500, 100), False),
+        (("int4", "after training", 95, 601, 100), False),
+        (("int4", "after training", 95, 500, 201), False),
+        (("int4", "after training", 90, 500, None), True),
+        (("int4", "trained", 95, 500, 100), False),
+        (("own", "given", 95, 500, 100), False),
+        (("fp32", "float", 95, 500, 100), False),
+    ],
+)
 def test_a_mixed_network_that_equal_widths_beat_is_found(other, is_beaten):
     found = mixed.dominated([row("mixed-ptq", "mixed", "after training", 90, 600, 200), row("other", *other)])
     assert [key for key, _ in found] == (["mixed-ptq"] if is_beaten else [])
@@ -302,13 +361,19 @@ def test_a_mixed_network_that_equal_widths_beat_is_found(other, is_beaten):
 
 
 def test_the_report_says_that_no_mixed_network_is_better(source, entries, monkeypatch):
-    monkeypatch.setattr(gather, "networks", lambda *_given: [
-        row("fp32", "fp32", "float", 100, 900, None), row("int4-trained", "int4", "trained", 99, 100, 10),
-        row("mixed-trained", "mixed", "trained", 98, 100, 10)])
+    monkeypatch.setattr(
+        gather,
+        "networks",
+        lambda *_given: [
+            row("fp32", "fp32", "float", 100, 900, None),
+            row("int4-trained", "int4", "trained", 99, 100, 10),
+            row("mixed-trained", "mixed", "trained", 98, 100, 10),
+        ],
+    )
     monkeypatch.setattr(gather, "feasibility", lambda *_given: {})
     figures = gather.report(source, entries, datasets.load("digits"), CONFIG, data="digits", same_images=True)
     assert [item["key"] for item in figures["networks"]] == ["fp32", "int4-trained"]
-    note, = figures["refused"]
+    (note,) = figures["refused"]
     assert (note["width"], note["method"]) == ("mixed", "trained") and note["reason"].startswith("none is better: int4")
     assert "mixed-trained" not in str(figures["histograms"])
 
@@ -316,9 +381,11 @@ def test_the_report_says_that_no_mixed_network_is_better(source, entries, monkey
 def test_the_mixed_network_is_chosen_beyond_equal_widths():
     def point(kl, file_bytes, cycles=10):
         return SimpleNamespace(costs={"file_bytes": file_bytes, "cycles": cycles}, figures=SimpleNamespace(kl=kl))
+
     chosen, cheaper, costly, uniform = point(0.3, 60), point(0.4, 40), point(0.1, 90), point(0.3, 50)
-    result = SimpleNamespace(chosen=chosen, front=(cheaper, uniform, costly), uniform={(4, 4): uniform},
-                             limits={"file_bytes": 70})
+    result = SimpleNamespace(
+        chosen=chosen, front=(cheaper, uniform, costly), uniform={(4, 4): uniform}, limits={"file_bytes": 70}
+    )
     assert mixed._undominated(result) is cheaper
     result.uniform = {(4, 4): point(0.5, 50)}
     assert mixed._undominated(result) is chosen

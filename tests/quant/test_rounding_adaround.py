@@ -74,8 +74,10 @@ def test_positions_that_the_relu_cuts_off_do_not_count():
     x = torch.cat([positive, negative]).reshape(200, 12, 1, 1)
     data = LayerData(x, replace(layer, clamp=NO_CLAMP).forward(x))
     scale = layer.weight.amax(1) / 3
-    found, blind = [adaround.round_weights(replace(layer, clamp=clamp), scale, -3, 3, data, iterations=300, rate=0.02)
-                    for clamp in (RELU, NO_CLAMP)]
+    found, blind = [
+        adaround.round_weights(replace(layer, clamp=clamp), scale, -3, 3, data, iterations=300, rate=0.02)
+        for clamp in (RELU, NO_CLAMP)
+    ]
     assert output_error(layer, found, scale, data) < 0.7 * output_error(layer, blind, scale, data)
 
 

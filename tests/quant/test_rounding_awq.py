@@ -20,18 +20,24 @@ def draw(seed, *shape):
 def network():
     """The channels of the first layer's output differ in size by a factor of 50, their weights do not."""
     size = torch.logspace(-0.7, 1, 6).double()
-    layers = (FloatConv("first", draw(0, 6, 2, 3, 3) * size[:, None, None, None], draw(1, 6) * size, clamp=RELU),
-              FloatPool("pool", (2, 2), (2, 2)),
-              FloatConv("second", draw(2, 4, 6, 2, 2), draw(3, 4), (1, 1), (1, 0, 0, 1), clamp=RELU),
-              FloatDense("third", draw(4, 5, 36), draw(5, 5), clamp=RELU),
-              FloatDense("last", draw(6, 3, 5), draw(7, 3)))
+    layers = (
+        FloatConv("first", draw(0, 6, 2, 3, 3) * size[:, None, None, None], draw(1, 6) * size, clamp=RELU),
+        FloatPool("pool", (2, 2), (2, 2)),
+        FloatConv("second", draw(2, 4, 6, 2, 2), draw(3, 4), (1, 1), (1, 0, 0, 1), clamp=RELU),
+        FloatDense("third", draw(4, 5, 36), draw(5, 5), clamp=RELU),
+        FloatDense("last", draw(6, 3, 5), draw(7, 3)),
+    )
     return FloatNetwork("net", (8, 8, 2), layers)
 
 
 def with_rounded_weights(net, name, bits):
     """The network with one layer's weights rounded to nearest."""
-    layers = [replace(layer, weight=awq.rounded(layer.weight.flatten(1), bits).reshape(layer.weight.shape))
-              if layer.name == name else layer for layer in net.layers]
+    layers = [
+        replace(layer, weight=awq.rounded(layer.weight.flatten(1), bits).reshape(layer.weight.shape))
+        if layer.name == name
+        else layer
+        for layer in net.layers
+    ]
     return replace(net, layers=tuple(layers))
 
 
@@ -49,8 +55,12 @@ def test_rounded_weights_never_lose_more_and_mostly_less():
     ratios = []
     for bits in (2, 3, 4, 5):
         scaled = awq.scale_inputs(net, x, bits)
-        errors = [float((with_rounded_weights(candidate, "second", bits).run(x)["second"] - net.run(x)["second"])
-                        .square().sum()) for candidate in (scaled, net)]
+        errors = [
+            float(
+                (with_rounded_weights(candidate, "second", bits).run(x)["second"] - net.run(x)["second"]).square().sum()
+            )
+            for candidate in (scaled, net)
+        ]
         ratios.append(errors[0] / errors[1])
     assert max(ratios) <= 1 + 1e-9 and sum(ratios) < 0.9 * len(ratios), ratios
 
@@ -73,7 +83,7 @@ def test_the_factors_are_the_best_of_the_grid(kind, activation_bits):
         given = x / factors[:, None, None]
         if activation_bits is not None:
             low, high = min(float(given.min()), 0.0), float(given.max())
-            step = (high - low) / (2 ** activation_bits - 1)
+            step = (high - low) / (2**activation_bits - 1)
             given = torch.round(given / step) * step
         quantized = replace(layer, weight=awq.rounded(scaled, 3).reshape(layer.weight.shape))
         return float((quantized.forward(given) - layer.forward(x)).square().sum())
@@ -82,7 +92,7 @@ def test_the_factors_are_the_best_of_the_grid(kind, activation_bits):
     mean = x.abs().mean((0, 2, 3))
     errors = []
     for alpha in awq.GRID:
-        factors = mean ** alpha
+        factors = mean**alpha
         errors.append(error(factors / (factors.max() * factors.min()).sqrt()))
     assert error(found) == pytest.approx(min(errors), rel=1e-3)
     assert found.max() * found.min() == pytest.approx(1)
@@ -125,8 +135,9 @@ def test_a_channel_that_is_always_zero_gets_a_finite_factor():
 
 def test_what_cannot_be_folded_is_refused_by_name():
     net, x = network(), draw(9, 4, 2, 8, 8)
-    clamped = replace(net, layers=(net.layers[0], net.layers[1], replace(net.layers[2], clamp=(0.0, 6.0)),
-                                   *net.layers[3:]))
+    clamped = replace(
+        net, layers=(net.layers[0], net.layers[1], replace(net.layers[2], clamp=(0.0, 6.0)), *net.layers[3:])
+    )
     with pytest.raises(UnsupportedError, match=r"third: .* as second clamps to \(0.0, 6.0\).*; use another rounding"):
         awq.scale_inputs(clamped, x, 4)
     with pytest.raises(ModelError, match="bits .* has 2 values for 4 layers"):

@@ -92,10 +92,13 @@ def network():
     def draw(*shape):
         return torch.randn(*shape, generator=generator).double()
 
-    layers = (FloatConv("first", draw(4, 2, 3, 3), draw(4), (1, 1), (1, 1, 1, 1), RELU),
-              FloatPool("pool", (2, 2), (2, 2), (0, 1, 0, 1)),
-              FloatConv("second", draw(3, 4, 2, 2), draw(3), (1, 1), (0, 0, 0, 0), RELU),
-              FloatDense("third", draw(6, 27), draw(6)), FloatDense("last", draw(2, 6), draw(2)))
+    layers = (
+        FloatConv("first", draw(4, 2, 3, 3), draw(4), (1, 1), (1, 1, 1, 1), RELU),
+        FloatPool("pool", (2, 2), (2, 2), (0, 1, 0, 1)),
+        FloatConv("second", draw(3, 4, 2, 2), draw(3), (1, 1), (0, 0, 0, 0), RELU),
+        FloatDense("third", draw(6, 27), draw(6)),
+        FloatDense("last", draw(2, 6), draw(2)),
+    )
     return FloatNetwork("net", (7, 7, 2), layers)
 
 
@@ -115,8 +118,11 @@ def test_moved_scales_keep_the_function_and_scale_the_channels(index):
 def test_a_scale_that_cannot_move_is_refused_by_name():
     layers = network().layers
     clamped = (replace(layers[0], clamp=(0.0, 6.0)), *layers[1:])
-    for chain, index, reason in ((clamped, 0, r"first: clamps to \(0.0, 6.0\)"), (layers, 1, "pool: has no weights"),
-                                 (layers, 4, "last: has no layer with weights behind it")):
+    for chain, index, reason in (
+        (clamped, 0, r"first: clamps to \(0.0, 6.0\)"),
+        (layers, 1, "pool: has no weights"),
+        (layers, 4, "last: has no layer with weights behind it"),
+    ):
         with pytest.raises(UnsupportedError, match=reason):
             fold.move_scale(chain, index, torch.ones(4))
     for factors in (torch.ones(3), torch.zeros(4), torch.full((4,), math.nan), torch.full((4,), math.inf)):

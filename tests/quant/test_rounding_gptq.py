@@ -43,7 +43,7 @@ def column_by_column(values, hessian, levels):
     return fixed.long()
 
 
-@given(st.integers(0, 10 ** 6), st.integers(1, 9), st.integers(1, 5), st.sampled_from([0.0, 0.5, 0.95]))
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 5), st.sampled_from([0.0, 0.5, 0.95]))
 def test_equals_the_exact_column_by_column_solution(seed, width, block, correlation):
     values, hessian = problem(3, width, seed=seed, correlation=correlation)
     assert torch.equal(gptq.round_columns(values, hessian, INTS, block), column_by_column(values, hessian, INTS))
@@ -74,8 +74,10 @@ def layers():
         return torch.randn(*shape, generator=generator).double()
 
     x = draw(24, 3, 8, 7).abs() + draw(24, 1, 1, 1)
-    return [(FloatConv("conv", draw(5, 3, 3, 3), draw(5), (1, 2), (1, 1, 0, 1), (0.0, math.inf)), x),
-            (FloatDense("dense", draw(6, 168), draw(6)), x)]
+    return [
+        (FloatConv("conv", draw(5, 3, 3, 3), draw(5), (1, 2), (1, 1, 0, 1), (0.0, math.inf)), x),
+        (FloatDense("dense", draw(6, 168), draw(6)), x),
+    ]
 
 
 @pytest.mark.parametrize("order", [True, False])
@@ -95,8 +97,9 @@ def test_errors_of_earlier_layers_are_made_good():
     scale = layer.weight.flatten(1).abs().amax(1) / 127
     targets = replace(layer, clamp=(-math.inf, math.inf)).forward(x)
     data = LayerData(x * 0.8, targets)  # the quantized network's input is too small
-    with_targets, without = [gptq.round_weights(layer, scale, -127, 127, data, compensate=flag)
-                             for flag in (True, False)]
+    with_targets, without = [
+        gptq.round_weights(layer, scale, -127, 127, data, compensate=flag) for flag in (True, False)
+    ]
     assert output_error(layer, with_targets, scale, data) < 0.1 * output_error(layer, without, scale, data)
 
 
@@ -106,8 +109,9 @@ def test_channels_without_input_are_rounded_to_nearest():
     x = x.clone()
     x[:, 1] = 0
     for inputs, dead in ((x, slice(1, 2)), (torch.zeros_like(x), slice(None))):
-        found = gptq.round_weights(layer, scale, -7, 7, LayerData(inputs, torch.zeros_like(layer.forward(inputs))),
-                                   compensate=False)
+        found = gptq.round_weights(
+            layer, scale, -7, 7, LayerData(inputs, torch.zeros_like(layer.forward(inputs))), compensate=False
+        )
         plain = torch.round(layer.weight / scale.reshape(-1, 1, 1, 1)).long()
         assert torch.equal(found[:, dead], plain[:, dead])
 
@@ -134,8 +138,10 @@ def test_a_larger_damping_stays_nearer_to_the_float_weights():
     assert distances[1] < distances[0] and rows.shape == (24, 168)
 
 
-@given(st.lists(st.integers(-20, 20), min_size=1, max_size=8, unique=True),
-       st.lists(st.floats(-25, 25), min_size=1, max_size=20))
+@given(
+    st.lists(st.integers(-20, 20), min_size=1, max_size=8, unique=True),
+    st.lists(st.floats(-25, 25), min_size=1, max_size=20),
+)
 def test_neighbours_and_nearest_against_a_search(allowed, values):
     levels, values = as_levels(allowed, -20, 20), torch.tensor(values).double()
     below, above = neighbours(values, levels)

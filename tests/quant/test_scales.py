@@ -13,7 +13,7 @@ from accel import fixedpoint
 from accel.errors import RangeError
 from quant.arithmetic import scales
 
-FINITE = st.floats(-(2.0 ** 100), 2.0 ** 100, width=32)
+FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
 @given(st.lists(FINITE, min_size=1, max_size=20), st.floats(1e-6, 1e6), st.integers(-128, 127))
@@ -54,22 +54,22 @@ def test_multiplier_is_the_nearest_one_and_equals_fixedpoint(real, rule):
     assert (multiplier, shift) == fixedpoint.quantize_multiplier(real, rule)
     if rule == "gemmlowp":
         exact = Fraction(multiplier) * Fraction(2) ** (shift - 31)
-        smallest = Fraction(1, 2 ** 32)
+        smallest = Fraction(1, 2**32)
     else:
-        exact, smallest = Fraction(multiplier, 2 ** shift), Fraction(1, 2 ** 62)
-    assert 0 <= multiplier < 2 ** 31
-    assert abs(exact - Fraction(real)) <= max(Fraction(real) / 2 ** 31, smallest)
+        exact, smallest = Fraction(multiplier, 2**shift), Fraction(1, 2**62)
+    assert 0 <= multiplier < 2**31
+    assert abs(exact - Fraction(real)) <= max(Fraction(real) / 2**31, smallest)
 
 
 def test_multiplier_edges():
     assert scales.choose_multiplier(0.0, "half_up") == (0, 0)
-    assert scales.choose_multiplier(math.nextafter(1.0, 0.0), "half_up") == (2 ** 30, 30)
+    assert scales.choose_multiplier(math.nextafter(1.0, 0.0), "half_up") == (2**30, 30)
     assert scales.choose_multiplier(math.ldexp(1.0, -70), "half_up") == (0, 62)
-    assert scales.choose_multiplier(math.ldexp(0.5, -31), "gemmlowp") == (2 ** 30, -31)
+    assert scales.choose_multiplier(math.ldexp(0.5, -31), "gemmlowp") == (2**30, -31)
     assert scales.choose_multiplier(math.ldexp(0.5, -32), "gemmlowp") == (0, 0)
 
 
-@pytest.mark.parametrize("real", [-1.0, math.nan, math.inf, 2.0 ** 31])
+@pytest.mark.parametrize("real", [-1.0, math.nan, math.inf, 2.0**31])
 @pytest.mark.parametrize("rule", scales.RULES)
 def test_multiplier_out_of_range_is_refused(real, rule):
     with pytest.raises(RangeError):

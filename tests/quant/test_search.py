@@ -33,9 +33,19 @@ SHAPE = (9, 9, 1)
 def small():
     """Three layers with weights, two pools: 1 x 9 x 9 -> 4."""
     torch.manual_seed(3)
-    return randomize(nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 10, 3), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(10, 4)))
+    return randomize(
+        nn.Sequential(
+            nn.Conv2d(1, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 10, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(10, 4),
+        )
+    )
 
 
 def graphs_of(module, images, bits=BITS):
@@ -126,8 +136,9 @@ def test_sensitivity_is_the_change_that_one_quantizer_makes(probed):
     with torch.no_grad():
         before, after = (nn.functional.log_softmax(one(x), 1) for one in (module, changed))
     kl = float((before.exp() * (before - after)).sum(1).mean())
-    loss = float(nn.functional.nll_loss(after, torch.tensor(labels)) - nn.functional.nll_loss(
-        before, torch.tensor(labels)))
+    loss = float(
+        nn.functional.nll_loss(after, torch.tensor(labels)) - nn.functional.nll_loss(before, torch.tensor(labels))
+    )
     assert sensitivity(probed[3], "kl").weights[1][2] == pytest.approx(kl, rel=1e-3)
     assert sensitivity(probed[3], "loss").weights[1][2] == pytest.approx(loss, rel=1e-3)
 
@@ -148,12 +159,14 @@ def test_the_estimated_trace_is_that_of_the_hessian():
         def by_weight(value, index=index, bias=bias):
             probe.parameters[index]["x"] = value, bias
             return loss(probe.finish(probe.step(index, probe.inputs[index], "x", None), index + 1), probe.labels)
+
         exact = torch.autograd.functional.hessian(by_weight, weight).reshape(weight.numel(), -1)
         assert traces[index][0] == pytest.approx(float(exact.trace()) / weight.numel(), rel=0.1)
         output, total = probe.inputs[index + 1], 0.0
         for image, label in zip(output, probe.labels, strict=True):
             exact = torch.autograd.functional.hessian(
-                lambda x, index=index, label=label: loss(probe.finish(x[None], index + 1), label[None]), image)
+                lambda x, index=index, label=label: loss(probe.finish(x[None], index + 1), label[None]), image
+            )
             total += float(exact.reshape(image.numel(), -1).trace())
         assert traces[index][1] == pytest.approx(total / len(output) / output[0].numel(), rel=0.1)
 
@@ -176,8 +189,9 @@ def test_the_chosen_network_costs_what_the_compiler_says_and_keeps_the_budgets(p
     assert program.steady_cycles == result.chosen.costs["cycles"] <= result.limits["cycles"]
     assert program.weights.size == result.chosen.costs["weight_bytes"] <= result.limits["weight_bytes"]
     eight = result.uniform[8, 8].costs
-    assert result.limits == pytest.approx({"cycles": 0.93 * eight["cycles"], "weight_bytes": 0.6 * eight[
-        "weight_bytes"]})
+    assert result.limits == pytest.approx(
+        {"cycles": 0.93 * eight["cycles"], "weight_bytes": 0.6 * eight["weight_bytes"]}
+    )
     with pytest.raises(FitError, match="the compiler predicts .* cycles where the search counted on"):
         check_cycles(graphs[8], build(), result.chosen)
 
@@ -186,12 +200,16 @@ def test_enough_candidates_find_the_best_of_all_networks(probed):
     """Every network measured: the search that measures many candidates takes the best within the budget."""
     _, _, graphs, probe, _ = probed
     one = Search(graphs[8], build(), probe, sensitivity(probe), options(candidates=40))
-    everything = [(weights, outputs, figures) for weights, outputs, figures
-                  in probe.measure_all([BITS] * 3, [BITS] * 2)]
+    everything = [
+        (weights, outputs, figures) for weights, outputs, figures in probe.measure_all([BITS] * 3, [BITS] * 2)
+    ]
     for share in (0.9, 0.93, 0.96, 1.0):
         limit = share * one.tables.total([8] * 3, [8] * 2).cycles
-        fitting = [(figures.kl, weights, outputs) for weights, outputs, figures in everything
-                   if one.tables.total(weights, outputs).cycles <= limit]
+        fitting = [
+            (figures.kl, weights, outputs)
+            for weights, outputs, figures in everything
+            if one.tables.total(weights, outputs).cycles <= limit
+        ]
         chosen = one.choose({"cycles": limit})
         assert chosen.figures.kl == pytest.approx(min(fitting)[0], abs=1e-6)
 
@@ -223,16 +241,24 @@ def test_a_small_weight_bank_is_a_budget_too(probed):
     wanted = options(budgets=(Budget("cycles", 1e9),))
     words = build(weight_depth=16)
     chosen = search(graphs[8], [words], probe, wanted).chosen
-    assert sum(layer.weight_words for layer in compile_graph(quantize_module(
-        small(), random_images(4, SHAPE), options=with_chosen(PtqOptions(), chosen)), words).layers) <= 16
+    assert (
+        sum(
+            layer.weight_words
+            for layer in compile_graph(
+                quantize_module(small(), random_images(4, SHAPE), options=with_chosen(PtqOptions(), chosen)), words
+            ).layers
+        )
+        <= 16
+    )
     assert chosen.weight_bits != (8, 8, 8)
 
 
 @pytest.mark.parametrize("measure", ["loss", "hessian"])
 def test_every_sensitivity_gives_a_network_within_the_budget(probed, measure):
     _, _, graphs, probe, _ = probed
-    result = search(graphs[8], [build()], probe, options(measure=measure, samples=4,
-                                                         budgets=(Budget.parse("energy", "70%"),)))
+    result = search(
+        graphs[8], [build()], probe, options(measure=measure, samples=4, budgets=(Budget.parse("energy", "70%"),))
+    )
     assert result.chosen.costs["energy"] <= result.limits["energy"]
     assert result.to_dict()["measure"] == measure
 
@@ -248,10 +274,15 @@ def test_budgets_are_positive_numbers(text):
         Budget.parse("cycles", text)
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"weight_bits": (4, 2)}, "weight_bits 4,2 must be of 8, 6, 4, 2, 1 with 8 among them"),
-    ({"activation_bits": (8, 1)}, "activation_bits 8,1 must be of 8, 4, 2"),
-    ({"axis": "luts"}, "metric 'luts' is unknown"), ({"measure": "x"}, "sensitivity 'x' is unknown")])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"weight_bits": (4, 2)}, "weight_bits 4,2 must be of 8, 6, 4, 2, 1 with 8 among them"),
+        ({"activation_bits": (8, 1)}, "activation_bits 8,1 must be of 8, 4, 2"),
+        ({"axis": "luts"}, "metric 'luts' is unknown"),
+        ({"measure": "x"}, "sensitivity 'x' is unknown"),
+    ],
+)
 def test_options_are_checked(given, message):
     with pytest.raises(UnsupportedError, match=message):
         SearchOptions(**given)

@@ -9,7 +9,7 @@ from accel import model_dir
 from accel.compile import compile_graph
 from accel.config import HardwareConfig
 
-MODEL = '''
+MODEL = """
 import torch
 from torch import nn
 
@@ -18,9 +18,23 @@ def make():
     torch.manual_seed(3)
     return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3), nn.ReLU(),
                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 4))
-'''
-QUICK = ("--images", 40, "--calibration-images", 40, "--points", 3, "--candidates", 2, "--weight-bits", "8,4",
-         "--activation-bits", "8,4", "--cycles", "95%")
+"""
+QUICK = (
+    "--images",
+    40,
+    "--calibration-images",
+    40,
+    "--points",
+    3,
+    "--candidates",
+    2,
+    "--weight-bits",
+    "8,4",
+    "--activation-bits",
+    "8,4",
+    "--cycles",
+    "95%",
+)
 
 
 @pytest.fixture
@@ -28,14 +42,27 @@ def source(tmp_path):
     """Options that name a small model and 60 labelled images."""
     (tmp_path / "net.py").write_text(MODEL)
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "data.npz", images=rng.integers(0, 256, (60, 9, 9, 1), dtype=np.uint8),
-             labels=rng.integers(0, 4, 60))
+    np.savez(
+        tmp_path / "data.npz", images=rng.integers(0, 256, (60, 9, 9, 1), dtype=np.uint8), labels=rng.integers(0, 4, 60)
+    )
     return "--model", f"{tmp_path / 'net.py'}:make", "--data", tmp_path / "data.npz"
 
 
 def test_the_chosen_network_is_written_with_its_front(quant, source, tmp_path):
-    code, out, _ = quant("search", *source, *QUICK, "--option", "req_lanes=4", "--front", tmp_path / "front.json",
-                         "--front", tmp_path / "front.svg", "--out", tmp_path / "model", "--json")
+    code, out, _ = quant(
+        "search",
+        *source,
+        *QUICK,
+        "--option",
+        "req_lanes=4",
+        "--front",
+        tmp_path / "front.json",
+        "--front",
+        tmp_path / "front.svg",
+        "--out",
+        tmp_path / "model",
+        "--json",
+    )
     assert code == 0
     found = json.loads(out)
     graph = model_dir.load(tmp_path / "model")
@@ -53,21 +80,26 @@ def test_the_chosen_network_is_written_with_its_front(quant, source, tmp_path):
 
 
 def test_the_chosen_network_is_trained_on_request(quant, source, tmp_path):
-    code, out, error = quant("search", *source, *QUICK, "--qat-epochs", 1, "--test-count", 20, "--out",
-                             tmp_path / "model")
+    code, out, error = quant(
+        "search", *source, *QUICK, "--qat-epochs", 1, "--test-count", 20, "--out", tmp_path / "model"
+    )
     assert code == 0, error
     assert "Pareto front" in out
     assert model_dir.load(tmp_path / "model").notes["epochs"] == 1
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    (("--cycles", "many"), "budget cycles 'many': give a positive number, or a percentage"),
-    (("--cycles", "1"), "no choice of widths has cycles of at most 1; the least is"),
-    (("--build", "8by8"), "build '8by8': must be ROWSxLANES such as 8x8"),
-    (("--option", "rows=9"), "option 'rows=9': must be NAME=VALUE"),
-    (("--front", "front.pdf"), "--front front.pdf: must end with .json, .svg or .png"),
-    (("--weight-bits", "4,2"), "weight_bits 4,2 must be of 8, 6, 4, 2, 1 with 8 among them"),
-    (("--dsps", "10"), "no build has at most 10 DSPs, the smallest has 40")])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--cycles", "many"), "budget cycles 'many': give a positive number, or a percentage"),
+        (("--cycles", "1"), "no choice of widths has cycles of at most 1; the least is"),
+        (("--build", "8by8"), "build '8by8': must be ROWSxLANES such as 8x8"),
+        (("--option", "rows=9"), "option 'rows=9': must be NAME=VALUE"),
+        (("--front", "front.pdf"), "--front front.pdf: must end with .json, .svg or .png"),
+        (("--weight-bits", "4,2"), "weight_bits 4,2 must be of 8, 6, 4, 2, 1 with 8 among them"),
+        (("--dsps", "10"), "no build has at most 10 DSPs, the smallest has 40"),
+    ],
+)
 def test_wrong_options_are_named_and_nothing_is_written(quant, source, tmp_path, given, message):
     code, _, error = quant("search", *source, *QUICK, *given, "--out", tmp_path / "model")
     assert code == 2 and message in error
@@ -90,11 +122,15 @@ def test_images_without_labels_allow_kl_only(quant, source, tmp_path):
 
 
 def test_networks_and_labels_that_do_not_fit_are_refused(quant, source, tmp_path):
-    (tmp_path / "other.py").write_text("from torch import nn\n\n\ndef few():\n    return nn.Sequential(nn.Flatten(), "
-                                       "nn.Linear(81, 2))\n\n\ndef clamped():\n    return nn.Sequential(nn.Flatten(), "
-                                       "nn.Linear(81, 10), nn.ReLU())\n")
-    for factory, message in (("few", "has the classes 0..1; give other labels"),
-                             ("clamped", "ends with layer_1, a pool or a layer with an activation")):
+    (tmp_path / "other.py").write_text(
+        "from torch import nn\n\n\ndef few():\n    return nn.Sequential(nn.Flatten(), "
+        "nn.Linear(81, 2))\n\n\ndef clamped():\n    return nn.Sequential(nn.Flatten(), "
+        "nn.Linear(81, 10), nn.ReLU())\n"
+    )
+    for factory, message in (
+        ("few", "has the classes 0..1; give other labels"),
+        ("clamped", "ends with layer_1, a pool or a layer with an activation"),
+    ):
         given = "--model", f"{tmp_path / 'other.py'}:{factory}", *source[2:], *QUICK, "--out", tmp_path / "model"
         code, _, error = quant("search", *given)
         assert code == 2 and message in " ".join(error.split()), error

@@ -40,8 +40,10 @@ def every_choice(chain, keys=()):
 
 
 def within(chain, budgets):
-    return sorted((one for one in every_choice(chain)
-                   if all(one.costs[metric] <= limit for metric, limit in budgets.items())), key=lambda one: one.loss)
+    return sorted(
+        (one for one in every_choice(chain) if all(one.costs[metric] <= limit for metric, limit in budgets.items())),
+        key=lambda one: one.loss,
+    )
 
 
 @settings(max_examples=40)

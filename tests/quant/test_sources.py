@@ -165,15 +165,29 @@ def package(tmp_path, monkeypatch):
     (tmp_path / name / "net.py").write_text(
         "from torch import nn\nfrom . import data\n"
         "def make():\n    return nn.Sequential(nn.Conv2d(1, 3, 5, stride=2), nn.ReLU(), nn.MaxPool2d(2),\n"
-        "                         nn.Flatten(), nn.Linear(108, 10))\n")
+        "                         nn.Flatten(), nn.Linear(108, 10))\n"
+    )
     monkeypatch.chdir(tmp_path)
     yield name
     for module in [item for item in sys.modules if item.split(".")[0] == name]:
         del sys.modules[module]
 
 
-WHOLE = ("arrays", "flat_list", "tensors", "maps_without_channels", "grey", "half", "dataset", "Samples", "Stream",
-         "loader", "ready", "generator", "with_default")
+WHOLE = (
+    "arrays",
+    "flat_list",
+    "tensors",
+    "maps_without_channels",
+    "grey",
+    "half",
+    "dataset",
+    "Samples",
+    "Stream",
+    "loader",
+    "ready",
+    "generator",
+    "with_default",
+)
 
 
 def test_every_kind_of_loader_gives_the_same_bytes(package):
@@ -216,8 +230,7 @@ def test_normalized_floats_stay_floats_and_labels_may_lack(package):
 
 def test_a_bad_loader_is_named(tmp_path):
     path = tmp_path / "bad.py"
-    functions = "".join(f"def loader_{number}(split):\n    {body}\n"
-                        for number, (body, _) in enumerate(BAD.values()))
+    functions = "".join(f"def loader_{number}(split):\n    {body}\n" for number, (body, _) in enumerate(BAD.values()))
     path.write_text(HEADER + functions)
     for number, (case, (_, message)) in enumerate(BAD.items()):
         with pytest.raises(DataError, match=message) as caught:
@@ -227,13 +240,16 @@ def test_a_bad_loader_is_named(tmp_path):
 
 def test_what_cannot_be_found_is_named(package, tmp_path):
     (tmp_path / "needs.py").write_text("import no_such_package\n")
-    for source, message in ((f"{package}.nothing:load", f"there is no module {package}.nothing in .* install it"),
-                            ("no_such_package.data:load", "there is no module no_such_package"),
-                            ("needs:load", "ModuleNotFoundError: No module named 'no_such_package'"),
-                            (f"{package}.data:nothing", "has no 'nothing'"),
-                            (f"{package}.data:PLANES.x", "give path/to/file.py:name or package.module:name"),
-                            (f"{package}.data:", "give path/to/file.py:name"), ("x.py", "give path/to/file.py:name"),
-                            (f"{package}.data:np", "is a module; name a function")):
+    for source, message in (
+        (f"{package}.nothing:load", f"there is no module {package}.nothing in .* install it"),
+        ("no_such_package.data:load", "there is no module no_such_package"),
+        ("needs:load", "ModuleNotFoundError: No module named 'no_such_package'"),
+        (f"{package}.data:nothing", "has no 'nothing'"),
+        (f"{package}.data:PLANES.x", "give path/to/file.py:name or package.module:name"),
+        (f"{package}.data:", "give path/to/file.py:name"),
+        ("x.py", "give path/to/file.py:name"),
+        (f"{package}.data:np", "is a module; name a function"),
+    ):
         with pytest.raises(DataError, match=message):
             load_user_data(source, "test")
         if "name a function" not in message:
@@ -264,8 +280,9 @@ def test_the_commands_take_a_users_package(quant, package, tmp_path):
     assert quant("ptq", "--model", model, "--weights", weights, "--data", data, "--out", out)[0] == 0
     assert quant("evaluate", out, "--data", data)[0] == 0
     assert quant("compare", out, "--data", data, "--float-model", model, "--weights", weights)[0] == 0
-    code, _, err = quant("qat", "--model", model, "--weights", weights, "--data", data, "--epochs", 1, "--out",
-                         tmp_path / "qat")
+    code, _, err = quant(
+        "qat", "--model", model, "--weights", weights, "--data", data, "--epochs", 1, "--out", tmp_path / "qat"
+    )
     assert code == 0, err
 
 
@@ -274,17 +291,19 @@ def test_the_commands_refuse_what_does_not_fit(quant, package, tmp_path):
         "import numpy as np\n"
         "def many():\n    return np.zeros((12, 28, 28), np.uint8), np.arange(12)\n"
         "def small():\n    return np.zeros((12, 9, 9), np.uint8), np.zeros(12, int)\n"
-        "def floats():\n    return np.full((12, 28, 28), 0.3), np.zeros(12, int)\n")
+        "def floats():\n    return np.full((12, 28, 28), 0.3), np.zeros(12, int)\n"
+    )
     many, small = f"{tmp_path}/other.py:many", "other:small"
     train = "train", "--epochs", 1, "--out", tmp_path / "w.npz", "--model"
     for arguments, message in (
-            (("evaluate", "lenet5-int8", "--data", many), "labels lie in 0..11 but lenet5-int8 has the classes 0..9"),
-            (("evaluate", "lenet5", "--data", many), "labels lie in 0..11"),
-            (("evaluate", "lenet5", "--data", small), "(28, 28, 1)"),
-            (("evaluate", f"{package}.net:make", "--data", small), "fails on an image of (H, W, C)=(9, 9, 1)"),
-            ((*train, "lenet5", "--data", many), "labels lie in 0..11"),
-            ((*train, f"{package}.net:make", "--data", many), "labels lie in 0..11"),
-            ((*train, f"{package}.net:make", "--data", "other:floats"), "needs uint8 images"),
-            ((*train, f"{package}.net:none", "--data", many), "has no 'none'")):
+        (("evaluate", "lenet5-int8", "--data", many), "labels lie in 0..11 but lenet5-int8 has the classes 0..9"),
+        (("evaluate", "lenet5", "--data", many), "labels lie in 0..11"),
+        (("evaluate", "lenet5", "--data", small), "(28, 28, 1)"),
+        (("evaluate", f"{package}.net:make", "--data", small), "fails on an image of (H, W, C)=(9, 9, 1)"),
+        ((*train, "lenet5", "--data", many), "labels lie in 0..11"),
+        ((*train, f"{package}.net:make", "--data", many), "labels lie in 0..11"),
+        ((*train, f"{package}.net:make", "--data", "other:floats"), "needs uint8 images"),
+        ((*train, f"{package}.net:none", "--data", many), "has no 'none'"),
+    ):
         code, out, err = quant(*arguments)
         assert code == 2 and out == "" and message in err and "Traceback" not in err, (arguments, err)

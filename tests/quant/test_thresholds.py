@@ -15,7 +15,7 @@ from quant.arithmetic.thresholds import Norm, fold_batch_norm, fold_norm
 
 EIGHTHS = st.integers(-40, 40).map(lambda value: Fraction(value, 8))
 FLOATS = st.floats(-8, 8, width=32).map(Fraction)
-POSITIVE = st.floats(2 ** -20, 8, width=32).map(Fraction)
+POSITIVE = st.floats(2**-20, 8, width=32).map(Fraction)
 LOW, HIGH = -60, 75
 
 
@@ -26,8 +26,8 @@ def sign(norm, acc):
     """
     left = norm.gamma * (norm.scale * acc - norm.mean)
     for digits in range(64, 4096, 64):
-        root = math.isqrt(norm.variance.numerator * 4 ** digits // norm.variance.denominator)
-        low, high = Fraction(root, 2 ** digits), Fraction(root + 1, 2 ** digits)
+        root = math.isqrt(norm.variance.numerator * 4**digits // norm.variance.denominator)
+        low, high = Fraction(root, 2**digits), Fraction(root + 1, 2**digits)
         if low * low == norm.variance:
             high = low
         signs = {left + norm.beta * bound >= 0 for bound in (low, high)}
@@ -51,8 +51,13 @@ def test_every_accumulator_has_the_sign_of_the_batch_norm(scale, gamma, mean, va
     check(Norm(scale, gamma, mean, variance, beta))
 
 
-@given(st.sampled_from([Fraction(1, 4), Fraction(1), Fraction(3, 2)]), EIGHTHS, EIGHTHS,
-       st.sampled_from([Fraction(1, 4), Fraction(1), Fraction(9, 4)]), EIGHTHS)
+@given(
+    st.sampled_from([Fraction(1, 4), Fraction(1), Fraction(3, 2)]),
+    EIGHTHS,
+    EIGHTHS,
+    st.sampled_from([Fraction(1, 4), Fraction(1), Fraction(9, 4)]),
+    EIGHTHS,
+)
 def test_signs_of_exact_zeros(scale, gamma, mean, variance, beta):
     check(Norm(scale, gamma, mean, variance, beta))
 
@@ -74,7 +79,7 @@ def test_gamma_zero_is_a_constant(beta):
 
 
 @pytest.mark.parametrize("gamma", [-1, 1])
-@pytest.mark.parametrize("mean", [-10 ** 9, 10 ** 9])
+@pytest.mark.parametrize("mean", [-(10**9), 10**9])
 def test_a_threshold_beyond_the_range_lies_just_outside(gamma, mean):
     threshold, _ = check(Norm(Fraction(1), Fraction(gamma), Fraction(mean), Fraction(1), Fraction(0)))
     assert threshold == (LOW if mean < 0 else HIGH + 1)

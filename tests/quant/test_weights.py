@@ -84,15 +84,23 @@ WRAPPED = {
     "unknown wrapper": (lambda state: {"best": {"params": state}}, "read from 'best.params'"),
     "the trained one before its average": (
         lambda state: {"ema": {name: value + 1 for name, value in state.items()}, "model_state_dict": state},
-        "from 'model_state_dict'"),
+        "from 'model_state_dict'",
+    ),
     "the one that fits": (
         lambda state: {"state_dict": {"0.weight": torch.ones(2)}, "generator": prefixed("g.", state)},
-        "read from 'generator', without the prefix 'g.'"),
-    "lightning": (lambda state: {"state_dict": prefixed("model.", state), "loops": {"fit": {}}, "hparams_name": "args"},
-                  "read from 'state_dict', without the prefix 'model.'"),
+        "read from 'generator', without the prefix 'g.'",
+    ),
+    "lightning": (
+        lambda state: {"state_dict": prefixed("model.", state), "loops": {"fit": {}}, "hparams_name": "args"},
+        "read from 'state_dict', without the prefix 'model.'",
+    ),
     "without a counter": (lambda state: {name: value for name, value in state.items() if "num_" not in name}, ""),
-    "parameters": (lambda state: {name: nn.Parameter(value) if value.is_floating_point() else value
-                                  for name, value in state.items()}, ""),
+    "parameters": (
+        lambda state: {
+            name: nn.Parameter(value) if value.is_floating_point() else value for name, value in state.items()
+        },
+        "",
+    ),
 }
 
 
@@ -127,6 +135,7 @@ def test_tied_and_parametrized_weights_are_read(tmp_path):
         module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
         module[1].weight = module[0].weight
         return module
+
     module = tied()
     state = module.state_dict()
     del state["1.weight"]  # as safetensors' save_model does
@@ -136,8 +145,11 @@ def test_tied_and_parametrized_weights_are_read(tmp_path):
         path = saved(tmp_path, module.state_dict())
         load_weights(other, path)
         assert torch.equal(other(torch.ones(1, 3)), module(torch.ones(1, 3)))
-        with pytest.raises(ModelError, match=r"it lacks 0.weight; .*call torch.nn.utils.p\w+ize.remove_p\w+ before "
-                                             r"saving|call torch.nn.utils.prune.remove before saving"):
+        with pytest.raises(
+            ModelError,
+            match=r"it lacks 0.weight; .*call torch.nn.utils.p\w+ize.remove_p\w+ before "
+            r"saving|call torch.nn.utils.prune.remove before saving",
+        ):
             load_weights(nn.Sequential(nn.Linear(3, 3)), path)
 
 
@@ -148,9 +160,14 @@ def quantized(tensor):
 
 
 TENSORS = {
-    "int8": lambda w: w.to(torch.int8), "int64": lambda w: w.long(), "bool": lambda w: w > 0,
-    "complex": lambda w: w.to(torch.complex64), "float8": lambda w: w.to(torch.float8_e4m3fn),
-    "quantized": quantized, "sparse": lambda w: w.to_sparse(), "meta": lambda w: w.to("meta"),
+    "int8": lambda w: w.to(torch.int8),
+    "int64": lambda w: w.long(),
+    "bool": lambda w: w > 0,
+    "complex": lambda w: w.to(torch.complex64),
+    "float8": lambda w: w.to(torch.float8_e4m3fn),
+    "quantized": quantized,
+    "sparse": lambda w: w.to_sparse(),
+    "meta": lambda w: w.to("meta"),
 }
 
 
@@ -177,8 +194,19 @@ def test_arrays_of_every_byte_order_are_read(tmp_path, kind):
     assert torch.equal(loaded.weight.double(), torch.from_numpy(weight.copy()))
 
 
-@pytest.mark.parametrize("content", [{1: torch.ones(3)}, {1: torch.ones(3), "a": torch.ones(3)}, torch.ones(3), 5, {},
-                                     {"a": {"b": 3}}, {"a": 1.0}, None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {1: torch.ones(3)},
+        {1: torch.ones(3), "a": torch.ones(3)},
+        torch.ones(3),
+        5,
+        {},
+        {"a": {"b": 3}},
+        {"a": 1.0},
+        None,
+    ],
+)
 def test_what_is_no_state_dictionary_is_refused(tmp_path, content):
     with pytest.raises(DataError, match="is not a state dictionary, names with their tensors; save module.state_dict"):
         load_weights(network(), saved(tmp_path, content))
@@ -211,12 +239,18 @@ def test_a_whole_module_is_not_a_state_dictionary(tmp_path):
     torch.save([torch.zeros(2)], tmp_path / "list.pt")
     with pytest.raises(DataError, match="save module.state_dict"):
         load_weights(network(), tmp_path / "list.pt")
-    with pytest.raises(DataError, match="is a pickled object of torch.nn.modules.container.Sequential, which is never "
-                                        "executed; save module.state_dict"):
+    with pytest.raises(
+        DataError,
+        match="is a pickled object of torch.nn.modules.container.Sequential, which is never "
+        "executed; save module.state_dict",
+    ):
         load_weights(network(), saved(tmp_path, network()))
     content = {"state_dict": network().state_dict(), "hyper_parameters": Namespace(rate=1)}
-    with pytest.raises(DataError, match="holds at hyper_parameters a pickled argparse.Namespace, which is never "
-                                        "executed; save the weights alone where it was trained: torch.save"):
+    with pytest.raises(
+        DataError,
+        match="holds at hyper_parameters a pickled argparse.Namespace, which is never "
+        "executed; save the weights alone where it was trained: torch.save",
+    ):
         load_weights(network(), saved(tmp_path, content, ".ckpt"))
 
 
@@ -225,17 +259,23 @@ def test_models_come_from_the_zoo_or_from_a_file(tmp_path):
     assert name == "lenet5" and shape == (28, 28, 1) and not module.training
     (tmp_path / "helper.py").write_text("CHANNELS = 3\n")
     path = tmp_path / "my net.py"
-    path.write_text("from helper import CHANNELS\nfrom torch import nn\n"
-                    "def make():\n    return nn.Sequential(nn.Conv2d(1, CHANNELS, 3))\n"
-                    "ready = make()\ndef number():\n    return 3\ndef fails():\n    raise KeyError('gone')\n")
+    path.write_text(
+        "from helper import CHANNELS\nfrom torch import nn\n"
+        "def make():\n    return nn.Sequential(nn.Conv2d(1, CHANNELS, 3))\n"
+        "ready = make()\ndef number():\n    return 3\ndef fails():\n    raise KeyError('gone')\n"
+    )
     for factory in ("make", "ready"):
         module, name, shape = load_float_model(f"{path}:{factory}")
         assert (name, shape, module[0].out_channels) == ("my_net", None, 3)
     save_weights(module, tmp_path / "weights.npz")
     again, _, _ = load_float_model(f"{path}:make", tmp_path / "weights.npz")
     assert torch.equal(again[0].weight, module[0].weight)
-    for factory, message in (("number", "gives a int; return a torch.nn.Module"), ("fails", "KeyError"),
-                             ("other", "has no 'other'"), ("not a name", "path/to/file.py:name")):
+    for factory, message in (
+        ("number", "gives a int; return a torch.nn.Module"),
+        ("fails", "KeyError"),
+        ("other", "has no 'other'"),
+        ("not a name", "path/to/file.py:name"),
+    ):
         with pytest.raises(ModelError, match=message):
             load_float_model(f"{path}:{factory}")
 

@@ -45,7 +45,14 @@ def test_three_executions_agree_on_the_shipped_digits(graph, digits):
 def test_the_shipped_model_is_what_the_issue_describes(graph):
     assert [layer.name for layer in graph.layers] == ["conv1", "pool1", "conv2", "pool2", "fc1", "fc2", "fc3"]
     assert [layer.output.shape for layer in graph.layers] == [
-        (28, 28, 6), (14, 14, 6), (10, 10, 16), (5, 5, 16), (1, 1, 120), (1, 1, 84), (1, 1, 10)]
+        (28, 28, 6),
+        (14, 14, 6),
+        (10, 10, 16),
+        (5, 5, 16),
+        (1, 1, 120),
+        (1, 1, 84),
+        (1, 1, 10),
+    ]
     assert graph.macs == 416_520
     assert (graph.input.zero_point, graph.encoding.kind, graph.output.bits) == (-128, "uint8", 32)
     assert graph.class_names == tuple("0123456789")
@@ -78,9 +85,12 @@ def test_the_shipped_integers_are_those_of_the_shipped_floats(graph):
 
 
 NETWORKS = {
-    "lenet5-w8a8": ((8,) * 5, (8,) * 4, 0.99), "lenet5-w6a8": ((6,) * 5, (8,) * 4, 0.99),
-    "lenet5-w4a8": ((4,) * 5, (8,) * 4, 0.98), "lenet5-w4a4": ((4,) * 5, (4,) * 4, 0.98),
-    "lenet5-w2a2": ((2,) * 5, (2,) * 4, 0.97), "lenet5-w1a1": ((8, 1, 1, 1, 8), (1,) * 4, 0.95),
+    "lenet5-w8a8": ((8,) * 5, (8,) * 4, 0.99),
+    "lenet5-w6a8": ((6,) * 5, (8,) * 4, 0.99),
+    "lenet5-w4a8": ((4,) * 5, (8,) * 4, 0.98),
+    "lenet5-w4a4": ((4,) * 5, (4,) * 4, 0.98),
+    "lenet5-w2a2": ((2,) * 5, (2,) * 4, 0.97),
+    "lenet5-w1a1": ((8, 1, 1, 1, 8), (1,) * 4, 0.95),
     "lenet5-mixed": ((8, 4, 2, 1, 6), (4, 2, 1, 8), 0.97),
 }
 

@@ -25,7 +25,6 @@ class Net(nn.Module):
         return self.run(self, x)
 
 
-
 def plain(module):
     """The module inside wrappers that compute nothing."""
     for name in ("_orig_mod", "module"):

@@ -47,8 +47,9 @@ def _pick_place(wrow, wpart, place, *, part_bits):
 
 
 @module
-def int6_unpacker(clk, whole_we, packed_we, waddr, wrow, wpart, wdata, m_we, m_pair, m_waddr, m_wrow, m_wpart, m_wdata,
-                  *, config):
+def int6_unpacker(
+    clk, whole_we, packed_we, waddr, wrow, wpart, wdata, m_we, m_pair, m_waddr, m_wrow, m_wpart, m_wdata, *, config
+):
     """Writes of the weight bank: int8 ones pass, packed ones are unpacked.
 
     whole_we, packed_we, waddr, wrow, wpart, wdata: host write of 32 bits, wpart None where a row is one part. The three

@@ -24,8 +24,9 @@ def mac(clk, rst, a, b, valid, clear, result, result_valid, *, saturate=False, a
     if bits < len(a) + len(b):
         raise ValueError(f"mac: result of {bits} bits must hold a product of {len(a) + len(b)} bits")
     if approximate and (len(a), len(b)) != (OPERAND_BITS, OPERAND_BITS):
-        raise ValueError(f"mac: the approximate multiplier takes {OPERAND_BITS}-bit operands, "
-                         f"not {len(a)} and {len(b)}")
+        raise ValueError(
+            f"mac: the approximate multiplier takes {OPERAND_BITS}-bit operands, not {len(a)} and {len(b)}"
+        )
     if saturate and bits > 32:
         raise ValueError(f"mac: saturation needs a result of 32 bits or less, not {bits} (VHDL integers end there)")
     lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
@@ -75,6 +76,7 @@ def mac(clk, rst, a, b, valid, clear, result, result_valid, *, saturate=False, a
         result.next = total
 
     if not saturate:
+
         @always(clk.posedge)
         def accumulate():
             if valid_2:

@@ -81,8 +81,11 @@ def row_accumulator(clk, enable, fields, narrow, valid, first, acc, *, terms, ac
         for i, total in enumerate(sums[-1]):
             if narrow is not None and len(sums) == 1:
                 low, middle, high = [NARROW_BITS * (2 * i + k) for k in range(3)]
-                adders.append(_joining_adder(clk, enable, level[2 * i], level[2 * i + 1], narrow(middle, low),
-                                             narrow(high, middle), total))
+                adders.append(
+                    _joining_adder(
+                        clk, enable, level[2 * i], level[2 * i + 1], narrow(middle, low), narrow(high, middle), total
+                    )
+                )
             else:
                 adders.append(_adder(clk, enable, level[2 * i], level[2 * i + 1], total))
         level = sums[-1]
@@ -112,8 +115,9 @@ def row_accumulator(clk, enable, fields, narrow, valid, first, acc, *, terms, ac
 
 
 @module
-def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *,
-              config):
+def mac_array(
+    clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *, config
+):
     """rows x lanes bytes of multiply-accumulate: one word of activations against one word of weights a cycle.
 
     mode: 0, 1, 2, 3 for int8, int4, int2, binary, with every word; None in a build of int8 only.
@@ -133,24 +137,28 @@ def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, res
     packed = config.multiplier != "18x18"
     last_stage = mac_array_latency(config) - 1
     valid_pipe, first_pipe, last_pipe = [Signal(intbv(0)[last_stage:]) for _ in range(3)]
-    tag_pipe = Signal(intbv(0)[2 * last_stage:])
+    tag_pipe = Signal(intbv(0)[2 * last_stage :])
     sum_valid, sum_first = [Signal(bool(0)) for _ in range(2)]
-    accumulators = [Signal(intbv(0)[config.acc_bits:]) for _ in range(rows)]
+    accumulators = [Signal(intbv(0)[config.acc_bits :]) for _ in range(rows)]
     cells, row_fields, row_narrow, row_sums = [], [], [None] * rows, []
     if config.mixed:
-        wide_sums, narrow_sums = [Signal(intbv(0)[bits * terms * rows:]) for bits in (FIELD_BITS, NARROW_BITS)]
+        wide_sums, narrow_sums = [Signal(intbv(0)[bits * terms * rows :]) for bits in (FIELD_BITS, NARROW_BITS)]
         cells.append(mixed_products(clk, enable, mode, x, w, wide_sums, narrow_sums, config=config))
         row_fields, row_narrow = [
             [sums(bits * terms * (row + 1), bits * terms * row) for row in range(rows)]
-            for sums, bits in ((wide_sums, FIELD_BITS), (narrow_sums, NARROW_BITS))]
+            for sums, bits in ((wide_sums, FIELD_BITS), (narrow_sums, NARROW_BITS))
+        ]
     else:
-        pair_sums = [[Signal(intbv(0)[2 * FIELD_BITS:]) for _ in range(terms)] for _ in range(rows // 2)]
+        pair_sums = [[Signal(intbv(0)[2 * FIELD_BITS :]) for _ in range(terms)] for _ in range(rows // 2)]
         for pair, totals in enumerate(pair_sums):
             cells.append([])
             for term, total in enumerate(totals):
                 low, high = [(2 * pair + half) * 8 * lanes + term * pair_bits for half in range(2)]
-                operands = (x((term + 1) * pair_bits, term * pair_bits), w(low + pair_bits, low),
-                            w(high + pair_bits, high))
+                operands = (
+                    x((term + 1) * pair_bits, term * pair_bits),
+                    w(low + pair_bits, low),
+                    w(high + pair_bits, high),
+                )
                 if _shifts(config):
                     cells[-1].append(shift_add_pair(clk, enable, *operands, total))
                 else:
@@ -159,23 +167,26 @@ def mac_array(clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, res
                 parts = [total(FIELD_BITS * (half + 1), FIELD_BITS * half) for total in totals]
                 row_fields.append(ConcatSignal(*reversed(parts)))
     for fields, narrow, accumulator in zip(row_fields, row_narrow, accumulators, strict=True):
-        row_sums.append(row_accumulator(clk, enable, fields, narrow, sum_valid, sum_first, accumulator, terms=terms,
-                                        acc_bits=config.acc_bits))
+        row_sums.append(
+            row_accumulator(
+                clk, enable, fields, narrow, sum_valid, sum_first, accumulator, terms=terms, acc_bits=config.acc_bits
+            )
+        )
     joined = ConcatSignal(*reversed(accumulators))
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
         if enable:
-            valid_pipe.next = concat(valid_pipe[last_stage - 1:0], s_valid)
-            last_pipe.next = concat(last_pipe[last_stage - 1:0], s_last)
+            valid_pipe.next = concat(valid_pipe[last_stage - 1 : 0], s_valid)
+            last_pipe.next = concat(last_pipe[last_stage - 1 : 0], s_last)
             result_valid.next = valid_pipe[last_stage - 1] and last_pipe[last_stage - 1]
 
     @always(clk.posedge)
     def carry():
         if enable:
-            first_pipe.next = concat(first_pipe[last_stage - 1:0], s_first)
-            tag_pipe.next = concat(tag_pipe[2 * last_stage - 2:0], s_tag)
-            result_tag.next = tag_pipe[2 * last_stage:2 * last_stage - 2]
+            first_pipe.next = concat(first_pipe[last_stage - 1 : 0], s_first)
+            tag_pipe.next = concat(tag_pipe[2 * last_stage - 2 : 0], s_tag)
+            result_tag.next = tag_pipe[2 * last_stage : 2 * last_stage - 2]
 
     @always_comb
     def present():

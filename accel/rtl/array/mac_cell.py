@@ -35,13 +35,13 @@ def _addend(clk, enable, flags, p, c, *, modes, packed):
     bits = [size for size in (4, 2) if size in modes or (size == 2 and modes[-1] == 1)]
     four, crumbs = product_offset(bits[0], packed), product_offset(bits[-1], packed)
     same = [place for place in range(len(p)) if not (four ^ crumbs) >> place & 1]
-    value = Signal(intbv(0)[len(same):])
+    value = Signal(intbv(0)[len(same) :])
     groups = [(value, same)]
     parts = [held(clk, enable, flags(TO_NARROW), gather(p, same), value, constant=pick(four, same), flip=0)]
     for force, ones in ((FOUR, four & ~crumbs), (CRUMBS, crumbs & ~four)):
         places = [place for place in range(len(p)) if ones >> place & 1]
         if places:
-            data, value = [Signal(intbv(0)[len(places):]) for _ in range(2)]
+            data, value = [Signal(intbv(0)[len(places) :]) for _ in range(2)]
             parts.append(_carried(flags(WIDE), flags(force), gather(p, places), data))
             parts.append(held(clk, enable, Signal(bool(0)), data, value, constant=0, flip=0))
             groups.append((value, places))
@@ -93,8 +93,25 @@ def _pair_sum(clk, enable, early, late, total):
 
 
 @module
-def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, offset, wide_sums, narrow_sums, *,
-             modes, packed, bits):
+def mac_cell(
+    clk,
+    enable,
+    flags_0,
+    flags_1,
+    flags_2,
+    flags_4,
+    flags_6,
+    x,
+    w,
+    b,
+    offset,
+    wide_sums,
+    narrow_sums,
+    *,
+    modes,
+    packed,
+    bits,
+):
     """Dot products of two lanes for eight rows (four where not packed), offset binary, in the mode of the word.
 
     flags_k: decoded mode of the word that came k enabled cycles ago (mode_flags).
@@ -107,9 +124,11 @@ def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, 
     Latency MAC_CELL_LATENCY enabled cycles, a word a cycle, holds while enable is low.
     """
     rows, width = group_rows(packed), product_bits(packed)
-    w_0, w_1 = [ConcatSignal(*[w(16 * row + 8 * lane + 8, 16 * row + 8 * lane) for row in reversed(range(rows))])
-                for lane in range(2)]
-    w_late = Signal(intbv(0)[8 * rows:])
+    w_0, w_1 = [
+        ConcatSignal(*[w(16 * row + 8 * lane + 8, 16 * row + 8 * lane) for row in reversed(range(rows))])
+        for lane in range(2)
+    ]
+    w_late = Signal(intbv(0)[8 * rows :])
     first, second, carried = [[Signal(intbv(0)[width:]) for _ in range(MULTIPLIERS)] for _ in range(3)]
     w_delay = register(clk, enable, w_1, w_late)
     multipliers, addends, sums = [], [], []
@@ -119,13 +138,43 @@ def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, 
         unused(products, width, WIDE_BITS)
     x_bytes = (x(8, 0), x(16, 8)) if 1 in modes else (None, None)
     for i in range(MULTIPLIERS):
-        multipliers.append(packed_multiplier(
-            clk, enable, flags_0, flags_1, w_0, x_bytes[0], b(8 * i + 8, 8 * i), offset, first[i],
-            number=i, modes=modes, packed=packed, bits=bits, late=False))
+        multipliers.append(
+            packed_multiplier(
+                clk,
+                enable,
+                flags_0,
+                flags_1,
+                w_0,
+                x_bytes[0],
+                b(8 * i + 8, 8 * i),
+                offset,
+                first[i],
+                number=i,
+                modes=modes,
+                packed=packed,
+                bits=bits,
+                late=False,
+            )
+        )
         addends.append(_addend(clk, enable, flags_4, first[i], carried[i], modes=modes, packed=packed))
-        multipliers.append(packed_multiplier(
-            clk, enable, flags_1, flags_2, w_late, x_bytes[1], b(8 * i + 40, 8 * i + 32), carried[i], second[i],
-            number=i, modes=modes, packed=packed, bits=bits, late=True))
+        multipliers.append(
+            packed_multiplier(
+                clk,
+                enable,
+                flags_1,
+                flags_2,
+                w_late,
+                x_bytes[1],
+                b(8 * i + 40, 8 * i + 32),
+                carried[i],
+                second[i],
+                number=i,
+                modes=modes,
+                packed=packed,
+                bits=bits,
+                late=True,
+            )
+        )
     wide_out, wide_early = [[Signal(intbv(0)[WIDE_BITS:]) for _ in range(rows)] for _ in range(2)]
     narrow_out = [Signal(intbv(0)[NARROW_BITS:]) for _ in range(rows)]
     lane_sums = [Signal(intbv(0)[8:]) for _ in range(2 * rows)]
@@ -143,8 +192,9 @@ def mac_cell(clk, enable, flags_0, flags_1, flags_2, flags_4, flags_6, x, w, b, 
             sums.append(_narrow_sum(clk, enable, four, flags(TO_WIDE), *fields, lane_sums[2 * row + lane]))
         sums.append(_pair_sum(clk, enable, lane_sums[2 * row], lane_sums[2 * row + 1], narrow_out[row]))
         i, at = product_place(8, row, 0, packed)
-        sums.append(held(clk, enable, flags_6(TO_NARROW), second[i](at + WIDE_BITS, at), wide_early[row],
-                          constant=0, flip=0))
+        sums.append(
+            held(clk, enable, flags_6(TO_NARROW), second[i](at + WIDE_BITS, at), wide_early[row], constant=0, flip=0)
+        )
         sums.append(register(clk, enable, wide_early[row], wide_out[row]))
     all_wide, all_narrow = ConcatSignal(*reversed(wide_out)), ConcatSignal(*reversed(narrow_out))
 

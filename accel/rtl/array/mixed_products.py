@@ -45,12 +45,20 @@ def mixed_products(clk, enable, mode, x, w, wide_sums, narrow_sums, *, config):
     delays = [register(clk, enable, early, late) for early, late in zip(stages, stages[1:], strict=False)]
     flags = [Signal(intbv(0)[FLAGS:]) for _ in STAGES]
     decoders = [mode_flags(enable, stages[at], vector, modes=modes) for at, vector in zip(STAGES, flags, strict=True)]
-    offset = Signal(intbv(0)[product_bits(packed):])
+    offset = Signal(intbv(0)[product_bits(packed) :])
     crumbs = product_offset(2 if modes[-1] < 4 else 4, packed)
-    offsets = _offset(clk, enable, flags[2](WIDE), flags[2](FOUR), offset, eight=product_offset(8, packed),
-                      nibbles=product_offset(4, packed) if 4 in modes else crumbs, crumbs=crumbs)
+    offsets = _offset(
+        clk,
+        enable,
+        flags[2](WIDE),
+        flags[2](FOUR),
+        offset,
+        eight=product_offset(8, packed),
+        nibbles=product_offset(4, packed) if 4 in modes else crumbs,
+        crumbs=crumbs,
+    )
     late_x = [Signal(intbv(0)[8:]) for _ in range(lanes // 2)]
-    operands = [Signal(intbv(0)[8 * MULTIPLIERS:]) for _ in range(lanes)]
+    operands = [Signal(intbv(0)[8 * MULTIPLIERS :]) for _ in range(lanes)]
     activations, cells, wide, narrow = [], [], [], []
     for pair in range(lanes // 2):
         delays.append(register(clk, enable, x(16 * pair + 16, 16 * pair + 8), late_x[pair]))
@@ -63,14 +71,31 @@ def mixed_products(clk, enable, mode, x, w, wide_sums, narrow_sums, *, config):
         for pair in range(lanes // 2):
             places = [8 * lanes * (group * height + row) + 16 * pair for row in range(height)]
             weights = ConcatSignal(*[w(place + 16, place) for place in reversed(places)])
-            wide.append(Signal(intbv(0)[WIDE_BITS * height:]))
-            narrow.append(Signal(intbv(0)[NARROW_BITS * height:]))
-            cells.append(mac_cell(clk, enable, *flags, pair_x[pair] if 1 in modes else None, weights, pair_b[pair],
-                                  offset, wide[-1], narrow[-1], modes=modes, packed=packed, bits=bits))
+            wide.append(Signal(intbv(0)[WIDE_BITS * height :]))
+            narrow.append(Signal(intbv(0)[NARROW_BITS * height :]))
+            cells.append(
+                mac_cell(
+                    clk,
+                    enable,
+                    *flags,
+                    pair_x[pair] if 1 in modes else None,
+                    weights,
+                    pair_b[pair],
+                    offset,
+                    wide[-1],
+                    narrow[-1],
+                    modes=modes,
+                    packed=packed,
+                    bits=bits,
+                )
+            )
 
     def joined(sums, size):
-        parts = [sums[row // height * lanes // 2 + pair](size * (row % height + 1), size * (row % height))
-                 for row in range(rows) for pair in range(lanes // 2)]
+        parts = [
+            sums[row // height * lanes // 2 + pair](size * (row % height + 1), size * (row % height))
+            for row in range(rows)
+            for pair in range(lanes // 2)
+        ]
         return ConcatSignal(*reversed(parts))
 
     all_wide, all_narrow = joined(wide, WIDE_BITS), joined(narrow, NARROW_BITS)

@@ -41,8 +41,10 @@ def mode_operands(clk, enable, flags, x, b, *, modes):
     nibbles = [_widened(x, 4 * (i % 2), 4) for i in range(MULTIPLIERS)]
     crumbs = [_widened(x, 2 * channel, 2) for channel in CHANNELS] if modes[-1] < 4 else nibbles
     unused(flags)
-    choices = [_activation(clk, enable, flags(WIDE), flags(FOUR), flags(BINARY), x, nibble, crumb, operand)
-               for nibble, crumb, operand in zip(nibbles, crumbs, operands, strict=True)]
+    choices = [
+        _activation(clk, enable, flags(WIDE), flags(FOUR), flags(BINARY), x, nibble, crumb, operand)
+        for nibble, crumb, operand in zip(nibbles, crumbs, operands, strict=True)
+    ]
     joined = ConcatSignal(*reversed(operands))
 
     @always_comb

@@ -49,6 +49,7 @@ def pick(constant, places):
 @block
 def held(clk, enable, clear, data, value, *, constant, flip):
     """value: data with the bits of `flip` inverted, or the constant in other modes (clear)."""
+
     @always(clk.posedge)
     def load():
         if clear:
@@ -77,13 +78,14 @@ def _crumbs(binary, w, x, data, *, fields):
     differ from x (x None: never)."""
     high, low = 2 * (4**fields // 3), 4**fields // 3
     if x is None:
+
         @always_comb
         def choose():
             data.next = w ^ high
 
         return choose
 
-    differ = Signal(intbv(0)[2 * fields:])
+    differ = Signal(intbv(0)[2 * fields :])
 
     @always_comb
     def compare():
@@ -120,20 +122,39 @@ def _operand_a(clk, enable, flags, w, a, *, number, modes, packed, bits):
     at_8 = operand_wires(8, number, packed)
     at_4 = operand_wires(4, number, packed) if 4 in modes else {}
     groups, parts = [], []
-    for places, at, size, clear in ((sorted(at_8.keys() - at_4), at_8, 8, TO_NARROW),
-                                    (sorted(at_4.keys() - at_8), at_4, 4, TO_OTHERS)):
+    for places, at, size, clear in (
+        (sorted(at_8.keys() - at_4), at_8, 8, TO_NARROW),
+        (sorted(at_4.keys() - at_8), at_4, 4, TO_OTHERS),
+    ):
         if places:
-            value = Signal(intbv(0)[len(places):])
-            parts.append(held(clk, enable, flags(clear), gather(w, [at[place] for place in places]), value,
-                               constant=pick(constant, places), flip=pick(signs(size, packed), places)))
+            value = Signal(intbv(0)[len(places) :])
+            parts.append(
+                held(
+                    clk,
+                    enable,
+                    flags(clear),
+                    gather(w, [at[place] for place in places]),
+                    value,
+                    constant=pick(constant, places),
+                    flip=pick(signs(size, packed), places),
+                )
+            )
             groups.append((value, places))
     both = sorted(at_8.keys() & at_4)
     if both:
         eight, nibbles = [gather(w, [at[place] for place in both]) for at in (at_8, at_4)]
-        data, value = [Signal(intbv(0)[len(both):]) for _ in range(2)]
+        data, value = [Signal(intbv(0)[len(both) :]) for _ in range(2)]
         clear = flags(TO_CRUMBS) if modes[-1] < 4 else Signal(bool(0))
-        parts.append(_either(flags(WIDE), eight, nibbles, data, flip_8=pick(signs(8, packed), both),
-                             flip_4=pick(signs(4, packed), both)))
+        parts.append(
+            _either(
+                flags(WIDE),
+                eight,
+                nibbles,
+                data,
+                flip_8=pick(signs(8, packed), both),
+                flip_4=pick(signs(4, packed), both),
+            )
+        )
         parts.append(held(clk, enable, clear, data, value, constant=pick(constant, both), flip=0))
         groups.append((value, both))
     joined = scatter(bits, constant, *groups)
@@ -157,7 +178,7 @@ def _operand_d(clk, enable, flags, flags_next, w, x, d, *, number, modes, packed
         places = operand_wires(2, number, packed)
     groups, parts = [], []
     if places:
-        data = Signal(intbv(0)[len(places):])
+        data = Signal(intbv(0)[len(places) :])
         wires = gather(w, places.values())
         x_wires = None
         if 1 in modes:
@@ -168,13 +189,22 @@ def _operand_d(clk, enable, flags, flags_next, w, x, d, *, number, modes, packed
     for force, clear in ((None, TO_COARSE), (WIDE, TO_FOUR), (FOUR, TO_WIDE)):
         chosen = [place for place in places if (ones.get(force, ~(ones[WIDE] | ones[FOUR])) >> place & 1)]
         if chosen:
-            wires, value = gather(data, [index[place] for place in chosen]), Signal(intbv(0)[len(chosen):])
+            wires, value = gather(data, [index[place] for place in chosen]), Signal(intbv(0)[len(chosen) :])
             if force is not None:
-                forced = Signal(intbv(0)[len(chosen):])
+                forced = Signal(intbv(0)[len(chosen) :])
                 parts.append(_forced(flags(force), wires, forced))
                 wires = forced
-            parts.append(held(clk, enable, flags(clear), wires, value,
-                               constant=pick(eight, chosen) if force is None else 0, flip=0))
+            parts.append(
+                held(
+                    clk,
+                    enable,
+                    flags(clear),
+                    wires,
+                    value,
+                    constant=pick(eight, chosen) if force is None else 0,
+                    flip=0,
+                )
+            )
             groups.append((value, chosen))
     for flag in (WIDE, FOUR, COARSE):
         for place in range(bits):
@@ -201,8 +231,9 @@ def packed_multiplier(clk, enable, flags, flags_next, w, x, b, c, p, *, number, 
     """
     a, d, a_early, d_early = [Signal(intbv(0)[bits:]) for _ in range(4)]
     operand_a = _operand_a(clk, enable, flags, w, a_early, number=number, modes=modes, packed=packed, bits=bits)
-    operand_d = _operand_d(clk, enable, flags, flags_next, w, x, d_early, number=number, modes=modes, packed=packed,
-                           bits=bits)
+    operand_d = _operand_d(
+        clk, enable, flags, flags_next, w, x, d_early, number=number, modes=modes, packed=packed, bits=bits
+    )
     b_early, b_late = [Signal(intbv(0, min=-128, max=128)) for _ in range(2)]
     operand = Signal(modbv(0, min=-(2 ** (bits - 1)), max=2 ** (bits - 1)))
     width = product_bits(packed)
@@ -212,6 +243,7 @@ def packed_multiplier(clk, enable, flags, flags_next, w, x, b, c, p, *, number, 
     product, total = [Signal(modbv(0, min=-(2 ** (width - 1)), max=2 ** (width - 1))) for _ in range(2)]
 
     if late:
+
         @always(clk.posedge)
         def delay():
             if enable:
@@ -219,6 +251,7 @@ def packed_multiplier(clk, enable, flags, flags_next, w, x, b, c, p, *, number, 
                 d.next = d_early
                 b_early.next = b.signed()
     else:
+
         @always_comb
         def delay():
             a.next = a_early

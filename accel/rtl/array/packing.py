@@ -65,8 +65,11 @@ def product_offset(bits, packed):
 
 def operand_wires(bits, number, packed):
     """{operand bit: bit of the group's weight bytes} of multiplier `number`."""
-    return {SPACING[bits] * f + j: 8 * row + low + j
-            for f, (row, low) in enumerate(weight_bits(bits, number, packed)) for j in range(bits)}
+    return {
+        SPACING[bits] * f + j: 8 * row + low + j
+        for f, (row, low) in enumerate(weight_bits(bits, number, packed))
+        for j in range(bits)
+    }
 
 
 def operand_constants(packed, operand_bits):

@@ -46,8 +46,10 @@ def _power(clk, enable, x, exponent, by_four, minus, term):
 def _product(clk, enable, x, code, product):
     first, second = [Signal(intbv(0, min=-(2**15), max=2**15)) for _ in range(2)]
     signs = Signal(intbv(0)[2:])
-    powers = [_power(clk, enable, x, code(at + 2, at), code(at + 2), code(at + 3), term)
-              for at, term in ((0, first), (4, second))]
+    powers = [
+        _power(clk, enable, x, code(at + 2, at), code(at + 2), code(at + 3), term)
+        for at, term in ((0, first), (4, second))
+    ]
 
     @always(clk.posedge)
     def add():

@@ -62,14 +62,15 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
     Latency 1 enabled cycle for reads, 2 cycles for writes; a read and a write every cycle.
     """
     if presets and config.weight_style == "ultra":
-        raise FitError("weight bank: UltraRAM cannot be preset; load the weights at run time "
-                       "or leave weight_style=ultra out")
+        raise FitError(
+            "weight bank: UltraRAM cannot be preset; load the weights at run time or leave weight_style=ultra out"
+        )
     rows, parts = config.rows, config.lanes // 4
     write_valid = Signal(bool(0))
-    write_address, write_row = Signal(intbv(0)[len(waddr):]), Signal(intbv(0)[len(wrow):])
-    write_part = None if parts == 1 else Signal(intbv(0)[len(wpart):])
-    write_data = Signal(intbv(0)[len(wdata):])
-    words = [Signal(intbv(0)[config.word_bits:]) for _ in range(rows)]
+    write_address, write_row = Signal(intbv(0)[len(waddr) :]), Signal(intbv(0)[len(wrow) :])
+    write_part = None if parts == 1 else Signal(intbv(0)[len(wpart) :])
+    write_data = Signal(intbv(0)[len(wdata) :])
+    words = [Signal(intbv(0)[config.word_bits :]) for _ in range(rows)]
     strobes = [Signal(intbv(0)[parts:] if parts > 1 else bool(0)) for _ in range(rows)]
     if wpair is None:
         row_data = [ConcatSignal(*[write_data] * parts) if parts > 1 else write_data] * rows
@@ -95,8 +96,9 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
 
     if wpair is None:
         take_pair = ()
-        decoders = [_row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts)
-                    for row in range(rows)]
+        decoders = [
+            _row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts) for row in range(rows)
+        ]
     else:
         write_pair = Signal(bool(0))
 
@@ -104,11 +106,26 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
         def take_pair():
             write_pair.next = wpair
 
-        decoders = [_pair_strobes(write_valid, write_row, write_part, write_pair, strobes[row], row=row, parts=parts)
-                    for row in range(rows)]
-    memories = [ram(clk, strobes[row], write_address, row_data[row], enable, raddr, words[row],
-                    depth=config.weight_depth, part_bits=32 if parts > 1 else 0,
-                    preset=presets[row] if presets else "", style=config.weight_row_style(row)) for row in range(rows)]
+        decoders = [
+            _pair_strobes(write_valid, write_row, write_part, write_pair, strobes[row], row=row, parts=parts)
+            for row in range(rows)
+        ]
+    memories = [
+        ram(
+            clk,
+            strobes[row],
+            write_address,
+            row_data[row],
+            enable,
+            raddr,
+            words[row],
+            depth=config.weight_depth,
+            part_bits=32 if parts > 1 else 0,
+            preset=presets[row] if presets else "",
+            style=config.weight_row_style(row),
+        )
+        for row in range(rows)
+    ]
     joined = ConcatSignal(*reversed(words))
 
     @always_comb

@@ -19,7 +19,7 @@ def expand(clk, enable, whole, fours, twos, ones, form, blank, value, *, lanes):
     bit = [sum(1 << 8 * lane + k for lane in range(lanes)) for k in range(8)]
     bit_0, bit_1, bit_2, bit_3, bit_4, bit_6 = (bit[k] for k in (0, 1, 2, 3, 4, 6))
     low_bits = sum(bit[:4])
-    t0, t1, t2, t3, low, filled = [Signal(intbv(0)[8 * lanes:]) for _ in range(6)]
+    t0, t1, t2, t3, low, filled = [Signal(intbv(0)[8 * lanes :]) for _ in range(6)]
 
     @always_comb
     def pick():
@@ -47,8 +47,9 @@ def expand(clk, enable, whole, fours, twos, ones, form, blank, value, *, lanes):
         if form[4:2] == 0:
             filled.next = low | (((whole >> 4) & low_bits) << 4)
         elif form[4:2] == 1:
-            filled.next = (low | ((low & bit_3) << 1) | ((low & bit_3) << 2) | ((low & bit_3) << 3)
-                           | ((low & bit_3) << 4))
+            filled.next = (
+                low | ((low & bit_3) << 1) | ((low & bit_3) << 2) | ((low & bit_3) << 3) | ((low & bit_3) << 4)
+            )
         elif form[4:2] == 2:
             filled.next = low | (t2 << 2) | (t3 << 2) | (t3 << 3) | (t3 << 4)
         elif form[4]:
@@ -81,7 +82,7 @@ def row_unpacker(clk, enable, stored, place, form, value, *, lanes):
     widened. value: the array's bytes.
     Latency UNPACK_LATENCY enabled cycles, a word a cycle, holds while enable is low.
     """
-    fours, twos, ones = [Signal(intbv(0)[8 * lanes:]) for _ in range(3)]
+    fours, twos, ones = [Signal(intbv(0)[8 * lanes :]) for _ in range(3)]
     widen = expand(clk, enable, stored, fours, twos, ones, form, None, value, lanes=lanes)
 
     @always_comb
@@ -121,8 +122,10 @@ def weight_unpacker(clk, enable, stored, part, shift, form, weights, *, config):
     place = Signal(intbv(0)[3:])
     number = Signal(intbv(0)[3:])
     words = [Signal(intbv(0)[width:]) for _ in range(rows)]
-    unpackers = [row_unpacker(clk, enable, stored(width * (row + 1), width * row), place, form, words[row],
-                              lanes=config.lanes) for row in range(rows)]
+    unpackers = [
+        row_unpacker(clk, enable, stored(width * (row + 1), width * row), place, form, words[row], lanes=config.lanes)
+        for row in range(rows)
+    ]
     joined = ConcatSignal(*reversed(words))
 
     @always_comb

@@ -43,9 +43,8 @@ def descriptor_check(clk, descriptor, bad, word, *, config):
     Latency 2 cycles, a descriptor a cycle.
     """
     unused(descriptor)  # fields without a limit
-    limits = {name: position.limit(config) for name, position in FIELDS.items()
-              if name not in ("magic", *WIDTH_FIELDS)}
-    limits = {name: limit for name, limit in limits.items() if limit < 2**FIELDS[name].bits - 1}
+    limits = {name: position.limit(config) for name, position in FIELDS.items() if name not in ("magic", *WIDTH_FIELDS)}
+    limits = {name: limit for name, limit in limits.items() if limit < 2 ** FIELDS[name].bits - 1}
     no_magic = Signal(bool(0))
     zero = {name: Signal(bool(0)) for name in NOT_ZERO}
     over = {name: Signal(bool(0)) for name in limits}

@@ -25,9 +25,36 @@ HOST_READ_LATENCY = 2
 
 
 @module
-def host_port(clk, rst, host_addr, host_write, host_wdata, host_read, host_rdata, reg_we, program_we, param_we,
-              weight_we, offset, wdata, weight_waddr, weight_wrow, weight_wpart, soft_reset, soft_close, soft_renew,
-              counter_address, status, images, cycle_limit, cycles, stalls, weight6_we=None, *, config):
+def host_port(
+    clk,
+    rst,
+    host_addr,
+    host_write,
+    host_wdata,
+    host_read,
+    host_rdata,
+    reg_we,
+    program_we,
+    param_we,
+    weight_we,
+    offset,
+    wdata,
+    weight_waddr,
+    weight_wrow,
+    weight_wpart,
+    soft_reset,
+    soft_close,
+    soft_renew,
+    counter_address,
+    status,
+    images,
+    cycle_limit,
+    cycles,
+    stalls,
+    weight6_we=None,
+    *,
+    config,
+):
     """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
 
     host_*: address of a 32-bit word, write with data, read; a new access in every cycle. host_rdata: the word read

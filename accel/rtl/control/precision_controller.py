@@ -45,7 +45,7 @@ def _look_up(key, value, *, table):
 @block
 def _translate(clk, compute_code, stored_code, value, *, table):
     key = Signal(intbv(0)[4:])
-    found = Signal(intbv(0)[len(value):])
+    found = Signal(intbv(0)[len(value) :])
     entry = _look_up(key, found, table=table)
 
     @always_comb
@@ -81,8 +81,22 @@ def _keep_bytes(clk, tail_bytes_minus1, input_shift, keep, *, lanes):
 
 
 @module
-def precision_controller(clk, compute_code, weight_code, input_code, tail_bytes_minus1, mode, weight_shift, weight_form,
-                         input_shift, input_form, byte_step, keep, *, config):
+def precision_controller(
+    clk,
+    compute_code,
+    weight_code,
+    input_code,
+    tail_bytes_minus1,
+    mode,
+    weight_shift,
+    weight_form,
+    input_shift,
+    input_form,
+    byte_step,
+    keep,
+    *,
+    config,
+):
     """Control of a mixed-precision build from the codes of the running layer, which the check has let pass.
 
     compute_code, weight_code, input_code: widths as 0, 1, 2, 3 for 8, 4, 2, 1 bits. mode: the array's compute code.
@@ -125,6 +139,7 @@ def output_precision(clk, raw, output_code, packed_code, sign):
     raw layer. sign: the output is 1-bit; None in a build without 1-bit outputs.
     Latency 1 cycle behind the descriptor, before the first output of the layer.
     """
+
     @always(clk.posedge)
     def take_code():
         if raw:

@@ -28,10 +28,41 @@ CHECK_CYCLES = 4  # the descriptor check sees the whole descriptor for this long
 
 
 @module
-def scheduler(clk, rst, aborted, reg_we, reg_address, reg_wdata, program_we, program_address, program_wdata,
-              counter_address, start, layer, source_busy, issuing, layer_end, starved, range_error, pool_error,
-              short_input, long_input, expired, running, failed, enabled, status, images, cycles, stalls, *, config,
-              autostart=False, layers=1, preset=""):
+def scheduler(
+    clk,
+    rst,
+    aborted,
+    reg_we,
+    reg_address,
+    reg_wdata,
+    program_we,
+    program_address,
+    program_wdata,
+    counter_address,
+    start,
+    layer,
+    source_busy,
+    issuing,
+    layer_end,
+    starved,
+    range_error,
+    pool_error,
+    short_input,
+    long_input,
+    expired,
+    running,
+    failed,
+    enabled,
+    status,
+    images,
+    cycles,
+    stalls,
+    *,
+    config,
+    autostart=False,
+    layers=1,
+    preset="",
+):
     """Runs the layers of the program for image after image while it is enabled.
 
     reg_*: host writes of the registers. rst with aborted is the soft reset that a write of CONTROL_ABORT asks for: it
@@ -50,33 +81,51 @@ def scheduler(clk, rst, aborted, reg_we, reg_address, reg_wdata, program_we, pro
     unused(reg_wdata)  # bits that no register has
     state = Signal(scheduler_state.IDLE)
     enable = Signal(bool(autostart))
-    layers_minus1 = Signal(intbv(layers - 1)[config.layer_bits:])
-    current, fetched = [Signal(intbv(0)[config.layer_bits:]) for _ in range(2)]
+    layers_minus1 = Signal(intbv(layers - 1)[config.layer_bits :])
+    current, fetched = [Signal(intbv(0)[config.layer_bits :]) for _ in range(2)]
     images_done = Signal(modbv(0)[32:])
     error_code = Signal(intbv(0)[8:])
     shadow = Signal(intbv(0)[DESCRIPTOR_BITS:])
     active = Signal(intbv(0)[DESCRIPTOR_BITS:])
     progress = Signal(intbv(0, min=0, max=64))
     shadow_ready, finishing, fetch_again, output_done = [Signal(bool(0)) for _ in range(4)]
-    program_raddr = Signal(intbv(0)[config.layer_bits + 5:])
+    program_raddr = Signal(intbv(0)[config.layer_bits + 5 :])
     program_data, cycle_count, stall_count = [Signal(intbv(0)[32:]) for _ in range(3)]
     bad, unfit = [Signal(bool(0)) for _ in range(2)]
     bad_word = Signal(intbv(0, min=0, max=DESCRIPTOR_WORDS))
     counter_we = Signal(bool(0))
-    counter_waddr = Signal(intbv(0)[config.layer_bits:])
+    counter_waddr = Signal(intbv(0)[config.layer_bits :])
     cycle_total, stall_total = [Signal(intbv(0)[32:]) for _ in range(2)]
     fetch_end = DESCRIPTOR_WORDS + 1
     fetch_checked = fetch_end + CHECK_CYCLES
 
-    program_memory = ram(clk, program_we, program_address, program_wdata, None, program_raddr, program_data,
-                         depth=DESCRIPTOR_STRIDE * 2**config.layer_bits, preset=preset)
+    program_memory = ram(
+        clk,
+        program_we,
+        program_address,
+        program_wdata,
+        None,
+        program_raddr,
+        program_data,
+        depth=DESCRIPTOR_STRIDE * 2**config.layer_bits,
+        preset=preset,
+    )
     check = descriptor_check(clk, shadow, bad, bad_word, config=config)
-    widths = precision_check(clk, field(shadow, "compute_code"), field(shadow, "weight_code"),
-                             field(shadow, "input_code"), field(shadow, "output_code"), unfit, config=config)
-    cycle_counters = ram(clk, counter_we, counter_waddr, cycle_total, None,
-                         counter_address, cycles, depth=2**config.layer_bits)
-    stall_counters = ram(clk, counter_we, counter_waddr, stall_total, None,
-                         counter_address, stalls, depth=2**config.layer_bits)
+    widths = precision_check(
+        clk,
+        field(shadow, "compute_code"),
+        field(shadow, "weight_code"),
+        field(shadow, "input_code"),
+        field(shadow, "output_code"),
+        unfit,
+        config=config,
+    )
+    cycle_counters = ram(
+        clk, counter_we, counter_waddr, cycle_total, None, counter_address, cycles, depth=2**config.layer_bits
+    )
+    stall_counters = ram(
+        clk, counter_we, counter_waddr, stall_total, None, counter_address, stalls, depth=2**config.layer_bits
+    )
 
     @always_comb
     def decide():
@@ -115,7 +164,7 @@ def scheduler(clk, rst, aborted, reg_we, reg_address, reg_wdata, program_we, pro
             if reg_we and reg_address == REG_CONTROL:
                 enable.next = reg_wdata[0]
             if reg_we and reg_address == REG_LAYERS:
-                layers_minus1.next = reg_wdata[config.layer_bits:]
+                layers_minus1.next = reg_wdata[config.layer_bits :]
 
     @always_seq(clk.posedge, reset=rst)
     def sequence():
@@ -206,5 +255,19 @@ def scheduler(clk, rst, aborted, reg_we, reg_address, reg_wdata, program_we, pro
         status.next[16:8] = error_code
         status.next[24:16] = current
 
-    return (program_memory, check, widths, cycle_counters, stall_counters, decide, fetch, shift, write_registers,
-            sequence, load, follow_layer, count, report)
+    return (
+        program_memory,
+        check,
+        widths,
+        cycle_counters,
+        stall_counters,
+        decide,
+        fetch,
+        shift,
+        write_registers,
+        sequence,
+        load,
+        follow_layer,
+        count,
+        report,
+    )

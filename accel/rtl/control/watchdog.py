@@ -7,8 +7,22 @@ from accel.rtl.parts.module import module
 
 
 @module
-def watchdog(clk, rst, reg_we, reg_address, reg_wdata, start, running, issuing, waiting, launch_ok, cycle_limit,
-             expired, *, initial=DEFAULT_CYCLE_LIMIT):
+def watchdog(
+    clk,
+    rst,
+    reg_we,
+    reg_address,
+    reg_wdata,
+    start,
+    running,
+    issuing,
+    waiting,
+    launch_ok,
+    cycle_limit,
+    expired,
+    *,
+    initial=DEFAULT_CYCLE_LIMIT,
+):
     """expired: the running layer has worked for more than cycle_limit cycles.
 
     reg_*: host writes of the registers; cycle_limit: REG_CYCLE_LIMIT, from reset on `initial`, 0 for any number of

@@ -13,7 +13,7 @@ def act_reader(clk, rst, start, base, words, mem_enable, mem_address, m_valid, m
     belong to m_valid and hold until m_ready.
     Latency 2 cycles from start to the first word, then a word a cycle; waits for m_ready.
     """
-    address = Signal(modbv(0)[config.act_addr_bits:])
+    address = Signal(modbv(0)[config.act_addr_bits :])
     left = Signal(intbv(0)[16:])
     fetch, holding = [Signal(bool(0)) for _ in range(2)]
 

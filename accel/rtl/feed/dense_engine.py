@@ -9,7 +9,7 @@ from accel.rtl.parts.module import module, unused
 def _whole_address(clk, start, enable, issue, k, in_base, weight_base, fetch_word, fetch_weight, *, config):
     """Addresses of an int8 build: every array word is one word of either memory."""
     act_bits = config.act_addr_bits
-    weight_word = Signal(modbv(0)[config.weight_addr_bits:])
+    weight_word = Signal(modbv(0)[config.weight_addr_bits :])
 
     @always(clk.posedge)
     def count():
@@ -28,13 +28,29 @@ def _whole_address(clk, start, enable, issue, k, in_base, weight_base, fetch_wor
 
 
 @block
-def _mixed_address(clk, start, enable, issue, k_ends, in_base, weight_base, byte_step, weight_shift, fetch_word,
-                   fetch_weight, act_offset, w_part, m_tail, *, config):
+def _mixed_address(
+    clk,
+    start,
+    enable,
+    issue,
+    k_ends,
+    in_base,
+    weight_base,
+    byte_step,
+    weight_shift,
+    fetch_word,
+    fetch_weight,
+    act_offset,
+    w_part,
+    m_tail,
+    *,
+    config,
+):
     """Addresses where an array word takes byte_step bytes and 2^weight_shift array words lie in a bank word."""
     lane_bits, act_bits, weight_bits = config.lane_bits, config.act_addr_bits, config.weight_addr_bits
     part_bits = config.unpack_bits
-    weight_word, bank_word = [Signal(modbv(0)[weight_bits + part_bits:]) for _ in range(2)]
-    spot = Signal(modbv(0)[act_bits + lane_bits:])  # first byte of the word, from the start of the input
+    weight_word, bank_word = [Signal(modbv(0)[weight_bits + part_bits :]) for _ in range(2)]
+    spot = Signal(modbv(0)[act_bits + lane_bits :])  # first byte of the word, from the start of the input
     unused(bank_word, weight_bits + part_bits, weight_bits)
 
     @always(clk.posedge)
@@ -56,7 +72,7 @@ def _mixed_address(clk, start, enable, issue, k_ends, in_base, weight_base, byte
     @always(clk.posedge)
     def place():
         if enable:
-            fetch_word.next = in_base + spot[act_bits + lane_bits:lane_bits]
+            fetch_word.next = in_base + spot[act_bits + lane_bits : lane_bits]
             fetch_weight.next = weight_base + bank_word[weight_bits:]
             act_offset.next = spot[lane_bits:]
             w_part.next = weight_word[part_bits:]
@@ -66,9 +82,29 @@ def _mixed_address(clk, start, enable, issue, k_ends, in_base, weight_base, byte
 
 
 @module
-def dense_engine(clk, rst, start, enable, act_address, w_address, m_valid, m_first, m_last, m_tag, in_base, weight_base,
-                 tiles_minus1, kwords_minus1, act_offset=None, w_part=None, m_tail=None, weight_shift=None,
-                 byte_step=None, *, config):
+def dense_engine(
+    clk,
+    rst,
+    start,
+    enable,
+    act_address,
+    w_address,
+    m_valid,
+    m_first,
+    m_last,
+    m_tag,
+    in_base,
+    weight_base,
+    tiles_minus1,
+    kwords_minus1,
+    act_offset=None,
+    w_part=None,
+    m_tail=None,
+    weight_shift=None,
+    byte_step=None,
+    *,
+    config,
+):
     """Addresses of one dense layer: for every tile of rows output channels the whole input vector, a word a cycle.
 
     start: one cycle, begins a layer (the dot product of the input with every weight word, tile by tile).
@@ -82,14 +118,30 @@ def dense_engine(clk, rst, start, enable, act_address, w_address, m_valid, m_fir
     """
     running, issue, k_ends, tile_ends = [Signal(bool(0)) for _ in range(4)]
     k, tile = [Signal(intbv(0)[16:]) for _ in range(2)]
-    fetch_weight = Signal(modbv(0)[config.weight_addr_bits:])
-    fetch_word = Signal(modbv(0)[config.act_addr_bits:])
+    fetch_weight = Signal(modbv(0)[config.weight_addr_bits :])
+    fetch_word = Signal(modbv(0)[config.act_addr_bits :])
     if config.mixed:
-        address = _mixed_address(clk, start, enable, issue, k_ends, in_base, weight_base, byte_step, weight_shift,
-                                 fetch_word, fetch_weight, act_offset, w_part, m_tail, config=config)
+        address = _mixed_address(
+            clk,
+            start,
+            enable,
+            issue,
+            k_ends,
+            in_base,
+            weight_base,
+            byte_step,
+            weight_shift,
+            fetch_word,
+            fetch_weight,
+            act_offset,
+            w_part,
+            m_tail,
+            config=config,
+        )
     else:
-        address = _whole_address(clk, start, enable, issue, k, in_base, weight_base, fetch_word, fetch_weight,
-                                 config=config)
+        address = _whole_address(
+            clk, start, enable, issue, k, in_base, weight_base, fetch_word, fetch_weight, config=config
+        )
 
     @always_comb
     def compare():

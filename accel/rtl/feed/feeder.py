@@ -8,10 +8,41 @@ feeder_state = enum("IDLE", "PREFILL", "TOP", "ROW", "FILL", "DROP")
 
 
 @module
-def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_address, w_rotate, w_data, w_count,
-           row_filled, stuck, busy, last_word, hungry, abandon, pad_value, in_words, prefill_words,
-           ring_slots_minus1, top_rows, data_rows_minus1, bottom_rows, row_elements_minus1, element_bytes_minus1,
-           element_gap, slot_step, data_offset, row_step, *, config):
+def feeder(
+    clk,
+    rst,
+    start,
+    row_released,
+    s_data,
+    s_valid,
+    s_ready,
+    w_enable,
+    w_address,
+    w_rotate,
+    w_data,
+    w_count,
+    row_filled,
+    stuck,
+    busy,
+    last_word,
+    hungry,
+    abandon,
+    pad_value,
+    in_words,
+    prefill_words,
+    ring_slots_minus1,
+    top_rows,
+    data_rows_minus1,
+    bottom_rows,
+    row_elements_minus1,
+    element_bytes_minus1,
+    element_gap,
+    slot_step,
+    data_offset,
+    row_step,
+    *,
+    config,
+):
     """Writes the rows of one layer into the ring, as fast as slots are released (loop nest: accel/descriptor.py).
 
     start: one cycle, begins a layer; the fields (accel/descriptor.py) hold from then on. row_released: the window has
@@ -31,7 +62,7 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
     words_left, rows_left = [Signal(intbv(0)[16:]) for _ in range(2)]
     elements_left = Signal(modbv(0)[16:])
     element_left = Signal(intbv(0)[17:])
-    room, count = [Signal(intbv(0)[lane_bits + 1:]) for _ in range(2)]  # room: bytes left in the source word
+    room, count = [Signal(intbv(0)[lane_bits + 1 :]) for _ in range(2)]  # room: bytes left in the source word
     distance, rotation = [Signal(modbv(0)[lane_bits:]) for _ in range(2)]
     position, element_start, element_step, slot_base = [Signal(modbv(0)[address_bits:]) for _ in range(4)]
     pad_word = ConcatSignal(*[pad_value] * lanes)
@@ -48,14 +79,14 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
     def decide():
         element_ends.next = element_left <= room
         if element_left <= room:
-            count.next = element_left[lane_bits + 1:]
+            count.next = element_left[lane_bits + 1 :]
         else:
             count.next = room
         filling.next = state == feeder_state.FILL and (padding or (s_valid and not words_used))
         source_ready.next = not words_used and (
-            (state == feeder_state.FILL and not padding and element_left >= room) or state == feeder_state.DROP)
-        row_starts.next = ((state == feeder_state.ROW and slots_free > 0)
-                           or (state == feeder_state.TOP and not top_ends))
+            (state == feeder_state.FILL and not padding and element_left >= room) or state == feeder_state.DROP
+        )
+        row_starts.next = (state == feeder_state.ROW and slots_free > 0) or (state == feeder_state.TOP and not top_ends)
         # The source byte at lanes - room goes to position mod lanes: right by -(room + position).
         distance.next = room[lane_bits:] + position[lane_bits:]
 
@@ -70,8 +101,7 @@ def feeder(clk, rst, start, row_released, s_data, s_valid, s_ready, w_enable, w_
         s_ready.next = source_ready
         busy.next = state != feeder_state.IDLE
         last_word.next = words_left == 1
-        hungry.next = not words_used and (
-            (state == feeder_state.FILL and not padding) or state == feeder_state.DROP)
+        hungry.next = not words_used and ((state == feeder_state.FILL and not padding) or state == feeder_state.DROP)
         stuck.next = finished or (state == feeder_state.ROW and slots_free <= 0)
 
     @always_seq(clk.posedge, reset=rst)

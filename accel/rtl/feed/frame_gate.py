@@ -9,8 +9,23 @@ gate_state = enum("CLOSED", "AWAIT", "INSIDE", "FULL", "DROP")
 
 
 @module
-def frame_gate(clk, rst, stop, renew, enabled, failed, accepted, s_data, s_valid, s_ready, m_data, m_valid, m_ready,
-               s_last=None, m_last=None):
+def frame_gate(
+    clk,
+    rst,
+    stop,
+    renew,
+    enabled,
+    failed,
+    accepted,
+    s_data,
+    s_valid,
+    s_ready,
+    m_data,
+    m_valid,
+    m_ready,
+    s_last=None,
+    m_last=None,
+):
     """A register slice that knows where images begin.
 
     rst: reset, after which an image begins. stop: one cycle, the core is aborted in the next one: s_ready is low at
@@ -57,7 +72,7 @@ def frame_gate(clk, rst, stop, renew, enabled, failed, accepted, s_data, s_valid
         return guard, enter, present, words, take, follow
 
     width = len(s_data)
-    word, m_word = [Signal(intbv(0)[width + 1:]) for _ in range(2)]
+    word, m_word = [Signal(intbv(0)[width + 1 :]) for _ in range(2)]
     state = Signal(gate_state.CLOSED)
     taken = Signal(bool(0))
     words = register_slice(clk, halt, word, slice_valid, slice_ready, m_word, m_valid, m_ready)

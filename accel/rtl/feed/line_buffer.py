@@ -11,8 +11,23 @@ LINE_WRITE_LATENCY = 2  # cycles until a read address may name the written bytes
 
 
 @module
-def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_word, r_offset, direct, direct_data,
-                r_data, direct_offset=None, *, config):
+def line_buffer(
+    clk,
+    w_enable,
+    w_address,
+    w_rotate,
+    w_data,
+    w_count,
+    enable,
+    r_word,
+    r_offset,
+    direct,
+    direct_data,
+    r_data,
+    direct_offset=None,
+    *,
+    config,
+):
     """lanes bytes written and lanes bytes read in every cycle, both at any byte address.
 
     w_enable, w_address, w_count: write w_count bytes (1 .. lanes) from byte address w_address on; the bytes are taken
@@ -48,13 +63,13 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     @always(clk.posedge)
     def split():
         write_data.next = rotated_data
-        odd_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1]
+        odd_waddr.next = w_address[word_bits + lane_bits : lane_bits + 1]
         if w_address[lane_bits]:
-            even_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1] + 1
+            even_waddr.next = w_address[word_bits + lane_bits : lane_bits + 1] + 1
             even_strobes.next = strobes[both:lanes]
             odd_strobes.next = strobes[lanes:0]
         else:
-            even_waddr.next = w_address[word_bits + lane_bits:lane_bits + 1]
+            even_waddr.next = w_address[word_bits + lane_bits : lane_bits + 1]
             even_strobes.next = strobes[lanes:0]
             odd_strobes.next = strobes[both:lanes]
 
@@ -65,10 +80,30 @@ def line_buffer(clk, w_enable, w_address, w_rotate, w_data, w_count, enable, r_w
     offset, offset_late = [Signal(intbv(0)[lane_bits:]) for _ in range(2)]
     direct_late = Signal(bool(0))
 
-    even_bank = ram(clk, even_strobes, even_waddr, write_data, enable, even_raddr, even_data, depth=bank_depth,
-                    part_bits=8, style=config.line_style)
-    odd_bank = ram(clk, odd_strobes, odd_waddr, write_data, enable, odd_raddr, odd_data, depth=bank_depth, part_bits=8,
-                   style=config.line_style)
+    even_bank = ram(
+        clk,
+        even_strobes,
+        even_waddr,
+        write_data,
+        enable,
+        even_raddr,
+        even_data,
+        depth=bank_depth,
+        part_bits=8,
+        style=config.line_style,
+    )
+    odd_bank = ram(
+        clk,
+        odd_strobes,
+        odd_waddr,
+        write_data,
+        enable,
+        odd_raddr,
+        odd_data,
+        depth=bank_depth,
+        part_bits=8,
+        style=config.line_style,
+    )
     align_read = byte_rotator(merged, offset_late, rotated)
 
     @always_comb

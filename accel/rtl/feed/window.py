@@ -19,14 +19,34 @@ def _bank_word(weight_word, weight_shift, bank_word):
 
 
 @block
-def _mixed_address(clk, start, enable, issue, k_ends, pixel_done, row_done, pixel, pixel_step, byte_step, line_kh,
-                   weight_base, weight_word, weight_shift, fetch_word, r_offset, fetch_weight, w_part, m_tail, *,
-                   config):
+def _mixed_address(
+    clk,
+    start,
+    enable,
+    issue,
+    k_ends,
+    pixel_done,
+    row_done,
+    pixel,
+    pixel_step,
+    byte_step,
+    line_kh,
+    weight_base,
+    weight_word,
+    weight_shift,
+    fetch_word,
+    r_offset,
+    fetch_weight,
+    w_part,
+    m_tail,
+    *,
+    config,
+):
     """Addresses where an array word takes byte_step bytes and 2^weight_shift array words lie in a bank word."""
     lane_bits, line_bits, weight_bits = config.lane_bits, config.line_addr_bits, config.weight_addr_bits
     byte_bits, part_bits = config.line_byte_bits, config.unpack_bits
     spot = Signal(modbv(0)[byte_bits:])  # first byte of the word, from the start of the kernel row in the line
-    bank_word = Signal(modbv(0)[len(weight_word):])
+    bank_word = Signal(modbv(0)[len(weight_word) :])
     unused(bank_word, len(weight_word), weight_bits)
     divider = _bank_word(weight_word, weight_shift, bank_word)
 
@@ -57,10 +77,44 @@ def _mixed_address(clk, start, enable, issue, k_ends, pixel_done, row_done, pixe
 
 
 @module
-def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, starved, finished, r_word, r_offset,
-           w_address, m_valid, m_first, m_last, m_tag, need_rows, row_step, oh_minus1, ow_minus1, tiles_minus1,
-           kh_minus1, kwords_minus1, pixel_step, line_kh_step, line_row_step, line_ring_words, weight_base,
-           weight_row_step, weight_ring_words, w_part=None, m_tail=None, weight_shift=None, byte_step=None, *, config):
+def window(
+    clk,
+    rst,
+    start,
+    enable,
+    row_filled,
+    feeder_stuck,
+    row_released,
+    starved,
+    finished,
+    r_word,
+    r_offset,
+    w_address,
+    m_valid,
+    m_first,
+    m_last,
+    m_tag,
+    need_rows,
+    row_step,
+    oh_minus1,
+    ow_minus1,
+    tiles_minus1,
+    kh_minus1,
+    kwords_minus1,
+    pixel_step,
+    line_kh_step,
+    line_row_step,
+    line_ring_words,
+    weight_base,
+    weight_row_step,
+    weight_ring_words,
+    w_part=None,
+    m_tail=None,
+    weight_shift=None,
+    byte_step=None,
+    *,
+    config,
+):
     """Line buffer and weight addresses of one layer, a word a cycle (loop nest: accel/descriptor.py).
 
     start: one cycle, begins a layer. enable: the compute pipeline advances. row_filled, feeder_stuck: from the feeder.
@@ -82,9 +136,10 @@ def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, star
     k_ends, kh_ends, tile_ends, ox_ends, oy_ends = [Signal(bool(0)) for _ in range(5)]
     issue, tile_done, pixel_done, row_done, layer_done, next_row_ready, row_ready = [Signal(bool(0)) for _ in range(7)]
     rows_filled, rows_needed, rows_needed_next = [Signal(modbv(0)[17:]) for _ in range(3)]
-    line_row, line_row_next, line_kh, line_kh_next = [Signal(modbv(0)[line_bits + 1:]) for _ in range(4)]
+    line_row, line_row_next, line_kh, line_kh_next = [Signal(modbv(0)[line_bits + 1 :]) for _ in range(4)]
     weight_row, weight_row_next, weight_word = [
-        Signal(modbv(0)[weight_bits + config.unpack_bits + 1:]) for _ in range(3)]
+        Signal(modbv(0)[weight_bits + config.unpack_bits + 1 :]) for _ in range(3)
+    ]
     pixel = Signal(modbv(0)[byte_bits:])
     row_read = Signal(bool(0))
     fetch_word = Signal(modbv(0)[line_bits:])
@@ -204,8 +259,27 @@ def window(clk, rst, start, enable, row_filled, feeder_stuck, row_released, star
 
     if config.mixed:
         address = _mixed_address(
-            clk, start, enable, issue, k_ends, pixel_done, row_done, pixel, pixel_step, byte_step, line_kh, weight_base,
-            weight_word, weight_shift, fetch_word, r_offset, fetch_weight, w_part, m_tail, config=config)
+            clk,
+            start,
+            enable,
+            issue,
+            k_ends,
+            pixel_done,
+            row_done,
+            pixel,
+            pixel_step,
+            byte_step,
+            line_kh,
+            weight_base,
+            weight_word,
+            weight_shift,
+            fetch_word,
+            r_offset,
+            fetch_weight,
+            w_part,
+            m_tail,
+            config=config,
+        )
     else:
 
         @always(clk.posedge)

@@ -16,8 +16,9 @@ def _narrow(codes, bits, lanes):
 
 
 @module
-def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, s_last=None, word_last=None,
-                word_short=None, *, lanes):
+def code_packer(
+    clk, rst, codes, valid, code, beats_minus1, word, word_valid, s_last=None, word_last=None, word_short=None, *, lanes
+):
     """Packs beats of `lanes` codes into words of 32 * lanes bits, little-endian, the first value lowest.
 
     codes: lanes x 8 bits, of which the low 8, 4, 2, 1 count (code 0, 1, 2, 3). valid: the beat counts.
@@ -27,10 +28,10 @@ def code_packer(clk, rst, codes, valid, code, beats_minus1, word, word_valid, s_
     word_short: it came before the tensor's last one. None where transfers have no end.
     Latency CODE_PACKER_LATENCY (2) from the beat that ends a word, a beat a cycle, no stall.
     """
-    spread = Signal(intbv(0)[8 * lanes:])
-    filling = Signal(intbv(0)[UNITS * lanes:])
+    spread = Signal(intbv(0)[8 * lanes :])
+    filling = Signal(intbv(0)[UNITS * lanes :])
     position = Signal(modbv(0)[5:])  # the unit that the beat starts with
-    beat = Signal(modbv(0)[len(beats_minus1):])
+    beat = Signal(modbv(0)[len(beats_minus1) :])
     chosen = Signal(intbv(0)[UNITS:])
     first, last, complete, ends, valid_1, done, last_1 = [Signal(bool(0)) for _ in range(7)]
     codes_4, codes_2, codes_1 = [_narrow(codes, bits, lanes) for bits in (4, 2, 1)]

@@ -60,8 +60,9 @@ def _any_of(bits, found, *, places):
 
 
 @module
-def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_valid, s_ready, values, kept, last, valid,
-                  *, lanes):
+def code_unpacker(
+    clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_valid, s_ready, values, kept, last, valid, *, lanes
+):
     """Beats of `lanes` values from words of packed codes, or of accumulators with raw, the lowest first.
 
     raw, code: int32 elements, or 8, 4, 2, 1 bits (code 0, 1, 2, 3); constant while a tensor is under way.
@@ -75,18 +76,29 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
     count_bits = data_bytes.bit_length()
     held, shifted = [Signal(intbv(0)[width:]) for _ in range(2)]
     ends = Signal(intbv(0)[data_bytes:])
-    remaining, arriving = [Signal(modbv(0)[width.bit_length():]) for _ in range(2)]
+    remaining, arriving = [Signal(modbv(0)[width.bit_length() :]) for _ in range(2)]
     parts = [Signal(intbv(0)[32:]) for _ in range(lanes)]
     holding, held_last, ending, launch, load = [Signal(bool(0)) for _ in range(5)]
     wideners = [
-        value_widener(clk, raw, code, held(32 * i + 32, 32 * i), held(8 * i + 8, 8 * i), held(4 * i + 4, 4 * i),
-                      held(2 * i + 2, 2 * i), held(i), parts[i])
-        for i in range(lanes)]
+        value_widener(
+            clk,
+            raw,
+            code,
+            held(32 * i + 32, 32 * i),
+            held(8 * i + 8, 8 * i),
+            held(4 * i + 4, 4 * i),
+            held(2 * i + 2, 2 * i),
+            held(i),
+            parts[i],
+        )
+        for i in range(lanes)
+    ]
     # The bytes kept: keep has no gaps, so it ends at one place; each bit of the count is an OR over places.
     count_parts = [Signal(bool(0)) for _ in range(count_bits)]
     counters = [
         _any_of(ends, count_parts[j], places=tuple(i for i in range(data_bytes) if (i + 1) >> j & 1))
-        for j in range(count_bits)]
+        for j in range(count_bits)
+    ]
     count = ConcatSignal(*reversed(count_parts))
     joined = ConcatSignal(*reversed(parts)) if lanes > 1 else parts[0]
     low_8, low_4, low_2, low_1 = 8 * lanes, 4 * lanes, 2 * lanes, lanes
@@ -122,13 +134,13 @@ def code_unpacker(clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_vali
     def move():
         shifted.next = 0
         if code == 0:
-            shifted.next[width - low_8:] = held[:low_8]
+            shifted.next[width - low_8 :] = held[:low_8]
         elif code == 1:
-            shifted.next[width - low_4:] = held[:low_4]
+            shifted.next[width - low_4 :] = held[:low_4]
         elif code == 2:
-            shifted.next[width - low_2:] = held[:low_2]
+            shifted.next[width - low_2 :] = held[:low_2]
         else:
-            shifted.next[width - low_1:] = held[:low_1]
+            shifted.next[width - low_1 :] = held[:low_1]
 
     @always(clk.posedge)
     def hold():

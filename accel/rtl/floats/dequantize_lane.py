@@ -201,5 +201,18 @@ def dequantize_lane(clk, value, scale, zero_point, x):
     round_float = round_product(clk, high, sticky, no_shift, limit_11, rounded, skipped)
     wait_sign = delay(clk, sign_2, sign_13, cycles=DEQUANTIZE_LANE_LATENCY - 3)
 
-    return (classify, complete, unpack, place, find_exponent, join, look, convert, multiply, wait_limit, wait_total,
-            round_float, wait_sign)
+    return (
+        classify,
+        complete,
+        unpack,
+        place,
+        find_exponent,
+        join,
+        look,
+        convert,
+        multiply,
+        wait_limit,
+        wait_total,
+        round_float,
+        wait_sign,
+    )

@@ -16,8 +16,28 @@ BEATS_IN_FLIGHT = DEQUANTIZE_LANE_LATENCY + 4
 
 
 @module
-def dequantizer(clk, rst, flush, closing, scale, zero_point, raw, code, s_data, s_keep, s_last, s_valid, s_ready,
-                m_data, m_keep, m_last, m_valid, m_ready, *, lanes):
+def dequantizer(
+    clk,
+    rst,
+    flush,
+    closing,
+    scale,
+    zero_point,
+    raw,
+    code,
+    s_data,
+    s_keep,
+    s_last,
+    s_valid,
+    s_ready,
+    m_data,
+    m_keep,
+    m_last,
+    m_valid,
+    m_ready,
+    *,
+    lanes,
+):
     """Packed INT8, INT4, INT2, 1-bit or int32 stream -> float32 stream: scale * (q - zero_point), see dequantize_lane.
 
     rst, flush, closing: as at output_fifo; flush drops what is under way.
@@ -28,23 +48,39 @@ def dequantizer(clk, rst, flush, closing, scale, zero_point, raw, code, s_data, 
     m_data, m_keep, m_last, m_valid, m_ready: `lanes` floats a beat, the first lowest; keep has a bit for each byte.
     Latency DEQUANTIZER_LATENCY (18), a beat a cycle, stalls only where FIFO_DEPTH beats wait for m_ready.
     """
-    values, floats = [Signal(intbv(0)[32 * lanes:]) for _ in range(2)]
+    values, floats = [Signal(intbv(0)[32 * lanes :]) for _ in range(2)]
     kept, late_kept, m_kept = [Signal(intbv(0)[lanes:]) for _ in range(3)]
     last, valid, late_last, late_valid, launch_ok, beat_ready = [Signal(bool(0)) for _ in range(6)]
     lane_floats = [Signal(intbv(0)[32:]) for _ in range(lanes)]
-    marks, late_marks = [Signal(intbv(0)[lanes + 1:]) for _ in range(2)]
+    marks, late_marks = [Signal(intbv(0)[lanes + 1 :]) for _ in range(2)]
     pipe = Signal(intbv(0)[DEQUANTIZE_LANE_LATENCY:])
-    level = Signal(intbv(0)[FIFO_DEPTH.bit_length():])
-    unpack = code_unpacker(clk, flush, raw, code, launch_ok, s_data, s_keep, s_last, s_valid, s_ready, values, kept,
-                           last, valid, lanes=lanes)
+    level = Signal(intbv(0)[FIFO_DEPTH.bit_length() :])
+    unpack = code_unpacker(
+        clk,
+        flush,
+        raw,
+        code,
+        launch_ok,
+        s_data,
+        s_keep,
+        s_last,
+        s_valid,
+        s_ready,
+        values,
+        kept,
+        last,
+        valid,
+        lanes=lanes,
+    )
     converters = [
-        dequantize_lane(clk, values(32 * i + 32, 32 * i), scale, zero_point, lane_floats[i]) for i in range(lanes)]
+        dequantize_lane(clk, values(32 * i + 32, 32 * i), scale, zero_point, lane_floats[i]) for i in range(lanes)
+    ]
     joined = ConcatSignal(*reversed(lane_floats)) if lanes > 1 else lane_floats[0]
     wait_marks = delay(clk, marks, late_marks, cycles=DEQUANTIZE_LANE_LATENCY)
 
     @always_seq(clk.posedge, reset=flush)
     def follow():
-        pipe.next = concat(pipe[DEQUANTIZE_LANE_LATENCY - 1:], valid)
+        pipe.next = concat(pipe[DEQUANTIZE_LANE_LATENCY - 1 :], valid)
         launch_ok.next = level <= FIFO_DEPTH - BEATS_IN_FLIGHT
 
     @always_comb
@@ -54,8 +90,24 @@ def dequantizer(clk, rst, flush, closing, scale, zero_point, raw, code, s_data, 
         late_last.next = late_marks[lanes]
         late_kept.next = late_marks[lanes:]
 
-    beats = output_fifo(clk, rst, flush, closing, joined, late_kept, late_last, late_valid, beat_ready, m_data, m_kept,
-                        m_last, m_valid, m_ready, level, depth=FIFO_DEPTH)
+    beats = output_fifo(
+        clk,
+        rst,
+        flush,
+        closing,
+        joined,
+        late_kept,
+        late_last,
+        late_valid,
+        beat_ready,
+        m_data,
+        m_kept,
+        m_last,
+        m_valid,
+        m_ready,
+        level,
+        depth=FIFO_DEPTH,
+    )
 
     @always_comb
     def present():

@@ -28,8 +28,7 @@ def float_divider(clk, rst, start, a, b, quotient, done):
     a_exponent, b_exponent = [Signal(intbv(0)[8:]) for _ in range(2)]
     field = Signal(intbv(0)[8:])
     joined, value = [Signal(intbv(0)[31:]) for _ in range(2)]
-    a_zero, b_zero, a_infinite, b_infinite, a_normal, b_normal, rest, up, finished = [
-        Signal(bool(0)) for _ in range(9)]
+    a_zero, b_zero, a_infinite, b_infinite, a_normal, b_normal, rest, up, finished = [Signal(bool(0)) for _ in range(9)]
 
     unused(difference, 25, 24)
 

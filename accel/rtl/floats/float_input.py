@@ -9,9 +9,38 @@ from accel.rtl.parts.module import module, unused
 
 
 @module
-def float_input(clk, rst, stream_rst, input_scale, input_format, beats_minus1, clear, start, code, symmetric, s_data,
-                s_valid, s_ready, m_data, m_valid, m_ready, nan_seen, minimum, maximum, abs_max, scale, inv_scale,
-                zero_point, invalid, busy, s_last=None, m_last=None, m_short=None, *, lanes):
+def float_input(
+    clk,
+    rst,
+    stream_rst,
+    input_scale,
+    input_format,
+    beats_minus1,
+    clear,
+    start,
+    code,
+    symmetric,
+    s_data,
+    s_valid,
+    s_ready,
+    m_data,
+    m_valid,
+    m_ready,
+    nan_seen,
+    minimum,
+    maximum,
+    abs_max,
+    scale,
+    inv_scale,
+    zero_point,
+    invalid,
+    busy,
+    s_last=None,
+    m_last=None,
+    m_short=None,
+    *,
+    lanes,
+):
     """float32 stream -> packed integers; watches the range of what it takes.
 
     rst resets the observer and the generator, stream_rst the stream. input_scale, input_format (zero point in bits 7:0,
@@ -24,13 +53,31 @@ def float_input(clk, rst, stream_rst, input_scale, input_format, beats_minus1, c
     observed = Signal(bool(0))
     ready = Signal(bool(0))
     stream = quantizer(
-        clk, stream_rst, input_scale, input_format(8, 0), input_format(10, 8), beats_minus1, clear, nan_seen, s_data,
-        s_valid, ready, m_data, m_valid, m_ready, s_last, m_last, m_short, lanes=lanes)
+        clk,
+        stream_rst,
+        input_scale,
+        input_format(8, 0),
+        input_format(10, 8),
+        beats_minus1,
+        clear,
+        nan_seen,
+        s_data,
+        s_valid,
+        ready,
+        m_data,
+        m_valid,
+        m_ready,
+        s_last,
+        m_last,
+        m_short,
+        lanes=lanes,
+    )
     range_nan = Signal(bool(0))
     low, high = [Signal(intbv(0)[32:]) for _ in range(2)]
     observer = range_observer(clk, rst, clear, s_data, observed, low, high, abs_max, range_nan, lanes=lanes)
     generator = scale_generator(
-        clk, rst, start, low, high, code, symmetric, scale, inv_scale, zero_point, invalid, busy)
+        clk, rst, start, low, high, code, symmetric, scale, inv_scale, zero_point, invalid, busy
+    )
 
     @always_comb
     def present():

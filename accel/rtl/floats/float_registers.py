@@ -25,9 +25,36 @@ NO_FLOATS = (0, 0, 0, 0, 0)
 
 
 @module
-def float_registers(clk, rst, reg_we, offset, wdata, host_addr, host_read, rdata, input_scale, input_format,
-                    beats_minus1, output_scale, output_format, clear, start, code, symmetric, nan_seen, minimum,
-                    maximum, abs_max, scale, inv_scale, zero_point, invalid, busy, *, initial=NO_FLOATS):
+def float_registers(
+    clk,
+    rst,
+    reg_we,
+    offset,
+    wdata,
+    host_addr,
+    host_read,
+    rdata,
+    input_scale,
+    input_format,
+    beats_minus1,
+    output_scale,
+    output_format,
+    clear,
+    start,
+    code,
+    symmetric,
+    nan_seen,
+    minimum,
+    maximum,
+    abs_max,
+    scale,
+    inv_scale,
+    zero_point,
+    invalid,
+    busy,
+    *,
+    initial=NO_FLOATS,
+):
     """Registers REG_INPUT_SCALE .. REG_INV_SCALE of the address map (accel/descriptor.py).
 
     reg_we, offset, wdata: writes as the host port decodes them. host_addr, host_read: of the host; rdata: the word

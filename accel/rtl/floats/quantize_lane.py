@@ -170,8 +170,29 @@ def quantize_lane(clk, x, inv_scale, zero_point, code, q, nan):
     any_zeros = Signal(intbv(3)[2:])  # constant
     high = Signal(intbv(0)[31:])
     rounded = Signal(intbv(0)[25:])
-    sticky, infinite_1, infinite_2, nan_1, nan_2, sign_1, sign_8, negative_1, negative_9, over_3, empty_3, over_6, \
-        empty_6, subnormal, inv_subnormal, extreme, fraction, hidden, inv_hidden, lowest, inv_lowest = _bools(21)
+    (
+        sticky,
+        infinite_1,
+        infinite_2,
+        nan_1,
+        nan_2,
+        sign_1,
+        sign_8,
+        negative_1,
+        negative_9,
+        over_3,
+        empty_3,
+        over_6,
+        empty_6,
+        subnormal,
+        inv_subnormal,
+        extreme,
+        fraction,
+        hidden,
+        inv_hidden,
+        lowest,
+        inv_lowest,
+    ) = _bools(21)
 
     @always_comb
     def classify():
@@ -223,5 +244,17 @@ def quantize_lane(clk, x, inv_scale, zero_point, code, q, nan):
     wait_negative = delay(clk, negative_1, negative_9, cycles=QUANTIZE_LANE_LATENCY - 2)
     round_whole = round_integer(clk, rounded, shift_6, over_6, empty_6, sign_8, negative_9, zero_point, code, q)
 
-    return (classify, complete, unpack, place, present, multiply, wait_shift, round_float, wait_flags, wait_sign,
-            wait_negative, round_whole)
+    return (
+        classify,
+        complete,
+        unpack,
+        place,
+        present,
+        multiply,
+        wait_shift,
+        round_float,
+        wait_flags,
+        wait_sign,
+        wait_negative,
+        round_whole,
+    )

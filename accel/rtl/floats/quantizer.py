@@ -15,8 +15,27 @@ BEATS_IN_FLIGHT = QUANTIZE_LANE_LATENCY + CODE_PACKER_LATENCY + 2
 
 
 @module
-def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, nan_seen, s_data, s_valid, s_ready,
-              m_data, m_valid, m_ready, s_last=None, m_last=None, m_short=None, *, lanes):
+def quantizer(
+    clk,
+    rst,
+    inv_scale,
+    zero_point,
+    code,
+    beats_minus1,
+    clear_nan,
+    nan_seen,
+    s_data,
+    s_valid,
+    s_ready,
+    m_data,
+    m_valid,
+    m_ready,
+    s_last=None,
+    m_last=None,
+    m_short=None,
+    *,
+    lanes,
+):
     """float32 stream -> packed INT8, INT4, INT2 or 1-bit stream, exact for every float32 (see quantize_lane).
 
     inv_scale, zero_point, code: as at quantize_lane. beats_minus1: beats of a tensor less one. All constant while a
@@ -31,18 +50,19 @@ def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, na
     pipe = Signal(intbv(0)[QUANTIZE_LANE_LATENCY:])
     lane_codes = [Signal(intbv(0)[8:]) for _ in range(lanes)]
     nans = [Signal(bool(0)) for _ in range(lanes)]
-    word = Signal(intbv(0)[32 * lanes:])
-    level = Signal(intbv(0)[FIFO_DEPTH.bit_length():])
+    word = Signal(intbv(0)[32 * lanes :])
+    level = Signal(intbv(0)[FIFO_DEPTH.bit_length() :])
     taken, codes_valid, word_valid, word_ready, ready, seen = [Signal(bool(0)) for _ in range(6)]
     converters = [
         quantize_lane(clk, s_data(32 * lane + 32, 32 * lane), inv_scale, zero_point, code, lane_codes[lane], nans[lane])
-        for lane in range(lanes)]
+        for lane in range(lanes)
+    ]
     codes = ConcatSignal(*reversed(lane_codes)) if lanes > 1 else lane_codes[0]
     any_nan = ConcatSignal(*nans) if lanes > 1 else nans[0]
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
-        pipe.next = concat(pipe[QUANTIZE_LANE_LATENCY - 1:], taken)
+        pipe.next = concat(pipe[QUANTIZE_LANE_LATENCY - 1 :], taken)
         ready.next = level <= FIFO_DEPTH - BEATS_IN_FLIGHT
         if clear_nan:
             seen.next = False
@@ -63,10 +83,22 @@ def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, na
 
     beat_last, late_last = [Signal(intbv(0)[1:]) for _ in range(2)]
     codes_last, word_last, word_short = [Signal(bool(0)) for _ in range(3)]
-    marked, m_word = [Signal(intbv(0)[32 * lanes + 2:]) for _ in range(2)]
+    marked, m_word = [Signal(intbv(0)[32 * lanes + 2 :]) for _ in range(2)]
     wait_last = delay(clk, beat_last, late_last, cycles=QUANTIZE_LANE_LATENCY)
-    packing = code_packer(clk, rst, codes, codes_valid, code, beats_minus1, word, word_valid, codes_last, word_last,
-                          word_short, lanes=lanes)
+    packing = code_packer(
+        clk,
+        rst,
+        codes,
+        codes_valid,
+        code,
+        beats_minus1,
+        word,
+        word_valid,
+        codes_last,
+        word_last,
+        word_short,
+        lanes=lanes,
+    )
     words = fifo(clk, rst, marked, word_valid, word_ready, m_word, m_valid, m_ready, level, depth=FIFO_DEPTH)
 
     @always_comb
@@ -77,7 +109,7 @@ def quantizer(clk, rst, inv_scale, zero_point, code, beats_minus1, clear_nan, na
 
     @always_comb
     def split():
-        m_data.next = m_word[32 * lanes:]
+        m_data.next = m_word[32 * lanes :]
         m_last.next = m_word[32 * lanes]
         m_short.next = m_word[32 * lanes + 1]
 

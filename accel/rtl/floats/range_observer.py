@@ -102,7 +102,7 @@ def range_observer(clk, rst, clear, s_data, s_valid, minimum, maximum, abs_max, 
     Latency range_observer_latency(lanes), abs_max one cycle more; a beat a cycle, no stall.
     """
     last = (lanes - 1).bit_length()  # levels of the tree
-    pipe = Signal(intbv(0)[last + 1:])  # valid, bit 0 with the keys, bit last with the results of the tree
+    pipe = Signal(intbv(0)[last + 1 :])  # valid, bit 0 with the keys, bit last with the results of the tree
     low_keys, high_keys = [[Signal(intbv(0)[32:]) for _ in range(lanes)] for _ in range(2)]
     nans = [Signal(bool(0)) for _ in range(lanes)]
     low_key, high_key, lowest, highest = [Signal(intbv(0)[32:]) for _ in range(4)]

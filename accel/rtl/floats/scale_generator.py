@@ -6,8 +6,9 @@ from accel.rtl.floats.float_divider import float_divider
 from accel.rtl.parts.module import module, unused
 
 SCALE_GENERATOR_MAX_CYCLES = 1200
-generator_state = enum("IDLE", "ORDER", "LOAD", "ALIGN", "ADD", "BEGIN_SCALE", "TAKE_SCALE", "TAKE_INVERSE",
-                       "TAKE_RATIO", "SHIFT", "LIMIT")
+generator_state = enum(
+    "IDLE", "ORDER", "LOAD", "ALIGN", "ADD", "BEGIN_SCALE", "TAKE_SCALE", "TAKE_INVERSE", "TAKE_RATIO", "SHIFT", "LIMIT"
+)
 # Bits 30:16 of float32 numbers, whose bits 15:0 are 0: 1, and the steps 2^(bits-1) - 1 and 2^bits - 1 of a range.
 ONE = 0x3F80
 STEPS = {"symmetric": (0x42FE, 0x40E0, ONE), "affine": (0x437F, 0x4170, 0x4040)}
@@ -41,7 +42,8 @@ def scale_generator(clk, rst, start, smallest, largest, code, symmetric, scale, 
     quotient, scale_now, inverse_now = [Signal(intbv(0)[31:]) for _ in range(3)]
     zero, lowest = [Signal(modbv(0)[8:]) for _ in range(2)]
     affine, big_normal, little_normal, rest, up, count_up, divide, done, running, bad = [
-        Signal(bool(0)) for _ in range(10)]
+        Signal(bool(0)) for _ in range(10)
+    ]
 
     unused(mantissa, 24, 23)  # field says whether it is set
 

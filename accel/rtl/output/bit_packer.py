@@ -64,8 +64,9 @@ def _choose(code, count, word, other_word, other_bytes, chosen, chosen_bytes, *,
 
 
 @module
-def bit_packer(clk, rst, code, s_data, s_count, s_valid, s_pixel_last, s_last, m_data, m_count, m_valid, m_last, *,
-               config):
+def bit_packer(
+    clk, rst, code, s_data, s_count, s_valid, s_pixel_last, s_last, m_data, m_count, m_valid, m_last, *, config
+):
     """Pack the channels of a pixel into whole bytes, low channel low, the bits behind the last channel 0.
 
     code: width of the channels, 0, 1, 2, 3 for 8, 4, 2, 1 bits, constant during a layer; 0 also for groups that are
@@ -84,7 +85,7 @@ def bit_packer(clk, rst, code, s_data, s_count, s_valid, s_pixel_last, s_last, m
     narrow, parts = {}, []
     low_bits = max([bits for bits in modes if bits in (4, 2)], default=0)
     if low_bits:
-        kept = Signal(intbv(0)[low_bits * lanes:])
+        kept = Signal(intbv(0)[low_bits * lanes :])
         parts.append(_low_bits(s_data, s_count, kept, bits=low_bits))
         narrow[low_bits] = kept
     if {4, 2} <= set(modes):
@@ -96,7 +97,7 @@ def bit_packer(clk, rst, code, s_data, s_count, s_valid, s_pixel_last, s_last, m
     word, size = s_data, s_count
     choices = []
     for bits in modes[1:]:
-        chosen, chosen_bytes = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s_count):])
+        chosen, chosen_bytes = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s_count) :])
         choices.append(_choose(code, s_count, narrow[bits], word, size, chosen, chosen_bytes, number=bits_code(bits)))
         word, size = chosen, chosen_bytes
 
@@ -115,7 +116,7 @@ def bit_packer(clk, rst, code, s_data, s_count, s_valid, s_pixel_last, s_last, m
 
         return parts, choices, follow, carry
 
-    word_1, size_1 = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s_count):])
+    word_1, size_1 = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s_count) :])
     valid_1, pixel_last_1, last_1, ends = [Signal(bool(0)) for _ in range(4)]
     step, position, place = [Signal(modbv(0)[3:]) for _ in range(3)]  # in bits of the byte that is collected
     step_4, step_2, step_1 = [lanes * bits % 8 for bits in (4, 2, 1)]

@@ -7,8 +7,25 @@ from accel.rtl.parts.module import module
 
 
 @module
-def output_fifo(clk, rst, flush, closing, s_data, s_keep, s_last, s_valid, s_ready, m_data, m_keep, m_last, m_valid,
-                m_ready, level, *, depth):
+def output_fifo(
+    clk,
+    rst,
+    flush,
+    closing,
+    s_data,
+    s_keep,
+    s_last,
+    s_valid,
+    s_ready,
+    m_data,
+    m_keep,
+    m_last,
+    m_valid,
+    m_ready,
+    level,
+    *,
+    depth,
+):
     """FIFO of output beats; a beat that m_valid has offered stays until m_ready takes it, also over a flush.
 
     s_*, m_*, level, depth: as at fifo. flush: drops the beats that are not offered yet. closing: in the cycle of flush,
@@ -17,7 +34,7 @@ def output_fifo(clk, rst, flush, closing, s_data, s_keep, s_last, s_valid, s_rea
     Latency FIFO_LATENCY (2) cycles, a beat a cycle.
     """
     data_bits, keep_bits = len(m_data), len(m_keep)
-    word, oldest = [Signal(intbv(0)[data_bits + keep_bits + 1:]) for _ in range(2)]
+    word, oldest = [Signal(intbv(0)[data_bits + keep_bits + 1 :]) for _ in range(2)]
     # begun: the receiver has a part of a tensor. promised: the offered beat is the cut tensor's last, one with m_last
     # must follow. ending: that one is offered.
     valid, ready, hold, last, unfinished, closes, begun, promised, ending = [Signal(bool(0)) for _ in range(9)]
@@ -65,6 +82,6 @@ def output_fifo(clk, rst, flush, closing, s_data, s_keep, s_last, s_valid, s_rea
         if ending:
             m_keep.next = 1
         else:
-            m_keep.next = oldest[data_bits + keep_bits:data_bits]
+            m_keep.next = oldest[data_bits + keep_bits : data_bits]
 
     return beats, join, look, judge, decide, follow, present

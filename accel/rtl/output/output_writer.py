@@ -8,9 +8,34 @@ OUTPUT_LATENCY = 1
 
 
 @module
-def output_writer(clk, rst, start, to_stream, out_base, level, s_data, s_keep, s_valid, s_last, s_end, launch_ok,
-                  mem_we, mem_address, m_data, m_keep, m_last, stream_valid, layer_end, range_error, pool_error, *,
-                  config, stream_depth, in_flight, end_delay):
+def output_writer(
+    clk,
+    rst,
+    start,
+    to_stream,
+    out_base,
+    level,
+    s_data,
+    s_keep,
+    s_valid,
+    s_last,
+    s_end,
+    launch_ok,
+    mem_we,
+    mem_address,
+    m_data,
+    m_keep,
+    m_last,
+    stream_valid,
+    layer_end,
+    range_error,
+    pool_error,
+    *,
+    config,
+    stream_depth,
+    in_flight,
+    end_delay,
+):
     """Sends each word of a layer where its descriptor says and tells when the layer has ended.
 
     start: one cycle, begins a layer; to_stream, out_base: descriptor fields. s_data, s_keep, s_valid, s_last: words of
@@ -24,7 +49,7 @@ def output_writer(clk, rst, start, to_stream, out_base, level, s_data, s_keep, s
     written). pool_error: the layer ended without a word marked last.
     Latency OUTPUT_LATENCY cycle; a word every cycle; never stalls, the FIFO has room by launch_ok.
     """
-    address = Signal(intbv(0)[config.act_addr_bits + 1:])
+    address = Signal(intbv(0)[config.act_addr_bits + 1 :])
     last_seen = Signal(bool(0))
     end_pipe = Signal(intbv(0)[end_delay:])
 
@@ -33,7 +58,7 @@ def output_writer(clk, rst, start, to_stream, out_base, level, s_data, s_keep, s
         mem_we.next = s_valid and not to_stream and address < config.act_depth
         stream_valid.next = s_valid and to_stream
         range_error.next = s_valid and not to_stream and address >= config.act_depth
-        end_pipe.next = concat(end_pipe[end_delay - 1:], s_end)
+        end_pipe.next = concat(end_pipe[end_delay - 1 :], s_end)
         layer_end.next = end_pipe[end_delay - 1]
         pool_error.next = end_pipe[end_delay - 1] and not (last_seen or (s_valid and s_last))
         launch_ok.next = not to_stream or level < stream_depth - in_flight
@@ -47,7 +72,7 @@ def output_writer(clk, rst, start, to_stream, out_base, level, s_data, s_keep, s
         m_data.next = s_data
         m_keep.next = s_keep
         m_last.next = s_last
-        mem_address.next = address[config.act_addr_bits:]
+        mem_address.next = address[config.act_addr_bits :]
         if start:
             address.next = out_base
         elif s_valid and address < config.act_depth:

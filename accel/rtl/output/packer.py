@@ -27,11 +27,11 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, 
     # Stage 1: the group, rotated so that byte j goes to a byte position j modulo group_bytes.
     position = Signal(modbv(0)[lane_bits:])
     start = Signal(intbv(0)[lane_bits:])
-    stop, sum_stop = [Signal(modbv(0)[lane_bits + 1:]) for _ in range(2)]
+    stop, sum_stop = [Signal(modbv(0)[lane_bits + 1 :]) for _ in range(2)]
     current, current_last = [Signal(bool(0)) for _ in range(2)]
-    aligned = Signal(intbv(0)[8 * group_bytes:])
+    aligned = Signal(intbv(0)[8 * group_bytes :])
     # The rotator moves bytes down: seen from the top, with the bytes in reverse order, that is up.
-    reverse, rotated = [Signal(intbv(0)[8 * group_bytes:]) for _ in range(2)]
+    reverse, rotated = [Signal(intbv(0)[8 * group_bytes :]) for _ in range(2)]
     reversed_data = ConcatSignal(*[s_data(8 * i + 8, 8 * i) for i in range(group_bytes)])
     turned = ConcatSignal(*[rotated(8 * i + 8, 8 * i) for i in range(group_bytes)])
     rotator = byte_rotator(reverse, position(turn_bits, 0), rotated)
@@ -57,11 +57,11 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, 
         current_last.next = s_last
 
     # Stage 2: bytes of the current word are written; bytes behind its end wait in `held` for one cycle.
-    held, first_group = [Signal(intbv(0)[8 * group_bytes:]) for _ in range(2)]
+    held, first_group = [Signal(intbv(0)[8 * group_bytes :]) for _ in range(2)]
     spill, spill_last, shown, ends_word, passes_word = [Signal(bool(0)) for _ in range(5)]
     spill_stop = Signal(intbv(0)[lane_bits:])
     write = Signal(intbv(0)[lanes:])
-    contents = Signal(intbv(0)[8 * lanes:])
+    contents = Signal(intbv(0)[8 * lanes :])
     copies = lanes // group_bytes
     spread = ConcatSignal(*[aligned] * (copies - 1), first_group) if copies > 1 else first_group
 

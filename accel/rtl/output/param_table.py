@@ -57,7 +57,7 @@ def param_table(clk, we, waddr, wdata, raddr, rdata, *, config, preset=()):
 
     @always_comb
     def pack_shifts():
-        shifts.next = concat(wdata[SHIFT2_AT + SHIFT2_BITS:SHIFT2_AT], wdata[SHIFT1_BITS:])
+        shifts.next = concat(wdata[SHIFT2_AT + SHIFT2_BITS : SHIFT2_AT], wdata[SHIFT1_BITS:])
 
     if lanes == 1:
         enables = [Signal(bool(0)) for _ in range(3)]
@@ -82,12 +82,28 @@ def param_table(clk, we, waddr, wdata, raddr, rdata, *, config, preset=()):
     memories, read_values = [], []
     for number, (value, enable) in enumerate(zip(values, enables, strict=True)):
         bits = len(value)
-        read_values.append(Signal(intbv(0)[lanes * bits:]))
+        read_values.append(Signal(intbv(0)[lanes * bits :]))
         copies = ConcatSignal(*[value] * lanes) if lanes > 1 else value
-        memories.append(ram(clk, enable, group, copies, None, raddr, read_values[-1], depth=depth, part_bits=bits,
-                            preset=preset[number] if preset else "", style=config.param_style))
-    parts = [value((i + 1) * len(value) // lanes, i * len(value) // lanes)
-             for i in reversed(range(lanes)) for value in reversed(read_values)]
+        memories.append(
+            ram(
+                clk,
+                enable,
+                group,
+                copies,
+                None,
+                raddr,
+                read_values[-1],
+                depth=depth,
+                part_bits=bits,
+                preset=preset[number] if preset else "",
+                style=config.param_style,
+            )
+        )
+    parts = [
+        value((i + 1) * len(value) // lanes, i * len(value) // lanes)
+        for i in reversed(range(lanes))
+        for value in reversed(read_values)
+    ]
     joined = ConcatSignal(*parts)
 
     @always_comb

@@ -23,9 +23,32 @@ def _larger_byte(fresh, older, only_fresh, larger):
 
 
 @module
-def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enabled, in_oh_minus1, in_ow_minus1,
-         kh_minus1, kw_minus1, pad_top, pad_left, oh_minus1, ow_minus1, m_data, m_count, m_valid, m_last,
-         m_pixel_last=None, *, config):
+def pool(
+    clk,
+    rst,
+    start,
+    s_data,
+    s_count,
+    s_valid,
+    s_pixel_last,
+    s_last,
+    enabled,
+    in_oh_minus1,
+    in_ow_minus1,
+    kh_minus1,
+    kw_minus1,
+    pad_top,
+    pad_left,
+    oh_minus1,
+    ow_minus1,
+    m_data,
+    m_count,
+    m_valid,
+    m_last,
+    m_pixel_last=None,
+    *,
+    config,
+):
     """Largest value of each channel over windows of kh x kw pixels whose stride is their size; or nothing at all.
 
     start: one cycle, before the first group of a layer. s_*: groups in the order of the pixels, s_count valid bytes,
@@ -46,16 +69,19 @@ def pool(clk, rst, start, s_data, s_count, s_valid, s_pixel_last, s_last, enable
     x_ends, column_ends, row_ends, fresh, complete, kept, last_window = [Signal(bool(0)) for _ in range(7)]
     valid_1, valid_2, emit_1, last_1, fresh_1, forward_2, forward_3 = [Signal(bool(0)) for _ in range(7)]
     address_1, address_2 = [Signal(intbv(0)[bits:]) for _ in range(2)]
-    data_1 = Signal(intbv(0)[len(s_data):])
-    count_1 = Signal(intbv(0)[len(s_count):])
+    data_1 = Signal(intbv(0)[len(s_data) :])
+    count_1 = Signal(intbv(0)[len(s_count) :])
     stored, older, winner, winner_2, winner_3 = [Signal(intbv(0)[width:]) for _ in range(5)]
     larger = [Signal(intbv(0)[8:]) for _ in range(config.req_lanes)]
     joined = ConcatSignal(*reversed(larger)) if len(larger) > 1 else larger[0]
 
-    maxima = ram(clk, valid_2, address_2, winner_2, None, address, stored, depth=config.pool_depth,
-                 style=config.pool_style)
-    byte_maxima = [_larger_byte(data_1(8 * i + 8, 8 * i), older(8 * i + 8, 8 * i), fresh_1, larger[i])
-                   for i in range(config.req_lanes)]
+    maxima = ram(
+        clk, valid_2, address_2, winner_2, None, address, stored, depth=config.pool_depth, style=config.pool_style
+    )
+    byte_maxima = [
+        _larger_byte(data_1(8 * i + 8, 8 * i), older(8 * i + 8, 8 * i), fresh_1, larger[i])
+        for i in range(config.req_lanes)
+    ]
 
     @always_comb
     def locate():

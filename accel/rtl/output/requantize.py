@@ -35,6 +35,7 @@ def _select(word, index, part, *, first_bit):
     """part is the part of word that the index bits from first_bit up choose."""
     levels = (len(word) // len(part)).bit_length() - 1
     if levels == 0:
+
         @always_comb
         def take_all():
             part.next = word
@@ -43,7 +44,7 @@ def _select(word, index, part, *, first_bit):
 
     halves, wide = [], word
     for level in reversed(range(levels)):
-        half = part if level == 0 else Signal(intbv(0)[len(wide) // 2:])
+        half = part if level == 0 else Signal(intbv(0)[len(wide) // 2 :])
         halves.append(_halve(wide, index(first_bit + level), half))
         wide = half
     return halves
@@ -79,9 +80,35 @@ def bias_adder(clk, acc, param, a, scaling):
 
 
 @module
-def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_ok, param_addr, param_data,
-               raw, round_away, zero_point, qmin, qmax, groups_minus1, last_groups_minus1, last_count, param_base,
-               m_data, m_count, m_valid, m_pixel_last, m_last, sign=None, *, config):
+def requantize(
+    clk,
+    rst,
+    s_data,
+    s_valid,
+    s_ready,
+    s_tile_last,
+    s_last,
+    launch_ok,
+    param_addr,
+    param_data,
+    raw,
+    round_away,
+    zero_point,
+    qmin,
+    qmax,
+    groups_minus1,
+    last_groups_minus1,
+    last_count,
+    param_base,
+    m_data,
+    m_count,
+    m_valid,
+    m_pixel_last,
+    m_last,
+    sign=None,
+    *,
+    config,
+):
     """Turn tiles of accumulators into groups of int8 channels, or into int32 accumulators.
 
     s_data: rows accumulators of acc_bits, row 0 in the low bits; s_valid, s_ready. s_tile_last: last tile of the
@@ -106,12 +133,12 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
     param_bits = config.param_word_bits // lanes
     count_bits = config.group_count_bits
 
-    tile = Signal(intbv(0)[rows * acc_bits:])
+    tile = Signal(intbv(0)[rows * acc_bits :])
     tile_last, layer_last, full, launch, closing = [Signal(bool(0)) for _ in range(5)]
     take, pixel_end, layer_end = [Signal(bool(0)) for _ in range(3)]
     row = Signal(modbv(0)[row_bits:])
-    left = Signal(modbv(0)[len(groups_minus1):])
-    number, address = [Signal(modbv(0)[len(param_addr):]) for _ in range(2)]
+    left = Signal(modbv(0)[len(groups_minus1) :])
+    number, address = [Signal(modbv(0)[len(param_addr) :]) for _ in range(2)]
     count = Signal(intbv(0)[count_bits:])
     full_bytes, raw_bytes, full_step = lanes, RAW_BYTES, lanes % rows
 
@@ -170,10 +197,10 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
             count.next = full_bytes
 
     # Launch: the rows of the group, then the bias of each lane.
-    group_rows, group_rows_late = [Signal(intbv(0)[lanes * acc_bits:]) for _ in range(2)]
+    group_rows, group_rows_late = [Signal(intbv(0)[lanes * acc_bits :]) for _ in range(2)]
     pick = _select(tile, row, group_rows, first_bit=lane_bits)
     launched = delay(clk, group_rows, group_rows_late, cycles=PARAM_WAIT)
-    param_late = Signal(intbv(0)[len(param_data):])
+    param_late = Signal(intbv(0)[len(param_data) :])
     wait_param = delay(clk, param_data, param_late, cycles=PARAM_WAIT - PARAM_LATENCY)
     accs = [group_rows_late((lane + 1) * acc_bits, lane * acc_bits) for lane in range(lanes)]
     pick_raw = []
@@ -181,23 +208,29 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
         lane_index = Signal(intbv(0)[lane_bits:])
         accs[0] = Signal(intbv(0)[acc_bits:])
         row_low = row(lane_bits, 0)
-        pick_raw = [delay(clk, row_low, lane_index, cycles=PARAM_WAIT),
-                    _select(group_rows_late, lane_index, accs[0], first_bit=0)]
+        pick_raw = [
+            delay(clk, row_low, lane_index, cycles=PARAM_WAIT),
+            _select(group_rows_late, lane_index, accs[0], first_bit=0),
+        ]
 
     params = [param_late((lane + 1) * param_bits, lane * param_bits) for lane in range(lanes)]
     biased = [Signal(intbv(0)[32:]) for _ in range(lanes)]
-    scalings = [Signal(intbv(0)[config.multiplier_bits + SHIFTS_BITS:]) for _ in range(lanes)]
+    scalings = [Signal(intbv(0)[config.multiplier_bits + SHIFTS_BITS :]) for _ in range(lanes)]
     results = [Signal(intbv(0)[8:]) for _ in range(lanes)]
-    adders = [bias_adder(clk, acc, param, a, scaling)
-              for acc, param, a, scaling in zip(accs, params, biased, scalings, strict=True)]
-    lane_blocks = [requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign)
-                   for a, scaling, q in zip(biased, scalings, results, strict=True)]
+    adders = [
+        bias_adder(clk, acc, param, a, scaling)
+        for acc, param, a, scaling in zip(accs, params, biased, scalings, strict=True)
+    ]
+    lane_blocks = [
+        requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign)
+        for a, scaling, q in zip(biased, scalings, results, strict=True)
+    ]
     joined = ConcatSignal(*reversed(results)) if lanes > 1 else results[0]
 
     # Beside the lanes: the raw value, the byte count, and what marks the group.
     raw_value = Signal(intbv(0)[32:])
     wait_raw = delay(clk, biased[0], raw_value, cycles=REQUANTIZE_LANE_LATENCY)
-    marks, marks_late = [Signal(intbv(0)[count_bits + 2:]) for _ in range(2)]
+    marks, marks_late = [Signal(intbv(0)[count_bits + 2 :]) for _ in range(2)]
     wait_marks = delay(clk, marks, marks_late, cycles=REQUANTIZE_LAUNCH_LATENCY)
     launches = Signal(intbv(0)[REQUANTIZE_LAUNCH_LATENCY:])
     last_stage = REQUANTIZE_LAUNCH_LATENCY - 1
@@ -221,5 +254,22 @@ def requantize(clk, rst, s_data, s_valid, s_ready, s_tile_last, s_last, launch_o
         m_pixel_last.next = marks_late[count_bits]
         m_last.next = marks_late[count_bits + 1]
 
-    return (control, advance, hold, find_param, ask_param, count_bytes, pick, launched, wait_param, pick_raw, adders,
-            lane_blocks, wait_raw, wait_marks, mark, follow, present)
+    return (
+        control,
+        advance,
+        hold,
+        find_param,
+        ask_param,
+        count_bytes,
+        pick,
+        launched,
+        wait_param,
+        pick_raw,
+        adders,
+        lane_blocks,
+        wait_raw,
+        wait_marks,
+        mark,
+        follow,
+        present,
+    )

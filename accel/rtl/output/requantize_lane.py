@@ -150,8 +150,11 @@ def first_shift(clk, product, shift, less_one, result):
         over.next = False
         for nibble in range(9, 16):
             if (nibbles <= nibble - 9) and (
-                    (wide[4 * nibble] != wide[63]) or (wide[4 * nibble + 1] != wide[63])
-                    or (wide[4 * nibble + 2] != wide[63]) or (wide[4 * nibble + 3] != wide[63])):
+                (wide[4 * nibble] != wide[63])
+                or (wide[4 * nibble + 1] != wide[63])
+                or (wide[4 * nibble + 2] != wide[63])
+                or (wide[4 * nibble + 3] != wide[63])
+            ):
                 over.next = True
 
     @always(clk.posedge)
@@ -165,8 +168,13 @@ def first_shift(clk, product, shift, less_one, result):
     def shift_1():
         if fine == 0:
             picked.next = by_4_late[33:0].signed()
-            over_now.next = (by_4_late[32] != sign) or (by_4_late[33] != sign) or (by_4_late[34] != sign) or (
-                by_4_late[35] != sign) or over_late
+            over_now.next = (
+                (by_4_late[32] != sign)
+                or (by_4_late[33] != sign)
+                or (by_4_late[34] != sign)
+                or (by_4_late[35] != sign)
+                or over_late
+            )
         elif fine == 1:
             picked.next = by_4_late[34:1].signed()
             over_now.next = (by_4_late[33] != sign) or (by_4_late[34] != sign) or (by_4_late[35] != sign) or over_late

@@ -228,6 +228,7 @@ def shift_multiplier(clk, a, m, shift, less_one, product, shift_late):
         total.next = first_value - second
 
     if k == 2:
+
         @always(clk.posedge)
         def add_third():
             grand.next = total

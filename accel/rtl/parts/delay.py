@@ -11,13 +11,14 @@ def delay(clk, x, y, *, cycles):
     """
     width = len(x)
     if cycles == 1:
+
         @always(clk.posedge)
         def step():
             y.next = x
 
         return step
 
-    pipe = Signal(intbv(0)[width * cycles:])
+    pipe = Signal(intbv(0)[width * cycles :])
     low, high = width * (cycles - 1), width * cycles
 
     @always(clk.posedge)
@@ -25,6 +26,7 @@ def delay(clk, x, y, *, cycles):
         pipe.next = concat(pipe[low:], x)
 
     if width == 1 and y._type is bool:
+
         @always_comb
         def present_bit():
             y.next = pipe[low]
@@ -41,6 +43,7 @@ def delay(clk, x, y, *, cycles):
 @block
 def register(clk, enable, value, value_late):
     """value_late is value as it was in the enabled cycle before; it holds while enable is low."""
+
     @always(clk.posedge)
     def hold():
         if enable:

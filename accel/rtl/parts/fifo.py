@@ -28,7 +28,7 @@ def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, fl
     # The memory never holds more than depth - 1 words: its first word leaves for m_data as soon as that is free.
     write_at, read_at = [Signal(modbv(0)[address_bits:]) for _ in range(2)]
     write_addr, read_addr = [Signal(intbv(0)[address_bits:]) for _ in range(2)]
-    held, held_next = [Signal(modbv(0)[len(level):]) for _ in range(2)]
+    held, held_next = [Signal(modbv(0)[len(level) :]) for _ in range(2)]
     ready, valid, push, pop, load = [Signal(bool(0)) for _ in range(5)]
 
     words = ram(clk, push, write_addr, s_data, load, read_addr, m_data, depth=depth, style="distributed")

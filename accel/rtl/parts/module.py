@@ -57,18 +57,19 @@ class _Module(block_decorator):
         if len(args) > len(self.port_names):
             raise TypeError(f"{self.name}: {len(args)} ports given, but it has {len(self.port_names)}")
         values = dict(zip(self.port_names, args, strict=False))
-        for port in self.port_names[len(args):]:
+        for port in self.port_names[len(args) :]:
             if port in kwargs:
                 values[port] = kwargs.pop(port)
             elif inspect.signature(self.func).parameters[port].default is None:
                 values[port] = None
             else:
-                raise TypeError(f"{self.name}: port {port} is not connected; pass a Signal, "
-                                "or None where it is absent")
+                raise TypeError(f"{self.name}: port {port} is not connected; pass a Signal, or None where it is absent")
         for port, value in values.items():
             if value is not None and not isinstance(value, _Signal):
-                raise TypeError(f"{self.name}: port {port} must be a Signal or None, not "
-                                f"{type(value).__name__}; elaboration parameters are keyword-only")
+                raise TypeError(
+                    f"{self.name}: port {port} must be a Signal or None, not "
+                    f"{type(value).__name__}; elaboration parameters are keyword-only"
+                )
         return tuple(values[port] for port in self.port_names)
 
 
@@ -77,8 +78,10 @@ def _split_signature(func):
     for parameter in inspect.signature(func).parameters.values():
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             if parameter.default is not parameter.empty and parameter.default is not None:
-                raise TypeError(f"{func.__name__}: port {parameter.name} has a default; only None is "
-                                "allowed, elaboration parameters are keyword-only (after *)")
+                raise TypeError(
+                    f"{func.__name__}: port {parameter.name} has a default; only None is "
+                    "allowed, elaboration parameters are keyword-only (after *)"
+                )
             ports.append(parameter.name)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             parameters.append(parameter.name)

@@ -68,14 +68,14 @@ def ram(clk, we, waddr, wdata, re, raddr, rdata, *, depth, part_bits=0, preset="
     part_bits = part_bits or width
     parts = width // part_bits
     if len(rdata) != width or parts * part_bits != width:
-        raise ValueError(f"ram: words of {width} bits, parts of {part_bits} and a read port of {len(rdata)} bits "
-                         "do not match")
+        raise ValueError(
+            f"ram: words of {width} bits, parts of {part_bits} and a read port of {len(rdata)} bits do not match"
+        )
     if (len(we) or 1) != parts:
         raise ValueError(f"ram: {parts} parts need as many write enables, not {len(we)}")
     address_bits = max(1, (depth - 1).bit_length())
     if len(waddr) != address_bits or len(raddr) != address_bits:
-        raise ValueError(f"ram: {depth} words need addresses of {address_bits} bits, "
-                         f"not {len(waddr)} and {len(raddr)}")
+        raise ValueError(f"ram: {depth} words need addresses of {address_bits} bits, not {len(waddr)} and {len(raddr)}")
     if style not in ("", "block", "distributed", "ultra"):
         raise ValueError(f"ram: style {style!r} is unknown; choose block, distributed, ultra or an empty string")
 
@@ -124,15 +124,23 @@ def _verilog_code(width, part_bits, depth, has_enable, preset, style):
     if parts == 1:
         write = "if ($we) mem[$waddr] <= $wdata;"
     else:
-        write = (f"for (part = 0; part < {parts}; part = part + 1)\n"
-                 f"        if ($we[part]) mem[$waddr][part*{part_bits} +: {part_bits}] <= "
-                 f"$wdata[part*{part_bits} +: {part_bits}];")
+        write = (
+            f"for (part = 0; part < {parts}; part = part + 1)\n"
+            f"        if ($we[part]) mem[$waddr][part*{part_bits} +: {part_bits}] <= "
+            f"$wdata[part*{part_bits} +: {part_bits}];"
+        )
     return _fill(
-        _VERILOG, attribute=f'(* ram_style = "{style}" *)' if style else "", top=width - 1, last=depth - 1,
+        _VERILOG,
+        attribute=f'(* ram_style = "{style}" *)' if style else "",
+        top=width - 1,
+        last=depth - 1,
         integers="\n".join(["integer part;"] * (parts > 1) + ["integer word;"] * (not preset)),
-        initial=f'initial $$readmemh("{Path(preset).name}", mem);' if preset
+        initial=f'initial $$readmemh("{Path(preset).name}", mem);'
+        if preset
         else f"initial for (word = 0; word < {depth}; word = word + 1) mem[word] = 0;",
-        write=write, read=("if ($re) " if has_enable else "") + "$rdata <= mem[$raddr];").strip()
+        write=write,
+        read=("if ($re) " if has_enable else "") + "$rdata <= mem[$raddr];",
+    ).strip()
 
 
 def _vhdl_code(width, part_bits, depth, has_enable, preset, style):
@@ -141,10 +149,12 @@ def _vhdl_code(width, part_bits, depth, has_enable, preset, style):
         write = "if $we = '1' then mem(to_integer($waddr)) <= std_logic_vector($wdata); end if;"
     else:
         part = f"part*{part_bits} + {part_bits - 1} downto part*{part_bits}"
-        write = (f"for part in 0 to {parts - 1} loop\n"
-                 f"                if $we(part) = '1' then\n"
-                 f"                    mem(to_integer($waddr))({part}) <= std_logic_vector($wdata({part}));\n"
-                 "                end if;\n            end loop;")
+        write = (
+            f"for part in 0 to {parts - 1} loop\n"
+            f"                if $we(part) = '1' then\n"
+            f"                    mem(to_integer($waddr))({part}) <= std_logic_vector($wdata({part}));\n"
+            "                end if;\n            end loop;"
+        )
     read = "$rdata <= unsigned(mem(to_integer($raddr)));"
     if has_enable:
         read = f"if $re = '1' then {read} end if;"

@@ -6,5 +6,11 @@ activations as Values, parameters as Constants. It returns the Value of the resu
 
 from quant.frontend.operators import activations, affine, ends, layers, pools, views
 
-OPERATORS = {**layers.OPERATORS, **affine.OPERATORS, **activations.OPERATORS, **pools.OPERATORS, **views.OPERATORS,
-             **ends.OPERATORS}
+OPERATORS = {
+    **layers.OPERATORS,
+    **affine.OPERATORS,
+    **activations.OPERATORS,
+    **pools.OPERATORS,
+    **views.OPERATORS,
+    **ends.OPERATORS,
+}

@@ -80,7 +80,17 @@ def leaky_relu(reader, x, negative_slope):
 
 
 OPERATORS = {
-    "relu": relu, "relu6": relu6, "hardtanh": hardtanh, "clamp": clamp, "clip": clamp, "clamp_min": clamp,
-    "clamp_max": clamp, "maximum": maximum, "minimum": minimum, "max.other": maximum, "min.other": minimum,
-    "threshold": threshold, "leaky_relu": leaky_relu,
+    "relu": relu,
+    "relu6": relu6,
+    "hardtanh": hardtanh,
+    "clamp": clamp,
+    "clip": clamp,
+    "clamp_min": clamp,
+    "clamp_max": clamp,
+    "maximum": maximum,
+    "minimum": minimum,
+    "max.other": maximum,
+    "min.other": minimum,
+    "threshold": threshold,
+    "leaky_relu": leaky_relu,
 }

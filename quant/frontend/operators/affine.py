@@ -31,8 +31,9 @@ def _one():
 def _spread(reader, x, scale, offset):
     """The Value of x * scale + offset where the constants have no axis that x lacks."""
     if torch.broadcast_shapes(x.dims, scale.shape, offset.shape) != torch.Size(x.dims):
-        reader.refuse(f"makes a larger tensor of [N, {', '.join(map(str, x.dims[1:]))}]; give one value, or one per "
-                      "channel")
+        reader.refuse(
+            f"makes a larger tensor of [N, {', '.join(map(str, x.dims[1:]))}]; give one value, or one per channel"
+        )
     return reader.scaled(x, scale, offset)
 
 
@@ -77,5 +78,16 @@ def neg(reader, x):
     return mul(reader, x, -1.0)
 
 
-OPERATORS = {"add": add, "sub": sub, "subtract": sub, "rsub": rsub, "mul": mul, "multiply": mul, "div": div,
-             "divide": div, "true_divide": div, "neg": neg, "negative": neg}
+OPERATORS = {
+    "add": add,
+    "sub": sub,
+    "subtract": sub,
+    "rsub": rsub,
+    "mul": mul,
+    "multiply": mul,
+    "div": div,
+    "divide": div,
+    "true_divide": div,
+    "neg": neg,
+    "negative": neg,
+}

@@ -9,19 +9,24 @@ def _end(reader, x):
     if x.ended is None:
         reader.need_images(x)
         reader.need_last(x)
-        reader.notes.append(f"{reader.label} is left out: the network puts out the values before it, whose largest one "
-                            "is the same class")
+        reader.notes.append(
+            f"{reader.label} is left out: the network puts out the values before it, whose largest one "
+            "is the same class"
+        )
     return replace(x, ended=x.ended or reader.label)
 
 
 def over_classes(reader, x, dim=None, **_options):
     """softmax, log_softmax, argmax over the axis of the classes."""
     axes = reader.node.all_input_nodes[0].meta["val"].dim()  # behind another end `dims` is no longer followed
-    is_class = dim is not None and (dim % axes == 1 and (x.is_map() or x.dims[1:] == (x.elements,))
-                                    if x.ended is None else dim % axes != 0)
+    is_class = dim is not None and (
+        dim % axes == 1 and (x.is_map() or x.dims[1:] == (x.elements,)) if x.ended is None else dim % axes != 0
+    )
     if not is_class:
-        reader.refuse(f"runs over axis {dim} of [N, {', '.join(map(str, x.dims[1:]))}]; only the axis of the classes, "
-                      "dim=1, is supported")
+        reader.refuse(
+            f"runs over axis {dim} of [N, {', '.join(map(str, x.dims[1:]))}]; only the axis of the classes, "
+            "dim=1, is supported"
+        )
     return _end(reader, x)
 
 
@@ -49,5 +54,6 @@ def log(reader, x):
 OPERATORS = {
     **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax", "argmax"), over_classes),
     **dict.fromkeys(("sigmoid", "log_sigmoid"), per_value),
-    "max.dim": maximum_of, "log": log,
+    "max.dim": maximum_of,
+    "log": log,
 }

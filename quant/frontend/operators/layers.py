@@ -77,8 +77,10 @@ def linear(reader, x, weight, bias=None):
     height, width, channels = x.shape
     places = order[:, 0]
     if channels != x.dims[-1] or not torch.equal(order, places[:, None] + height * width * torch.arange(channels)):
-        reader.refuse(f"acts on the last axis of [N, {', '.join(map(str, x.dims[1:]))}], which holds parts of "
-                      f"(H, W, C)={x.shape}; put a Flatten before it")
+        reader.refuse(
+            f"acts on the last axis of [N, {', '.join(map(str, x.dims[1:]))}], which holds parts of "
+            f"(H, W, C)={x.shape}; put a Flatten before it"
+        )
     return _pointwise(reader, x, weight, bias, places)
 
 
@@ -86,8 +88,10 @@ def _dense(reader, x, weight, bias, order):
     """The dense layer of weights [O, K] whose column k reads element order[k] of [C, H, W]."""
     height, width, channels = x.shape
     if weight.shape[1] != x.elements:
-        raise ModelError(f"{reader.label}: in_features={weight.shape[1]} but (H, W, C)={x.shape} are {x.elements} "
-                         "values; set in_features to that")
+        raise ModelError(
+            f"{reader.label}: in_features={weight.shape[1]} but (H, W, C)={x.shape} are {x.elements} "
+            "values; set in_features to that"
+        )
     placed = torch.empty_like(weight)
     placed[:, order] = weight
     placed = placed.reshape(-1, channels, height, width).permute(0, 2, 3, 1).reshape(len(weight), -1)
@@ -131,14 +135,18 @@ def addmm(reader, x, mat1, mat2, beta=1, alpha=1):
 def batch_norm(reader, x, weight, bias, running_mean, running_var, training=False, eps=1e-5, **_options):
     """Batch norm in eval mode: an affine function per channel, which folds."""
     if training or running_mean is None or running_var is None:
-        reader.refuse("normalizes by the batch it sees (track_running_stats=False or training=True) and has no "
-                      "statistics to fold; train with running statistics")
+        reader.refuse(
+            "normalizes by the batch it sees (track_running_stats=False or training=True) and has no "
+            "statistics to fold; train with running statistics"
+        )
     mean = _constant(reader, "running_mean", running_mean)
     variance = _constant(reader, "running_var", running_var) + eps
     if (variance <= 0).any():
         channel = int((variance <= 0).nonzero()[0])
-        raise RangeError(f"{reader.label}: running_var + eps of channel {channel} is "
-                         f"{variance[channel].item()}, which must be positive; train the model again")
+        raise RangeError(
+            f"{reader.label}: running_var + eps of channel {channel} is "
+            f"{variance[channel].item()}, which must be positive; train the model again"
+        )
     gamma = torch.ones_like(mean) if weight is None else _constant(reader, "weight", weight)
     beta = torch.zeros_like(mean) if bias is None else _constant(reader, "bias", bias)
     scale = gamma / variance.sqrt()
@@ -146,5 +154,12 @@ def batch_norm(reader, x, weight, bias, running_mean, running_var, training=Fals
     return reader.scaled(x, scale.reshape(shape), (beta - mean * scale).reshape(shape))
 
 
-OPERATORS = {"conv2d": conv2d, "convolution": conv2d, "linear": linear, "matmul": matmul,
-             "mm": matmul, "addmm": addmm, "batch_norm": batch_norm}
+OPERATORS = {
+    "conv2d": conv2d,
+    "convolution": conv2d,
+    "linear": linear,
+    "matmul": matmul,
+    "mm": matmul,
+    "addmm": addmm,
+    "batch_norm": batch_norm,
+}

@@ -29,8 +29,9 @@ def max_pool2d(reader, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mo
         pads += [before[2 * axis] + given, before[2 * axis + 1] + (max(after, 0) if ceil_mode else given)]
     layer = FloatPool(reader.name(), kernel, stride, tuple(pads))
     height, width, channels = layer.output_shape(shape)
-    if (height, width) != tuple(_windows(size[axis], kernel[axis], stride[axis], given, ceil_mode)
-                                for axis, given in enumerate(pair(padding))):
+    if (height, width) != tuple(
+        _windows(size[axis], kernel[axis], stride[axis], given, ceil_mode) for axis, given in enumerate(pair(padding))
+    ):
         reader.refuse(f"ceil_mode={ceil_mode} drops windows, which these pads cannot express; use ceil_mode=False")
     return reader.put(layer, x, (x.dims[0], channels, height, width))
 
@@ -99,7 +100,7 @@ def pad(reader, x, pad, mode="constant", value=None):
         reader.refuse(f"pads with {value}; only zero padding is supported")
     reader.need_last(x)
     reader.need_map(x)
-    left, right, top, bottom, *rest = (*pad, 0, 0, 0, 0)[:max(4, len(pad))]
+    left, right, top, bottom, *rest = (*pad, 0, 0, 0, 0)[: max(4, len(pad))]
     if min(pad) < 0 or any(rest):
         reader.refuse(f"pads {tuple(pad)} must be four numbers of at least 0 (left, right, top, bottom)")
     pads = (top, bottom, left, right)
@@ -110,6 +111,12 @@ def pad(reader, x, pad, mode="constant", value=None):
     return replace(x, padding=Padding(pads, value, reader.label))
 
 
-OPERATORS = {"max_pool2d": max_pool2d, "max_pool2d_with_indices": with_indices, "amax": amax,
-             "adaptive_max_pool2d": adaptive_max_pool2d, "pad": pad, "adaptive_avg_pool2d": average,
-             "constant_pad_nd": pad}
+OPERATORS = {
+    "max_pool2d": max_pool2d,
+    "max_pool2d_with_indices": with_indices,
+    "amax": amax,
+    "adaptive_max_pool2d": adaptive_max_pool2d,
+    "pad": pad,
+    "adaptive_avg_pool2d": average,
+    "constant_pad_nd": pad,
+}

@@ -40,9 +40,11 @@ def rearranged(reader, x, view):
 
 def reader_of_views(function):
     """The handler of an operator that only moves values: it is run on their positions."""
+
     def handler(reader, x, **arguments):
         plain = {key: list(value.dims) if isinstance(value, Value) else value for key, value in arguments.items()}
         return rearranged(reader, x, lambda index: function(index, **plain))
+
     return handler
 
 
@@ -85,8 +87,10 @@ VIEWS = {
 }
 OPERATORS = {
     **{name: reader_of_views(function) for name, function in VIEWS.items()},
-    **dict.fromkeys(("detach", "clone", "contiguous", "alias", "lift_fresh_copy", "lift_fresh", "positive",
-                     "requires_grad"), unchanged),
+    **dict.fromkeys(
+        ("detach", "clone", "contiguous", "alias", "lift_fresh_copy", "lift_fresh", "positive", "requires_grad"),
+        unchanged,
+    ),
     **dict.fromkeys(("to", "_to_copy", "type_as"), cast),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"), dropout),
 }
