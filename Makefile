@@ -24,6 +24,7 @@ test-long: setup
 
 lint: $(VENV)/.python-ready
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 
 bench: setup $(VENV)/.bench-ready
 	$(RUN) -m benchmarks $(BENCH)
