@@ -34,7 +34,7 @@ def _option(seed, folder, index):
 
 
 KINDS = {  # name -> (case, cases of COUNT, what it is)
-    "models": (_model, 1, "model directories, one to three damages each, or sound and extreme"),
+    "models": (_model, 1, "model directories, damaged or extreme"),
     "files": (_file, 10, "weight, image and checkpoint files"),
     "options": (_option, 4, "command lines with bad option values"),
 }
