@@ -56,7 +56,7 @@ def measure(progress, folder, quick, data_dir, count=None, seed=None):
             rows.append(
                 Row(
                     f"{cases:,} {text}",
-                    f"no traceback, hang over {SECONDS} s, more than {MEMORY >> 30} GB",
+                    f"no traceback, no hang ({SECONDS} s), {MEMORY >> 30} GB at most",
                     "",
                     f"{counts.get('refused', 0):,} refused in one sentence, {counts.get('accepted', 0):,} "
                     f"accepted, {bad} fail",
