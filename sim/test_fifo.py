@@ -128,4 +128,4 @@ def test_bench_catches_swapped_words(case, seed):
 )
 def test_fifo_refuses_sizes_that_do_not_match(depth, level_depth, message):
     with pytest.raises(ValueError, match=message):
-        fifo(*fifo_ports(8, level_depth).values(), depth=depth)
+        fifo(**fifo_ports(8, level_depth), depth=depth)

@@ -64,5 +64,5 @@ def convert_accelerator(config, out_dir, *, hdl="verilog", name=TOP, presets=Non
     from accel.rtl.top import bitloom
 
     ports = accelerator_ports(config)
-    design = functools.partial(bitloom, *ports.values(), config=config, presets=presets)
+    design = functools.partial(bitloom, **ports, config=config, presets=presets)
     return convert_design(design, hdl, out_dir, name)

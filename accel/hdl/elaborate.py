@@ -16,6 +16,7 @@ from accel.hdl.naming import check_name, unique
 from accel.hdl.ports import is_list_of_signals, is_shadow, sources
 from accel.hdl.stub import InstanceStub
 from accel.hdl.variables import in_source_order
+from accel.rtl.parts.bundles import Bundle
 from accel.rtl.parts.module import set_conversion
 
 
@@ -59,7 +60,7 @@ class Elaboration:
         self.ports = {
             name: kind.signal() for name, kind in zip(module.port_names, port_types, strict=True) if kind is not None
         }
-        arguments = [self.ports.get(name) for name in module.port_names]
+        arguments = module.arguments([self.ports.get(name) for name in module.port_names])
         previous = set_conversion(self)
         try:
             self.block, names = _run(module, arguments, parameters)
@@ -199,6 +200,9 @@ class _Namer:
         elif isinstance(value, (list, tuple)):
             for i, item in enumerate(value):
                 self.walk(f"{name}_{i}", item, lists)
+        elif isinstance(value, Bundle):
+            for member, signal in value.signals().items():
+                self.walk(f"{name.rstrip('_')}_{member}" if value.prefix else member, signal, lists)
         elif isinstance(value, dict):
             for key, item in value.items():
                 if isinstance(item, (_Signal, list, tuple, dict)):

@@ -23,6 +23,7 @@ from accel.rtl.output.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from accel.rtl.output.param_table import param_table
 from accel.rtl.output.pool import POOL_LATENCY, pool
 from accel.rtl.output.requantize import REQUANTIZE_LATENCY, requantize
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.fifo import fifo
 from accel.rtl.parts.module import module, unused
 from accel.rtl.parts.ram import ram
@@ -235,8 +236,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
     if config.float_output:  # the words are not at the port yet: an abort drops them all
         output_word = ConcatSignal(output_last, output_keep, output_data)
         stream_word = Signal(intbv(0)[len(output_word):])
-        results = fifo(clk, core_rst, output_word, output_valid, output_ready, stream_word, given_valid, given_ready,
-                       level, depth=STREAM_DEPTH)
+        results = fifo(clk, core_rst, Stream(output_word, output_valid, output_ready),
+                       Stream(stream_word, given_valid, given_ready), level, depth=STREAM_DEPTH)
 
         @always_comb
         def split():

@@ -34,7 +34,7 @@ def main(job_file, out):
     job = pickle.loads(Path(job_file).read_bytes())
     ports = {name: kind.signal() if kind else None for name, kind in job["ports"]}
     block = load_block(*job["block"])
-    design = convert_design(lambda: block(*ports.values(), **job["params"]), hdl=job["hdl"], out_dir=out)
+    design = convert_design(lambda: block(**ports, **job["params"]), hdl=job["hdl"], out_dir=out)
     directions = {port.name: {"in": "input", "out": "output"}[port.direction] for port in design.ports}
     files = [Path(file).name for file in design.files]
     manifest = {"files": files, "top": design.top, "directions": directions}

@@ -44,13 +44,15 @@ def describe_ports(ports):
 
 
 def ordered_ports(block, ports):
-    """The ports in the order of the block's parameters; ValueError when the names are not the same."""
-    parameters = inspect.signature(getattr(block, "func", block)).parameters.values()
-    names = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
-    different = sorted(set(names) ^ set(ports))
+    """The ports in the order of the block's; ValueError when the names are not the same, but for absent members."""
+    names, optional = getattr(block, "port_names", None), getattr(block, "optional_ports", ())
+    if names is None:  # a plain MyHDL block
+        parameters = inspect.signature(getattr(block, "func", block)).parameters.values()
+        names = [parameter.name for parameter in parameters if parameter.kind is not parameter.KEYWORD_ONLY]
+    different = sorted((set(names) ^ set(ports)) - set(optional).intersection(names) | set(ports) - set(names))
     if different:
         raise ValueError(f"ports given and ports of the block differ in {', '.join(different)}; use None where absent")
-    return {name: ports[name] for name in names}
+    return {name: ports.get(name) for name in names}
 
 
 class Dut:

@@ -78,7 +78,7 @@ class MyhdlDut(SimulatedDut):
 
     def __init__(self, block, ports, params, *, clock="clk", trace=None):
         super().__init__(ports, clock)
-        instance = block(*ports.values(), **params)
+        instance = block(**ports, **params)
         if trace:
             instance.config_sim(trace=True, directory=str(trace.parent), filename=trace.stem, tracebackup=False)
         self._start(instance)

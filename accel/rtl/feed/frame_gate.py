@@ -2,6 +2,7 @@
 
 from myhdl import ResetSignal, Signal, always, always_comb, concat, enum, intbv
 
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.module import module, unused
 from accel.rtl.parts.register_slice import register_slice
 
@@ -56,7 +57,7 @@ def frame_gate(
     if s_last is None:
         unused(renew)
         unused(accepted)
-        words = register_slice(clk, halt, s_data, slice_valid, slice_ready, m_data, m_valid, m_ready)
+        words = register_slice(clk, halt, Stream(s_data, slice_valid, slice_ready), Stream(m_data, m_valid, m_ready))
 
         @always_comb
         def take():
@@ -75,7 +76,7 @@ def frame_gate(
     word, m_word = [Signal(intbv(0)[width + 1 :]) for _ in range(2)]
     state = Signal(gate_state.CLOSED)
     taken = Signal(bool(0))
-    words = register_slice(clk, halt, word, slice_valid, slice_ready, m_word, m_valid, m_ready)
+    words = register_slice(clk, halt, Stream(word, slice_valid, slice_ready), Stream(m_word, m_valid, m_ready))
 
     @always_comb
     def look():

@@ -4,6 +4,7 @@ from myhdl import ConcatSignal, Signal, always_comb, always_seq, concat, intbv
 
 from accel.rtl.floats.code_packer import CODE_PACKER_LATENCY, code_packer
 from accel.rtl.floats.quantize_lane import NAN_LATENCY, QUANTIZE_LANE_LATENCY, quantize_lane
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.delay import delay
 from accel.rtl.parts.fifo import FIFO_LATENCY, fifo
 from accel.rtl.parts.module import module
@@ -78,7 +79,9 @@ def quantizer(
 
     if s_last is None:
         packing = code_packer(clk, rst, codes, codes_valid, code, beats_minus1, word, word_valid, lanes=lanes)
-        words = fifo(clk, rst, word, word_valid, word_ready, m_data, m_valid, m_ready, level, depth=FIFO_DEPTH)
+        words = fifo(
+            clk, rst, Stream(word, word_valid, word_ready), Stream(m_data, m_valid, m_ready), level, depth=FIFO_DEPTH
+        )
         return converters, follow, present, packing, words
 
     beat_last, late_last = [Signal(intbv(0)[1:]) for _ in range(2)]
@@ -99,7 +102,9 @@ def quantizer(
         word_short,
         lanes=lanes,
     )
-    words = fifo(clk, rst, marked, word_valid, word_ready, m_word, m_valid, m_ready, level, depth=FIFO_DEPTH)
+    words = fifo(
+        clk, rst, Stream(marked, word_valid, word_ready), Stream(m_word, m_valid, m_ready), level, depth=FIFO_DEPTH
+    )
 
     @always_comb
     def join():

@@ -2,6 +2,7 @@
 
 from myhdl import Signal, always_comb, always_seq, concat, intbv
 
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.fifo import fifo
 from accel.rtl.parts.module import module
 
@@ -38,7 +39,9 @@ def output_fifo(
     # begun: the receiver has a part of a tensor. promised: the offered beat is the cut tensor's last, one with m_last
     # must follow. ending: that one is offered.
     valid, ready, hold, last, unfinished, closes, begun, promised, ending = [Signal(bool(0)) for _ in range(9)]
-    beats = fifo(clk, rst, word, s_valid, s_ready, oldest, valid, ready, level, flush, hold, depth=depth)
+    beats = fifo(
+        clk, rst, Stream(word, s_valid, s_ready), Stream(oldest, valid, ready), level, flush, hold, depth=depth
+    )
 
     @always_comb
     def join():

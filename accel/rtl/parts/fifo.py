@@ -2,6 +2,7 @@
 
 from myhdl import Signal, always_comb, always_seq, intbv, modbv
 
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.module import module
 from accel.rtl.parts.ram import ram
 
@@ -9,14 +10,13 @@ FIFO_LATENCY = 2
 
 
 @module
-def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, flush=None, hold=None, *, depth):
+def fifo(clk, rst, s: Stream, m: Stream, level, flush=None, hold=None, *, depth):
     """First-in, first-out buffer of `depth` words; the first word falls through to m_data.
 
-    s_data, s_valid, s_ready: input stream. s_ready is low in reset and where level = depth.
-    m_data, m_valid, m_ready: output stream; m_data holds while m_valid is high and m_ready is low.
-    level: words held, m_data included, 0 .. depth, in as many bits as `depth` takes. A sender that counts credits may
-    ignore s_ready while level + its words under way <= depth.
-    flush: empties the FIFO; what m_data holds stays, and is offered from then on where hold is high. None where absent.
+    s: input (data, valid, ready); ready is low in reset and where level = depth. m: output (data, valid, ready).
+    level: words held, m.data included, 0 .. depth, in as many bits as `depth` takes. A sender that counts credits may
+    ignore s.ready while level + its words under way <= depth.
+    flush: empties the FIFO; what m.data holds stays, and is offered from then on where hold is high. None where absent.
     depth: a power of two, 2 or more.
     Latency FIFO_LATENCY (2) cycles from s to m, a word a cycle at any level, stalls only at level = depth.
     """
@@ -25,19 +25,19 @@ def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, fl
     if len(level) != depth.bit_length():
         raise ValueError(f"fifo: depth={depth} needs a level of {depth.bit_length()} bits, not {len(level)}")
     address_bits = (depth - 1).bit_length()
-    # The memory never holds more than depth - 1 words: its first word leaves for m_data as soon as that is free.
+    # The memory never holds more than depth - 1 words: its first word leaves for m.data as soon as that is free.
     write_at, read_at = [Signal(modbv(0)[address_bits:]) for _ in range(2)]
     write_addr, read_addr = [Signal(intbv(0)[address_bits:]) for _ in range(2)]
     held, held_next = [Signal(modbv(0)[len(level) :]) for _ in range(2)]
     ready, valid, push, pop, load = [Signal(bool(0)) for _ in range(5)]
 
-    words = ram(clk, push, write_addr, s_data, load, read_addr, m_data, depth=depth, style="distributed")
+    words = ram(clk, push, write_addr, s.data, load, read_addr, m.data, depth=depth, style="distributed")
 
     @always_comb
     def decide():
-        push.next = s_valid and ready
-        pop.next = valid and m_ready
-        load.next = (write_at != read_at) and (m_ready or not valid)
+        push.next = s.valid and ready
+        pop.next = valid and m.ready
+        load.next = (write_at != read_at) and (m.ready or not valid)
 
     @always_comb
     def count():
@@ -59,7 +59,7 @@ def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, fl
             if load:
                 read_at.next = read_at + 1
                 valid.next = True
-            elif m_ready:
+            elif m.ready:
                 valid.next = False
 
     else:
@@ -73,7 +73,7 @@ def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, fl
             if load:
                 read_at.next = read_at + 1
                 valid.next = True
-            elif m_ready:
+            elif m.ready:
                 valid.next = False
             if flush:
                 held.next = 0
@@ -87,8 +87,8 @@ def fifo(clk, rst, s_data, s_valid, s_ready, m_data, m_valid, m_ready, level, fl
     def present():
         write_addr.next = write_at
         read_addr.next = read_at
-        s_ready.next = ready
-        m_valid.next = valid
+        s.ready.next = ready
+        m.valid.next = valid
         level.next = held
 
     return words, decide, count, advance, present

@@ -8,7 +8,8 @@ A module is written like a MyHDL block:
         ...
         return instances()
 
-- Positional parameters are ports: Signals (bool, intbv or ResetSignal), or None where a port is absent.
+- Positional parameters are ports: Signals (bool, intbv or ResetSignal), or None where a port is absent; or bundles
+  of ports (accel.rtl.parts.bundles), given whole or port by port.
 - Keyword-only parameters are elaboration parameters: None, int, bool, str, tuple or a frozen dataclass.
 
 In simulation a module is exactly a `myhdl.block`. In conversion (accel.hdl) every call of a module becomes an
@@ -23,6 +24,7 @@ from myhdl._block import _Block, _uniqueify_name, block_decorator
 from myhdl._Signal import _Signal
 
 from accel.rtl.parts import fast_myhdl
+from accel.rtl.parts.bundles import Bundle
 
 fast_myhdl.install()
 
@@ -37,11 +39,15 @@ def set_conversion(conversion):
 
 
 class _Module(block_decorator):
-    """The decorated function; a call returns a block instance, or an instance stub in conversion."""
+    """The decorated function; a call returns a block instance, or an instance stub in conversion.
+
+    port_names: of all ports in order, those of bundles by member. optional_ports: those that a caller may leave out.
+    parameter_names: of the elaboration parameters.
+    """
 
     def __init__(self, func):
         super().__init__(func)
-        self.port_names, self.parameter_names = _split_signature(func)
+        self.bundles, self.port_names, self.optional_ports, self.parameter_names = _split_signature(func)
 
     def __call__(self, *args, **kwargs):
         ports = self.bind_ports(args, kwargs)
@@ -49,32 +55,67 @@ class _Module(block_decorator):
             return _conversion.instantiate(self, ports, kwargs)
         name = _uniqueify_name(f"{self.func.__name__}{self.calls}")
         self.calls += 1
+        arguments = self.arguments(ports)
         # The block must be made in this very frame: MyHDL finds the caller at a fixed depth of the stack.
-        return _Block(self.func, self, name, self.srcfile, self.srcline, False, *ports, **kwargs)
+        return _Block(self.func, self, name, self.srcfile, self.srcline, False, *arguments, **kwargs)
 
     def bind_ports(self, args, kwargs):
-        """Port values in order; ports given by name are taken out of kwargs."""
-        if len(args) > len(self.port_names):
-            raise TypeError(f"{self.name}: {len(args)} ports given, but it has {len(self.port_names)}")
-        values = dict(zip(self.port_names, args, strict=False))
-        for port in self.port_names[len(args) :]:
-            if port in kwargs:
-                values[port] = kwargs.pop(port)
-            elif inspect.signature(self.func).parameters[port].default is None:
-                values[port] = None
+        """Port values in order; ports and bundles given by name are taken out of kwargs."""
+        if len(args) > len(self.bundles):
+            raise TypeError(f"{self.name}: {len(args)} ports given, but it has {len(self.bundles)}")
+        given = dict(zip(self.bundles, args, strict=False))
+        given |= {name: kwargs.pop(name) for name in (*self.bundles, *self.port_names) if name in kwargs}
+        values = {}
+        for name, bundle in self.bundles.items():
+            if bundle is None:
+                values[name] = given.pop(name, _NOTHING)
+            elif name in given:
+                values |= self.open_bundle(name, bundle, given.pop(name))
             else:
-                raise TypeError(f"{self.name}: port {port} is not connected; pass a Signal, or None where it is absent")
+                values |= {port: given.pop(port, _NOTHING) for port in bundle.port_names(name).values()}
+        if given:
+            raise TypeError(f"{self.name}: {', '.join(given)} given twice, in a bundle and by itself")
         for port, value in values.items():
-            if value is not None and not isinstance(value, _Signal):
+            if value is _NOTHING:
+                if port not in self.optional_ports:
+                    raise TypeError(
+                        f"{self.name}: port {port} is not connected; pass a Signal, or None where it is absent"
+                    )
+                values[port] = None
+            elif value is not None and not isinstance(value, _Signal):
                 raise TypeError(
                     f"{self.name}: port {port} must be a Signal or None, not "
                     f"{type(value).__name__}; elaboration parameters are keyword-only"
                 )
         return tuple(values[port] for port in self.port_names)
 
+    def open_bundle(self, name, bundle, value):
+        """{port: Signal or None} of what was given for a bundle."""
+        if value is not None and not isinstance(value, Bundle):
+            raise TypeError(f"{self.name}: {name} takes {bundle.__name__}, not {type(value).__name__}")
+        signals = {} if value is None else value.signals()
+        strange = sorted(set(signals) - set(bundle.members))
+        if strange:
+            raise TypeError(f"{self.name}: {name} has no {', '.join(strange)}; it holds {', '.join(bundle.members)}")
+        return {port: signals.get(member) for member, port in bundle.port_names(name).items()}
+
+    def arguments(self, ports):
+        """The function's positional arguments from its ports in order: bundles put together again."""
+        values = dict(zip(self.port_names, ports, strict=True))
+        return [
+            values[name]
+            if bundle is None
+            else bundle(**{member: values[port] for member, port in bundle.port_names(name).items()})
+            for name, bundle in self.bundles.items()
+        ]
+
+
+_NOTHING = object()
+
 
 def _split_signature(func):
-    ports, parameters = [], []
+    """({positional parameter: its Bundle class or None}, names of all ports, of the optional ones, of parameters)."""
+    bundles, ports, optional, parameters = {}, [], set(), []
     for parameter in inspect.signature(func).parameters.values():
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             if parameter.default is not parameter.empty and parameter.default is not None:
@@ -82,12 +123,20 @@ def _split_signature(func):
                     f"{func.__name__}: port {parameter.name} has a default; only None is "
                     "allowed, elaboration parameters are keyword-only (after *)"
                 )
-            ports.append(parameter.name)
+            kind = parameter.annotation
+            bundle = kind if isinstance(kind, type) and issubclass(kind, Bundle) else None
+            bundles[parameter.name] = bundle
+            names = [parameter.name] if bundle is None else bundle.port_names(parameter.name).values()
+            ports += names
+            if bundle is not None or parameter.default is None:
+                optional.update(names)
         elif parameter.kind is parameter.KEYWORD_ONLY:
             parameters.append(parameter.name)
         else:
             raise TypeError(f"{func.__name__}: parameter {parameter.name} must be a port or keyword-only")
-    return tuple(ports), tuple(parameters)
+    if len(set(ports)) < len(ports):
+        raise TypeError(f"{func.__name__}: two ports have one name among {', '.join(ports)}")
+    return bundles, tuple(ports), optional, tuple(parameters)
 
 
 def module(func):

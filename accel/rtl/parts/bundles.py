@@ -1,0 +1,69 @@
+"""Bundles: Signals that travel together, passed to a block as one parameter.
+
+    @module
+    def fifo(clk, rst, s: Stream, m: Stream, level, *, depth):
+        ...
+        def follow():
+            m.valid.next = s.valid and ready
+
+`@module` makes of a parameter that is annotated with a bundle one port for each member that is present, named after
+the parameter and the member: s_data, s_valid, s_ready. A bundle with `prefix = False` gives ports of the members' bare
+names. Members that a caller leaves out are None, as absent ports are.
+"""
+
+from accel.descriptor import FIELDS
+
+
+class Bundle:
+    """Signals by name; what `members` does not list is an error, what is left out is absent."""
+
+    members: tuple = ()
+    prefix = True
+
+    def __init__(self, *signals, **named):
+        values = dict(zip(self.members, signals, strict=False)) | named
+        if len(signals) > len(self.members) or set(values) - set(self.members):
+            given = [*map(str, range(len(signals))), *named]
+            raise TypeError(f"{type(self).__name__} holds {', '.join(self.members)}, not {', '.join(given)}")
+        for member in self.members:
+            setattr(self, member, values.get(member))
+
+    @classmethod
+    def port_names(cls, parameter):
+        """{member: port name} of a block's parameter."""
+        return {member: f"{parameter}_{member}" if cls.prefix else member for member in cls.members}
+
+    def signals(self):
+        """{member: Signal} of the members that are present."""
+        return {member: getattr(self, member) for member in self.members if getattr(self, member) is not None}
+
+
+class Stream(Bundle):
+    """Words with a handshake: a word moves in every cycle in which valid and ready are both high.
+
+    data: the word. valid: there is one; it and data hold until it is taken. ready: it would be taken. keep: a bit for
+    each byte of data that counts. last: the last word of a tensor. Without ready every valid word is taken.
+    """
+
+    members = ("data", "valid", "ready", "keep", "last")
+
+
+class Groups(Bundle):
+    """Requantized channels of one pixel, `req_lanes` at a time, in the order of the output; no back-pressure.
+
+    data: a byte for each channel. count: bytes that count. valid: there is a group. pixel_last, last: it is the last
+    of its pixel, of the layer.
+    """
+
+    members = ("data", "count", "valid", "pixel_last", "last")
+
+
+def fields(*names):
+    """A bundle class of these fields of a layer descriptor; its ports have the fields' names.
+
+    The members are Signals of the fields' widths or less (accel.rtl.control.fields.layer_fields makes them).
+    """
+    unknown = [name for name in names if name not in FIELDS]
+    if unknown:
+        raise ValueError(f"the descriptor has no field {', '.join(unknown)}")
+    return type("LayerFields", (Bundle,), {"members": names, "prefix": False, "__doc__": "Fields of a layer."})
