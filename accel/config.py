@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 from accel.checks import plain
 from accel.errors import FitError
+from accel.names import PRECISIONS, REQUANTIZERS
 
 DEPTH_LIMITS = {
     "weight_depth": (16, 65536),
@@ -26,8 +27,6 @@ MEMORY_STYLES = {
 }
 SHIFT_ADD = "shift_add"  # no multipliers: two shifts and an addition
 MULTIPLIERS = ("25x18", "27x18", "18x18", SHIFT_ADD)
-REQUANTIZERS = {"full": 0, "pow2": 1, "khot2": 2, "khot3": 3}  # one bits of a multiplier, 0 for any number of them
-PRECISIONS = (8, 6, 4, 2, 1)
 
 
 def _is_power_of_two(value):

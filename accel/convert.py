@@ -13,16 +13,16 @@ import click
 from accel import checks, model_dir
 from accel.cli import json_option, print_json, print_table, progress
 from accel.compile import compile_graph, fit_config, precisions_for
-from accel.config import HardwareConfig
+from accel.config import DEPTH_LIMITS, HardwareConfig
 from accel.errors import FitError, UnsupportedError
 from accel.hdl import manifest
 from accel.hdl.output import STAGES, write_design
 from accel.hdl.resources import check_target, ultra_rows
 from accel.hdl.targets import DEFAULT_TARGET, TARGETS, find_target
+from accel.names import LANGUAGES
 from accel.outputs import check_outputs
 
 DEFAULT_MODEL = "lenet5-int8"
-DEPTHS = ("weight_depth", "act_depth", "line_depth", "param_depth", "pool_depth", "max_layers")
 EPILOG = """\b
 Examples:
   python -m accel.convert
@@ -53,7 +53,7 @@ def hardware_config(graph, target, rows, lanes, options, precisions=None, *, fit
     needed = fit_config(graph, config)
     depths = {
         name: getattr(needed, name) if fit else max(getattr(config, name), getattr(needed, name))
-        for name in DEPTHS
+        for name in DEPTH_LIMITS
         if name not in values
     }
     config = dataclasses.replace(config, **depths)
@@ -160,7 +160,7 @@ def convert(
     help="Another field of the hardware configuration, e.g. weight_depth=2048; may be repeated.",
 )
 @click.option("--fit", is_flag=True, help="Memories no larger than this network needs; default: room for others too.")
-@click.option("--hdl", type=click.Choice(("verilog", "vhdl")), default="verilog", show_default=True)
+@click.option("--hdl", type=click.Choice(LANGUAGES), default="verilog", show_default=True)
 @click.option("--golden", type=click.IntRange(1, 100), default=2, show_default=True, help="Images in the test bench.")
 @click.option(
     "--preset/--no-preset",

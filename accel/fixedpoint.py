@@ -10,9 +10,8 @@ import numpy as np
 
 from accel.checks import shorten
 from accel.errors import ModelError, RangeError
+from accel.names import RULES, WEIGHT_BITS
 
-RULES = ("half_up", "half_away", "gemmlowp")
-WEIGHT_BITS = (8, 6, 4, 2, 1)
 MULTIPLIER_MAX = 2**31 - 1
 SHIFT_RANGE = {"half_up": (0, 62), "half_away": (0, 62), "gemmlowp": (-31, 30)}
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1

@@ -12,11 +12,11 @@ import numpy as np
 
 from accel import checks, limits
 from accel.errors import BitloomError, ModelError, RangeError
-from accel.fixedpoint import INT32_MAX, INT32_MIN, WEIGHT_BITS, qrange
+from accel.fixedpoint import INT32_MAX, INT32_MIN, qrange
+from accel.names import ENCODINGS, WEIGHT_BITS
 from accel.tensor import RAW_BITS, Requantize, TensorType, Threshold
 
 INPUT_NAME = "input"
-ENCODINGS = ("uint8", "float")
 
 
 def _set(instance, **values):

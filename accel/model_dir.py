@@ -19,8 +19,9 @@ import numpy as np
 from accel import checks, limits, model_json
 from accel.atomic import atomic_directory
 from accel.errors import BitloomError, ModelError
-from accel.fixedpoint import WEIGHT_BITS, pack, packed_bytes, unpack
+from accel.fixedpoint import pack, packed_bytes, unpack
 from accel.ir import INPUT_NAME, Graph
+from accel.names import WEIGHT_BITS
 from accel.outputs import Folder
 from accel.synthetic import NAMES, NAMES_TEXT, synthetic_graph
 

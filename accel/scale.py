@@ -10,9 +10,9 @@ import numpy as np
 
 from accel.errors import ModelError, RangeError
 from accel.fixedpoint import qrange
+from accel.names import ACTIVATION_BITS
 
 ONE, ZERO, INFINITY = np.float32(1), np.float32(0), np.float32(np.inf)
-SCALE_BITS = (8, 4, 2, 1)
 
 
 class Scale(NamedTuple):
@@ -44,8 +44,8 @@ def observe(values):
 
 def scale_steps(bits, symmetric):
     """The divisor of the range: 2^(bits-1) - 1 symmetric, 2^bits - 1 affine; 1 bit is symmetric with divisor 1."""
-    if bits not in SCALE_BITS:
-        raise ModelError(f"bits={bits} must be one of {', '.join(map(str, SCALE_BITS))}")
+    if bits not in ACTIVATION_BITS:
+        raise ModelError(f"bits={bits} must be one of {', '.join(map(str, ACTIVATION_BITS))}")
     if bits == 1:
         return 1
     return 2 ** (bits - 1) - 1 if symmetric else 2**bits - 1

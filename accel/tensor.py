@@ -7,9 +7,10 @@ import numpy as np
 from accel import checks, limits
 from accel.errors import ModelError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, check_multiplier, inverse_scale, pack, packed_bytes, qrange, unpack
+from accel.names import ACTIVATION_BITS
 
 RAW_BITS = 32
-TENSOR_BITS = (8, 4, 2, 1, RAW_BITS)
+TENSOR_BITS = (*ACTIVATION_BITS, RAW_BITS)
 
 
 def _set(instance, **values):

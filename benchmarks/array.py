@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from accel.config import HardwareConfig
 from accel.hdl import convert_design
+from accel.names import ACTIVATION_BITS
 from accel.rtl.array.mac_array import mac_array
 from benchmarks import yosys
 from benchmarks.report import Result, Row
 from sim.pipeline import flag, reset, word
 
 # (rows and lanes, options, words, DSP48E1, LUT per int8 MAC that must be reached and that is aimed at; None: not asked)
-INT8, NIBBLES, ALL = {"precisions": (8,)}, {"precisions": (8, 4)}, {"precisions": (8, 4, 2, 1)}
+INT8, NIBBLES, ALL = {"precisions": (8,)}, {"precisions": (8, 4)}, {"precisions": ACTIVATION_BITS}
 BUILDS = (
     (8, INT8, "int8 only", 32, 20, 15),
     (16, INT8, "int8 only", 128, 20, 15),

@@ -3,13 +3,13 @@
 import json
 
 from accel.hdl.accelerator import convert_accelerator
+from accel.names import ACTIVATION_BITS, PRECISIONS
 from benchmarks import workload
-from benchmarks.precision_speed import WIDTHS, run_layer
+from benchmarks.precision_speed import run_layer
 from benchmarks.report import RESULTS, Result, Row
 from sim.engines.verilator_build import lint
 
 SIZE = (32, 32)
-PRECISIONS = (8, 6, 4, 2, 1)
 CHANNELS_IN, CHANNELS_OUT, SIDE = 256, 128, 16  # at one bit a pixel fills one word of 32 bytes
 GOAL_MHZ = 200
 GOAL_GOPS = {8: 410, 4: 819, 2: 1_638, 1: 3_277}
@@ -18,7 +18,7 @@ NAMES = {8: "int8", 4: "int4", 2: "int2", 1: "binary"}
 
 def measure(progress, folder, quick, data_dir):
     """Conversion, lint, and one image of the same layer in four widths; `quick`: the narrowest only."""
-    widths = WIDTHS[-1:] if quick else WIDTHS
+    widths = ACTIVATION_BITS[-1:] if quick else ACTIVATION_BITS
     graphs = {bits: workload.convolution(CHANNELS_IN, CHANNELS_OUT, SIDE, bits) for bits in widths}
     config = workload.one_build(graphs.values(), SIZE, PRECISIONS)
     task = progress.add_task("convert, lint, layers", total=2 + len(graphs))

@@ -20,13 +20,13 @@ TEXT = tuple(
         "widths",
     )
 )
-HARDWARE = ("accel/rtl", "accel/config.py", "accel/descriptor.py", *TEXT)
-INTEGERS = ("accel/fixedpoint.py", "accel/reference.py")
+HARDWARE = ("accel/rtl", "accel/config.py", "accel/names.py", "accel/descriptor.py", *TEXT)
+INTEGERS = ("accel/fixedpoint.py", "accel/names.py", "accel/reference.py")
 RUNS = (*HARDWARE, *INTEGERS, "accel/compile", "benchmarks/workload.py")
 SYNTHESIS = (*HARDWARE, "benchmarks/yosys.py", "benchmarks/netlist.py")
 WHOLE = (*SYNTHESIS, "benchmarks/xc7.py", "accel/compile/place.py")
 TORCH = (*INTEGERS, "quant/arithmetic", "quant/models/networks.py")  # the front end only reads these networks
-PTQ, QAT = (*TORCH, "quant/ptq"), (*TORCH, "quant/qat")
+PTQ, QAT = (*TORCH, "quant/names.py", "quant/ptq"), (*TORCH, "quant/names.py", "quant/qat")
 QFX = (*PTQ, "quant/qfx")
 LENET, LENETS = (
     ("quant/zoo/lenet5-int8",),

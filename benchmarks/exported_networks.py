@@ -7,11 +7,12 @@ in the requantizer run on one of those. All networks of a build run one after th
 import numpy as np
 
 from accel import model_dir, reference
+from accel.names import PRECISIONS
 from benchmarks import workload
 from benchmarks.report import Result, Row
 from quant.data import datasets
 
-SIZE, PRECISIONS = (8, 8), (8, 6, 4, 2, 1)
+SIZE = (8, 8)
 IMAGES, LAYER_IMAGES = 1000, 10
 BATCH = 250
 CALIBRATION = 1000
@@ -21,12 +22,18 @@ MIXED = {"weight_bits": (8, 4, 4, 4, 8), "activation_bits": (4, 4, 8, 8)}  # the
 PTQ = {  # name: (float network, options of post-training quantization)
     "lenet5 PTQ W8A8": ("lenet5", {}),
     "lenet5 PTQ W6A8, float input": ("lenet5", {"weight_bits": 6, "encoding": "float"}),
-    "lenet5 PTQ W4A8 AdaRound": ("lenet5", {"weight_bits": 4, "rounding": "adaround", "layer_images": 64}),
+    "lenet5 PTQ W4A8 AdaRound": ("lenet5", {"weight_bits": 4, "weight_rounding": "adaround", "layer_images": 64}),
     "lenet5 PTQ W4A4 GPTQ, MSE": (
         "lenet5",
-        {"weight_bits": 4, "activation_bits": 4, "rounding": "gptq", "calibration": "mse", "weight_calibration": "mse"},
+        {
+            "weight_bits": 4,
+            "activation_bits": 4,
+            "weight_rounding": "gptq",
+            "calibration": "mse",
+            "weight_calibration": "mse",
+        },
     ),
-    "lenet5 PTQ W4A8 AWQ, KL": ("lenet5", {"weight_bits": 4, "rounding": "awq", "calibration": "kl"}),
+    "lenet5 PTQ W4A8 AWQ, KL": ("lenet5", {"weight_bits": 4, "weight_rounding": "awq", "calibration": "kl"}),
     "lenet5 PTQ W2A2": ("lenet5", {"weight_bits": 2, "activation_bits": 2, "full_range": True}),
     "lenet5 PTQ W1A8 per tensor": ("lenet5", {"weight_bits": 1, "granularity": "tensor"}),
     "lenet5 PTQ per layer": ("lenet5", {"weight_bits": (8, 4, 2, 1, 6), "activation_bits": (4, 2, 8, 8)}),

@@ -4,6 +4,7 @@ import numpy as np
 
 from accel.fixedpoint import qrange
 from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType, Threshold
+from accel.names import RULES, WEIGHT_BITS
 
 
 def tensor(rng, height, width, channels, raw=False):
@@ -14,7 +15,7 @@ def tensor(rng, height, width, channels, raw=False):
 
 def weighted(rng, kind, name, before, source, output, shape, stride=(1, 1), pads=(0, 0, 0, 0)):
     """A layer with random weights of a random width."""
-    bits, channels = int(rng.choice([8, 6, 4, 2, 1])), shape[0]
+    bits, channels = int(rng.choice(WEIGHT_BITS)), shape[0]
     low, high = qrange(bits)
     weights = rng.integers(0, 2, shape) * 2 - 1 if bits == 1 else rng.integers(low, high + 1, shape)
     bias = rng.integers(-1000, 1001, channels)
@@ -23,7 +24,7 @@ def weighted(rng, kind, name, before, source, output, shape, stride=(1, 1), pads
     elif output.bits == 1:
         rule = Threshold(bias, rng.integers(0, 2, channels).astype(bool))
     else:
-        kind_of_rule = str(rng.choice(["half_up", "half_away", "gemmlowp"]))
+        kind_of_rule = str(rng.choice(RULES))
         shift = rng.integers(-12, -5, channels) if kind_of_rule == "gemmlowp" else rng.integers(36, 44, channels)
         rule = Requantize(kind_of_rule, rng.integers(2**30, 2**31 - 1, channels), shift, *qrange(output.bits))
     common = name, before, source, output, weights, bits, np.full(channels, 0.01), bias

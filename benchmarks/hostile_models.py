@@ -13,6 +13,7 @@ from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import HardwareConfig
 from accel.errors import BitloomError, FitError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, packed_bytes
+from accel.names import WEIGHT_BITS
 from benchmarks.hostile_graphs import side, small_graph
 from quant.export.files import contents
 
@@ -182,7 +183,7 @@ def _extreme(rng):
     kernel, stride = [(side(rng), side(rng)) for _ in range(2)]
     pads = [0 if rng.random() < 0.5 else side(rng) for _ in range(4)]
     kind = str(rng.choice(["conv2d", "dense", "maxpool"], p=[0.6, 0.15, 0.25]))
-    bits = int(rng.choice([8, 6, 4, 2, 1]))
+    bits = int(rng.choice(WEIGHT_BITS))
     while True:  # shrink what is largest until the file is small
         kernel = (min(kernel[0], height + pads[0] + pads[1]), min(kernel[1], width + pads[2] + pads[3]))
         inner = channels if kind == "conv2d" else height * width * channels

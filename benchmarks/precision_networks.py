@@ -1,11 +1,11 @@
 """LeNet-5 in every precision on one and the same generated RTL: every integer, and the cycles."""
 
+from accel.names import PRECISIONS
 from benchmarks import workload
 from benchmarks.report import Result, Row
 from sim import breakdown
 
 SIZE = (16, 16)
-PRECISIONS = (8, 6, 4, 2, 1)
 NETWORKS = tuple(f"lenet5-{name}" for name in ("w8a8", "w6a8", "w4a8", "w4a4", "w2a2", "w1a1", "mixed"))
 LAYER_IMAGES, LOGIT_IMAGES = 10, 100
 

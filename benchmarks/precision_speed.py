@@ -1,12 +1,11 @@
 """Cycles of one layer in every width, all on one 16x16 netlist with all modes: what a layer gains from each bit."""
 
+from accel.names import ACTIVATION_BITS, PRECISIONS
 from benchmarks import workload
 from benchmarks.report import Result, Row
 from sim import breakdown
 
 SIZE = (16, 16)
-PRECISIONS = (8, 6, 4, 2, 1)
-WIDTHS = (8, 4, 2, 1)
 # Layer -> what it is, and the least speed-up over int8 of each width.
 LAYERS = {
     "conv128": ("3x3 convolution 128->128 on 16x16 pixels", {4: 1.97, 2: 3.9, 1: 7.8}),
@@ -17,8 +16,8 @@ LAYERS = {
 def measure(progress, folder, quick, data_dir):
     """One image of each of the eight layers on one model. `quick`: the convolution only."""
     kinds = list(LAYERS)[:1] if quick else list(LAYERS)
-    graphs = {kind: {bits: workload.load(f"{kind}-w{bits}a{bits}") for bits in WIDTHS} for kind in kinds}
-    task = progress.add_task("layers", total=len(kinds) * len(WIDTHS))
+    graphs = {kind: {bits: workload.load(f"{kind}-w{bits}a{bits}") for bits in ACTIVATION_BITS} for kind in kinds}
+    task = progress.add_task("layers", total=len(kinds) * len(ACTIVATION_BITS))
     config = workload.one_build([graph for group in graphs.values() for graph in group.values()], SIZE, PRECISIONS)
     rows, details = [], {"config": config.to_dict()}
     with workload.accelerator(config) as accelerator:
@@ -56,7 +55,7 @@ def _row(kind, figures):
     exact = all(values["equal"] and values["cycles"] == values["predicted_cycles"] for values in figures.values())
     own = all(values["compute_bits"] == bits for bits, values in figures.items())
     asked = ", ".join(f">= {gain}" for gain in least.values())
-    cycles = " / ".join(f"{figures[bits]['cycles']:,}" for bits in WIDTHS)
+    cycles = " / ".join(f"{figures[bits]['cycles']:,}" for bits in ACTIVATION_BITS)
     found = ", ".join(f"{gain:.2f}" for gain in gains.values())
     same = "equal to" if exact else "DIFFER from"
     return Row(

@@ -6,8 +6,8 @@ all start from has seen them, so the figures compare estimators and nothing else
 
 from benchmarks.report import Result, Row
 from quant.data import datasets
+from quant.names import MULTI_BIT_WEIGHTS
 
-BITS = (8, 6, 4, 2)
 ESTIMATORS = ("clipped", "identity")
 SEEDS = (1, 2, 3)
 TRAINED, COUNTED = 6000, 5000
@@ -20,7 +20,7 @@ def measure(progress, folder, quick, data_dir):
 
     images, labels = datasets.load("mnist", data_dir, "train")
     trained, counted = (200, 200) if quick else (TRAINED, COUNTED)
-    seeds, bits, epochs = (SEEDS[:1], BITS[2:], 1) if quick else (SEEDS, BITS, EPOCHS)
+    seeds, bits, epochs = (SEEDS[:1], MULTI_BIT_WEIGHTS[2:], 1) if quick else (SEEDS, MULTI_BIT_WEIGHTS, EPOCHS)
     task = progress.add_task("trainings", total=len(bits) * len(ESTIMATORS) * len(seeds))
     found = estimators(
         "lenet5",

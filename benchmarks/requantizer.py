@@ -2,8 +2,9 @@
 
 from myhdl import Signal, intbv
 
-from accel.config import REQUANTIZERS, HardwareConfig
+from accel.config import HardwareConfig
 from accel.hdl import convert_design
+from accel.names import REQUANTIZERS
 from accel.rtl.output.requantize_lane import SHIFTS_BITS, requantize_lane
 from benchmarks import yosys
 from benchmarks.report import Result, Row

@@ -11,6 +11,7 @@ from accel.config import HardwareConfig
 from benchmarks.report import Result, Row
 from quant.data import datasets
 from quant.models.sources import load_float_model
+from quant.names import MULTI_BIT_ACTIVATIONS, MULTI_BIT_WEIGHTS, SENSITIVITIES
 from quant.ptq.pipeline import Normalization
 from quant.ptq.quantize import PtqOptions
 from quant.reference import evaluate
@@ -21,8 +22,6 @@ from quant.search.search import Search, SearchOptions, best_uniform, check_cycle
 from quant.search.sensitivity import sensitivity
 
 PTQ = PtqOptions(calibration="mse", weight_calibration="mse")
-MEASURES = ("kl", "loss", "hessian")
-BITS = (8, 4, 2)
 ROUNDINGS = ("nearest", "gptq")  # of the final networks; uniform ones gain most from the second
 CANDIDATES = (1, 8)
 TRACE_SAMPLES = 4
@@ -71,11 +70,12 @@ def _probe(model, data, options, quick, data_dir, advance):
 
 def _exhaustive(quick, data_dir, advance):
     """(Row, details): the search at every budget of the front of all LeNets."""
-    options = SearchOptions(BITS[:2] if quick else BITS, BITS[:2] if quick else BITS)
+    bits = MULTI_BIT_ACTIVATIONS[:2] if quick else MULTI_BIT_ACTIVATIONS
+    options = SearchOptions(bits, bits)
     _, probe, graph = _probe("lenet5", "mnist", options, quick, data_dir, advance)
     config = _build({}, options.weight_bits)
     points, details, texts, notes = None, {}, [], []
-    for name in MEASURES:
+    for name in SENSITIVITIES:
         found = sensitivity(probe, name, samples=TRACE_SAMPLES, advance=advance)
         one = Search(graph, config, probe, found, options)
         points = points or every_network(one, advance)
@@ -134,12 +134,12 @@ def _against_uniform(model, data, build, share, quick, data_dir, advance):
     def accuracy(point, rounding):
         key = point.weight_bits, point.activation_bits, rounding
         if key not in known:
-            network = quantized(probe.prepared, calibration, replace(with_chosen(PTQ, point), rounding=rounding))
+            network = quantized(probe.prepared, calibration, replace(with_chosen(PTQ, point), weight_rounding=rounding))
             check_cycles(network, config, point)
             known[key] = evaluate.accuracy(network, images, labels, advance)
         return known[key]
 
-    config = _build(build, (8, 6, 4, 2))
+    config = _build(build, MULTI_BIT_WEIGHTS)
     first = search(graph, [config], probe, options, advance)
     equal = first.uniform[4, 4].costs["cycles"]
     for text, limit in ((f"{share} of int8's cycles", first.limits["cycles"]), ("the cycles of W4A4", equal)):

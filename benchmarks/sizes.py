@@ -2,13 +2,14 @@
 
 from accel.config import HardwareConfig
 from accel.hdl.resources import resources
+from accel.names import ACTIVATION_BITS
 from benchmarks import xc7, yosys
 from benchmarks.report import Result, Row
 
 BUILDS = {
     "4x4": {"rows": 4, "lanes": 4},
     "8x8": {"rows": 8, "lanes": 8},
-    "8x8 all modes": {"rows": 8, "lanes": 8, "precisions": (8, 4, 2, 1)},
+    "8x8 all modes": {"rows": 8, "lanes": 8, "precisions": ACTIVATION_BITS},
     "16x16": {"rows": 16, "lanes": 16},
 }
 MOST_ERROR = 0.15

@@ -32,6 +32,7 @@ from accel.descriptor import (
     pack_descriptor,
     unpack_descriptor,
 )
+from accel.names import PRECISIONS
 from benchmarks import workload
 from benchmarks.report import Result, Row
 from sim.cli import random_inputs
@@ -49,7 +50,6 @@ ZOO = (
     "fashion-cnn-int8",
     "fashion-cnn-mixed",
 )
-PRECISIONS = (8, 6, 4, 2, 1)
 COUNT, QUICK_COUNT = 5000, 200
 IMAGES = 40  # offered to a flipped program, one after the other
 SLACK = 4  # cycles of a program over those that its layers may work: waiting for the source, fetching

@@ -7,11 +7,11 @@ from pathlib import Path
 from accel import model_dir
 from accel.compile import compile_graph
 from accel.descriptor import REGION_SHIFT, REGION_WEIGHTS, REGION_WEIGHTS6
+from accel.names import ACTIVATION_BITS, PRECISIONS
 from benchmarks import workload
 from benchmarks.report import Result, Row
 
 SIZE = (16, 16)
-PRECISIONS = (8, 6, 4, 2, 1)
 PLACES = ("file", "wire", "bank")
 SINGLE = ("conv128", "dense1024")  # every word full: nothing is padding
 LENET = {"w8a8": 8, "w6a8": 6, "w4a8": 4, "w2a2": 2, "w1a1": 1}
@@ -20,7 +20,7 @@ HOST_BYTES = 4
 
 def measure(progress, folder, quick, data_dir):
     """Nothing is simulated; `quick` changes nothing."""
-    graphs = {kind: {bits: workload.load(f"{kind}-w{bits}a{bits}") for bits in (8, 4, 2, 1)} for kind in SINGLE}
+    graphs = {kind: {bits: workload.load(f"{kind}-w{bits}a{bits}") for bits in ACTIVATION_BITS} for kind in SINGLE}
     for group in graphs.values():
         group[6] = six_bits(group[8])
     graphs["LeNet-5"] = {bits: workload.load(f"lenet5-{name}") for name, bits in LENET.items()}

@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from accel.names import ACTIVATION_BITS, PRECISIONS
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMENT = {"verilog": "//", "vhdl": "--"}
 SMALL = {
@@ -47,9 +49,9 @@ ACCELERATORS = (
     {"precisions": (8, 4)},
     {"precisions": (8, 2)},
     {"precisions": (8, 1)},
-    {"precisions": (8, 4, 2, 1)},
-    {"precisions": (8, 6, 4, 2, 1), "rows": 8, "lanes": 8},
-    {"precisions": (8, 6, 4, 2, 1), "lanes": 16, "multiplier": "18x18", "float_input": True, "float_output": True},
+    {"precisions": ACTIVATION_BITS},
+    {"precisions": PRECISIONS, "rows": 8, "lanes": 8},
+    {"precisions": PRECISIONS, "lanes": 16, "multiplier": "18x18", "float_input": True, "float_output": True},
     {"weight_style": "ultra"},
     {"line_style": "distributed"},
     {"act_style": "ultra"},

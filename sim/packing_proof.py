@@ -1,12 +1,12 @@
 """Exhaustive simulation of the packed multipliers: how many operands were compared, and how many were wrong."""
 
+from accel.names import ACTIVATION_BITS
 from accel.rtl.array.packed_multiplier import operand_bits
 from accel.rtl.array.packing import MULTIPLIERS
 from sim.engines import open_dut
 from sim.pipeline import flag, reset, word
 from sim.stand_ins.packing_check import LATENCY, operand_count, packing_checks
 
-MODES = (8, 4, 2, 1)
 STYLES = ("25x18", "27x18", "18x18")
 
 
@@ -21,7 +21,7 @@ def check_packing(style, size, operands=None, *, excluded=True):
     ports = {"clk": flag(), "rst": reset(), "checked": word(32 * MULTIPLIERS), "wrong": word(32 * MULTIPLIERS)}
     params = {
         "size": size,
-        "modes": MODES,
+        "modes": ACTIVATION_BITS,
         "packed": packed,
         "bits": bits,
         "skip_lowest": excluded and size == 4 and bits == 25,

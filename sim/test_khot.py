@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from accel.compile import compile_graph
-from accel.config import REQUANTIZERS, SHIFT_ADD, HardwareConfig
+from accel.config import SHIFT_ADD, HardwareConfig
 from accel.errors import FitError
 from accel.hdl.accelerator import preset_images, presets
 from accel.ir import Requantize
+from accel.names import REQUANTIZERS
 from accel.reference import run as run_reference
 from accel.rtl.array.shift_codes import CODES
 from sim.accelerator import open_accelerator

@@ -9,6 +9,7 @@ from myhdl import ResetSignal, Signal, intbv
 
 from accel import fixedpoint
 from accel.config import HardwareConfig
+from accel.names import RULES
 from accel.rtl.output.param_table import memory_bits, memory_words
 from accel.rtl.output.requantize import REQUANTIZE_LATENCY, REQUANTIZE_LAUNCH_LATENCY, requantize
 from accel.rtl.output.shift_multiplier import khot_word
@@ -105,7 +106,7 @@ class Layer:
 
     def __init__(self, rng, config, raw, bias_step=1):
         rows, self.config, self.raw = config.rows, config, raw
-        self.rule = rng.choice(fixedpoint.RULES)
+        self.rule = rng.choice(RULES)
         channels = rng.randint(1, 3 * rows)
         self.tiles, self.pixels = -(-channels // rows), rng.randint(1, 6)
         self.per_group = 1 if raw else config.req_lanes

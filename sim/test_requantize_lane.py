@@ -8,6 +8,7 @@ import pytest
 from myhdl import Signal, intbv
 
 from accel import fixedpoint
+from accel.names import RULES
 from accel.rtl.output.requantize_lane import MULTIPLIER_BITS, REQUANTIZE_LANE_LATENCY, SHIFTS_BITS, requantize_lane
 from accel.rtl.output.shift_multiplier import khot_word
 from sim.cases.bench import BlockCase, across, run_case
@@ -171,7 +172,7 @@ def test_lane_is_exact(case, stalls, engine, seed):
     run_case(case, stalls, engine, seed)
 
 
-@pytest.mark.parametrize("rule", fixedpoint.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_lane_encoding_of_the_rules_is_fixedpoint(rule, seed):
     """(shift1, shift2, away) of a rule, through expected_q, equals accel.fixedpoint.requantize."""
     rng = random.Random(f"{seed}/{rule}")

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from accel.config import PRECISIONS, SHIFT_ADD
+from accel.config import SHIFT_ADD
 from accel.descriptor import DESCRIPTOR_STRIDE
 from accel.errors import FitError
+from accel.names import ACTIVATION_BITS
 from accel.rtl.output.param_table import memory_bits
 
 # Half a 36 Kbit block RAM as a simple dual port: bits (parity included) x words. A whole one is two of them.
@@ -98,7 +99,7 @@ def memories(config):
 def resources(config):
     """The Resources of a build."""
     macs = config.rows * config.lanes
-    narrow = [bits for bits in config.modes if bits in PRECISIONS[2:]]
+    narrow = [bits for bits in config.modes if bits in ACTIVATION_BITS[1:]]
     per_mac = LUTS_PER_MAC_SHIFT_ADD if config.multiplier == SHIFT_ADD else LUTS_PER_MAC
     per_mac += LUTS_PER_MAC_4 * (4 in narrow) + LUTS_PER_MAC_21 * (2 in narrow or 1 in narrow)
     per_mac += LUTS_PER_MAC_UNPACK * len(narrow)

@@ -6,8 +6,8 @@ A shift-add array multiplies by them without a multiplier; the ordinary array ta
 import torch
 
 from accel.errors import UnsupportedError
+from quant.names import WEIGHT_LEVELS
 
-LEVELS = ("uniform", "pow2", "khot2")
 POWERS = tuple(1 << shift for shift in range(8))
 
 
@@ -23,11 +23,11 @@ def powers(low, high):
 
 
 def levels(kind, low, high):
-    """Sorted integers of low..high that weights of a kind of LEVELS may be. Raises UnsupportedError."""
+    """Sorted integers of low..high that weights of a kind of WEIGHT_LEVELS may be. Raises UnsupportedError."""
     if kind == "uniform":
         return list(range(low, high + 1))
-    if kind not in LEVELS:
-        raise UnsupportedError(f"weight levels '{kind}' are unknown; choose one of {', '.join(LEVELS)}")
+    if kind not in WEIGHT_LEVELS:
+        raise UnsupportedError(f"weight levels '{kind}' are unknown; choose one of {', '.join(WEIGHT_LEVELS)}")
     return powers(low, high) if kind == "pow2" else representable(low, high)
 
 

@@ -9,9 +9,9 @@ import math
 import torch
 
 from accel.errors import RangeError, UnsupportedError
+from accel.names import REQUANTIZERS
 from quant.arithmetic.scales import choose_multiplier, float32
 
-REQUANTIZERS = {"full": None, "pow2": 1, "khot2": 2, "khot3": 3}
 TOP = 1 << 31
 SLACK = 2.0**-20  # more than float32's rounding of a scale
 
@@ -41,7 +41,7 @@ def choose(real, rule, requantizer="full"):
     """(m, shift) of a real multiplier: the nearest one, or the smallest representable one that is not below it."""
     multiplier, shift = choose_multiplier(real, rule)
     terms = REQUANTIZERS[requantizer]
-    if terms is None or multiplier == 0:
+    if not terms or multiplier == 0:
         return multiplier, shift
     multiplier = khot_at_least(multiplier, terms)
     if multiplier == TOP:
@@ -54,7 +54,7 @@ def choose(real, rule, requantizer="full"):
 def widening(reals, requantizer):
     """Factors of at least 1, a tensor like `reals` (positive), that make every real multiplier representable."""
     terms = REQUANTIZERS[requantizer]
-    if terms is None:
+    if not terms:
         return torch.ones_like(reals)
     wide = reals.double()
     rest, total = wide, torch.zeros_like(wide)
@@ -68,7 +68,7 @@ def widening(reals, requantizer):
 
 def representable(name, reals, rule, requantizer):
     """choose_all for multipliers that `widening` has made representable up to float32's rounding."""
-    if REQUANTIZERS[requantizer] is None:
+    if not REQUANTIZERS[requantizer]:
         return choose_all(name, reals, rule)
     return choose_all(name, [real * (1 - SLACK) for real in reals], rule, requantizer)
 
@@ -96,7 +96,7 @@ def fit_scales(name, scale, step, rule, requantizer):
     so that the multipliers are right but for the scale's own float32 rounding.
     """
     multiplier, shift = choose_all(name, (scale * step).tolist(), rule, requantizer)
-    if REQUANTIZERS[requantizer] is None:
+    if not REQUANTIZERS[requantizer]:
         return scale, multiplier, shift
     wanted = [real_value(int(m), int(s), rule) / step for m, s in zip(multiplier, shift, strict=True)]
     pairs = zip(wanted, scale.tolist(), strict=True)

@@ -12,7 +12,6 @@ import torch
 
 from accel.errors import RangeError
 
-RULES = ("half_up", "half_away", "gemmlowp")
 SMALLEST_SCALE = 2.0**-100
 BIAS_LIMIT = 2**30  # a weight scale is widened until its channel's bias is at most so many steps
 DEAD = 2.0**-24  # a channel is dead whose largest weight is at most this share of the layer's

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from accel.errors import DataError, RangeError
 from quant.arithmetic import scales
 from quant.check.tensors import ErrorSums, RangeSearch, check_clip, weight_figures
-from quant.check.thresholds import ACTIVATION_BITS, WEIGHT_BITS, gaussian_snr
+from quant.check.thresholds import gaussian_snr
 from quant.frontend.floatnet import NO_CLAMP, has_weights
+from quant.names import MULTI_BIT_ACTIVATIONS, MULTI_BIT_WEIGHTS
 
-WIDEST, NARROWEST = WEIGHT_BITS[0], WEIGHT_BITS[-1]
+WIDEST, NARROWEST = MULTI_BIT_WEIGHTS[0], MULTI_BIT_WEIGHTS[-1]
 BATCH = 100
 PASSES = 3  # over the images: ranges, histograms, errors
 
@@ -103,7 +104,7 @@ class ModelCheck:
         ]
         thresholds = [
             {"bits": bits, "snr_db": self.thresholds.snr_db[bits], "coverage": self.thresholds.coverage[bits]}
-            for bits in WEIGHT_BITS
+            for bits in MULTI_BIT_WEIGHTS
         ]
         return {
             "clip": self.clip,
@@ -163,8 +164,8 @@ def _activations(prepared, images, names, thresholds, clip, advance):
     for tensors in outputs():
         for search, x in zip(searches, tensors, strict=True):
             search.add(x)
-    choices = [[_quantizer(search, bits, clip, thresholds) for bits in ACTIVATION_BITS] for search in searches]
-    sums = [[ErrorSums() for _ in ACTIVATION_BITS] for _ in names]
+    choices = [[_quantizer(search, bits, clip, thresholds) for bits in MULTI_BIT_ACTIVATIONS] for search in searches]
+    sums = [[ErrorSums() for _ in MULTI_BIT_ACTIVATIONS] for _ in names]
     for tensors in outputs():
         for x, quantizers, own in zip(tensors, choices, sums, strict=True):
             for quantizer, total in zip(quantizers, own, strict=True):
@@ -173,7 +174,7 @@ def _activations(prepared, images, names, thresholds, clip, advance):
         TensorCheck(
             name,
             "activations",
-            tuple(total.figure(bits, thresholds) for bits, total in zip(ACTIVATION_BITS, own, strict=True)),
+            tuple(total.figure(bits, thresholds) for bits, total in zip(MULTI_BIT_ACTIVATIONS, own, strict=True)),
         )
         for name, own in zip(names, sums, strict=True)
     )

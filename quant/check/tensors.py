@@ -7,9 +7,9 @@ import torch
 
 from accel.errors import UnsupportedError
 from quant.arithmetic import scales
-from quant.check.thresholds import WEIGHT_BITS, decibel
+from quant.check.thresholds import decibel
+from quant.names import CLIPS, MULTI_BIT_WEIGHTS
 
-CLIPS = ("best", "minmax")
 RATIOS = torch.linspace(1.0, 0.02, 99, dtype=torch.float64)  # of the largest value, a hundredth each
 BINS = 4096
 
@@ -66,7 +66,7 @@ def weight_figures(weight, per_tensor, thresholds, clip):
     if per_tensor:
         rows = rows.reshape(1, -1)
     figures = []
-    for bits in WEIGHT_BITS:
+    for bits in MULTI_BIT_WEIGHTS:
         low, high = scales.weight_limits(bits, full_range=False)
         scale = torch.tensor([scales.symmetric_scale(float(row.abs().max()), bits) for row in rows]).double()
         if clip == "best":

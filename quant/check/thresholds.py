@@ -6,9 +6,8 @@ from functools import cache
 
 from accel.checks import plain
 from accel.errors import RangeError
+from quant.names import MULTI_BIT_WEIGHTS
 
-WEIGHT_BITS = (8, 6, 4, 2)
-ACTIVATION_BITS = (8, 4, 2)
 DECIBEL_LIMIT = 200.0
 DEFAULT_PRESET = "strict"
 
@@ -31,7 +30,7 @@ class Thresholds:
     coverage: dict
 
     def __post_init__(self):
-        for bits in WEIGHT_BITS:
+        for bits in MULTI_BIT_WEIGHTS:
             snr, coverage = self.snr_db[bits], self.coverage[bits]
             if not -DECIBEL_LIMIT <= snr <= DECIBEL_LIMIT:
                 raise RangeError(f"SNR threshold {snr} dB for {bits} bits must lie in -200..200 dB; 40 dB is usual")
@@ -44,12 +43,12 @@ class Thresholds:
 
     def hopeless(self):
         """Widths below 8 whose SNR threshold a Gaussian tensor cannot reach with any scale."""
-        return tuple(bits for bits in WEIGHT_BITS[1:] if self.snr_db[bits] > gaussian_snr(bits))
+        return tuple(bits for bits in MULTI_BIT_WEIGHTS[1:] if self.snr_db[bits] > gaussian_snr(bits))
 
 
 PRESETS = {
-    "strict": Thresholds(dict.fromkeys(WEIGHT_BITS, 40.0), dict.fromkeys(WEIGHT_BITS, 0.99)),
-    "per-width": Thresholds({8: 36.0, 6: 26.0, 4: 16.0, 2: 12.0}, dict.fromkeys(WEIGHT_BITS, 0.99)),
+    "strict": Thresholds(dict.fromkeys(MULTI_BIT_WEIGHTS, 40.0), dict.fromkeys(MULTI_BIT_WEIGHTS, 0.99)),
+    "per-width": Thresholds({8: 36.0, 6: 26.0, 4: 16.0, 2: 12.0}, dict.fromkeys(MULTI_BIT_WEIGHTS, 0.99)),
 }
 
 
@@ -68,12 +67,12 @@ def _per_width(what, values, default):
     if values is None:
         return dict(default)
     values = tuple(values)
-    if len(values) not in (1, len(WEIGHT_BITS)):
+    if len(values) not in (1, len(MULTI_BIT_WEIGHTS)):
         raise RangeError(
             f"{len(values)} {what} thresholds were given; give one for all widths, or "
-            f"{len(WEIGHT_BITS)} for {', '.join(map(str, WEIGHT_BITS))} bits"
+            f"{len(MULTI_BIT_WEIGHTS)} for {', '.join(map(str, MULTI_BIT_WEIGHTS))} bits"
         )
-    return dict(zip(WEIGHT_BITS, values * (len(WEIGHT_BITS) // len(values)), strict=True))
+    return dict(zip(MULTI_BIT_WEIGHTS, values * (len(MULTI_BIT_WEIGHTS) // len(values)), strict=True))
 
 
 @cache

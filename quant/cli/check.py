@@ -6,6 +6,7 @@ from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_tab
 from quant.check.thresholds import DEFAULT_PRESET, PRESETS, choose
 from quant.cli.network import check_images, encoding_of, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, input_option, load_data
+from quant.names import CLIPS
 
 COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max error", "passes", "proposal")
 
@@ -35,7 +36,7 @@ COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max erro
 )
 @click.option(
     "--clip",
-    type=click.Choice(["best", "minmax"]),
+    type=click.Choice(CLIPS),
     default="best",
     show_default=True,
     help="best: the scale of least squared error that keeps the coverage; minmax: nothing is clipped.",

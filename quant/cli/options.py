@@ -10,9 +10,11 @@ import click
 from accel.checks import shorten, shown
 from accel.cli import progress
 from accel.errors import OutputError
+from accel.names import ENCODINGS
 from accel.outputs import File
 from quant import marks
 from quant.data import datasets
+from quant.names import WEIGHT_RANGES
 
 COUNT = click.IntRange(min=1)
 
@@ -85,7 +87,7 @@ def input_option(function):
     return click.option(
         "--input",
         "encoding",
-        type=click.Choice(["uint8", "float"]),
+        type=click.Choice(ENCODINGS),
         default=None,
         help="Integer network's input: raw bytes, or floats to be quantized.  [default: as the images are]",
     )(function)
@@ -96,7 +98,7 @@ def weight_range_option(default):
     shown = {"default": default, "show_default": True} if default else {"default": None}
     return click.option(
         "--weight-range",
-        type=click.Choice(["symmetric", "full"]),
+        type=click.Choice(WEIGHT_RANGES),
         **shown,
         help="symmetric: weights from -(2^(b-1) - 1); full: from -2^(b-1). The cost of full at 4 bits: on 25-bit "
         "multipliers a layer with a weight of -8 in a top row runs in int8 mode, at half the speed.",

@@ -7,6 +7,7 @@ import click
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
+from accel.names import RULES
 from accel.outputs import check_outputs
 from quant.cli.network import check_images, encoding_of, look_at
 from quant.cli.options import (
@@ -23,13 +24,7 @@ from quant.cli.options import (
     weight_range_option,
 )
 from quant.data import datasets
-
-# The values of quant.ptq.options and quant.ptq.ranges, which import torch (a test compares them).
-RULES = ("half_up", "half_away", "gemmlowp")
-LEVELS = ("uniform", "pow2", "khot2")
-ROUNDINGS = ("nearest", "adaround", "gptq", "awq")
-METHODS = ("minmax", "percentile", "kl", "mse")
-PERCENTILE = 99.99
+from quant.names import CALIBRATIONS, GRANULARITIES, PERCENTILE, SCALES, SCHEMES, WEIGHT_LEVELS, WEIGHT_ROUNDINGS
 
 
 def _choice(name, values, text):
@@ -58,24 +53,24 @@ def _choice(name, values, text):
 @weight_range_option(default="symmetric")
 @_choice(
     "--weight-levels",
-    LEVELS,
+    WEIGHT_LEVELS,
     "What weights may be: every integer, zero and powers of two, or sums and "
     "differences of two powers (for a shift-add array).",
 )
 @_choice(
     "--weight-rounding",
-    ROUNDINGS,
+    WEIGHT_ROUNDINGS,
     "How weights become integers: to the nearest one, or learned from calibration "
     "images (AdaRound, GPTQ), or to the nearest one after scaling salient channels (AWQ).",
 )
-@_choice("--weight-calibration", METHODS, "How the weights' ranges are found.")
-@_choice("--granularity", ("channel", "tensor"), "One weight scale per output channel, or per layer.")
-@_choice("--weight-scheme", ("symmetric", "affine"), "affine is refused: the accelerator's weights have no zero point.")
+@_choice("--weight-calibration", CALIBRATIONS, "How the weights' ranges are found.")
+@_choice("--granularity", GRANULARITIES, "One weight scale per output channel, or per layer.")
+@_choice("--weight-scheme", SCHEMES, "affine is refused: the accelerator's weights have no zero point.")
 @click.option(
     "--calibration",
     default="minmax",
     show_default=True,
-    help=f"How the activations' ranges are found: {', '.join(METHODS)}.",
+    help=f"How the activations' ranges are found: {', '.join(CALIBRATIONS)}.",
 )
 @click.option(
     "--percentile",
@@ -84,11 +79,11 @@ def _choice(name, values, text):
     show_default=True,
     help="Share of the values inside the range, in per cent, where percentile is chosen.",
 )
-@_choice("--activation-scheme", ("affine", "symmetric"), "symmetric: zero point 0, half of the range for a ReLU.")
+@_choice("--activation-scheme", SCHEMES[::-1], "symmetric: zero point 0, half of the range for a ReLU.")
 @_choice(
-    "--activation-granularity", ("tensor", "channel"), "channel is refused: the accelerator has one scale per tensor."
+    "--activation-granularity", GRANULARITIES[::-1], "channel is refused: the accelerator has one scale per tensor."
 )
-@_choice("--scales", ("float", "pow2"), "pow2: every scale is a power of two, so every multiplier is a shift.")
+@_choice("--scales", SCALES, "pow2: every scale is a power of two, so every multiplier is a shift.")
 @click.option("--equalize", is_flag=True, help="Cross-layer equalization of the channels' weight ranges first.")
 @click.option("--bias-correction", is_flag=True, help="Biases take the mean error of their channel.")
 @click.option(
@@ -156,7 +151,7 @@ def ptq(
 
     weight_bits, activation_bits = [_one_or_all(given, bits) for given in (weight_bits, activation_bits)]
     options = PtqOptions(
-        weight_bits, activation_bits, full_range=weight_range == "full", rounding=weight_rounding, **choices
+        weight_bits, activation_bits, full_range=weight_range == "full", weight_rounding=weight_rounding, **choices
     )
     module, own_name, shape = load_float_model(model, weights)
     images, _ = load_data(data, data_dir, "train", calibration_images)

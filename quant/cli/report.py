@@ -11,13 +11,16 @@ import numpy as np
 from accel.atomic import write_file
 from accel.checks import shown
 from accel.cli import EXIT_OK, json_option, print_json, print_table
-from accel.config import PRECISIONS, HardwareConfig
+from accel.config import HardwareConfig
 from accel.errors import OutputError, UnsupportedError
+from accel.names import PRECISIONS
 from accel.outputs import File, check_outputs
 from quant import marks
 from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data
 from quant.data import datasets
+from quant.names import CALIBRATIONS, WEIGHT_ROUNDINGS
+from quant.search.budget import METRICS
 
 WIDTH_NAMES = "int8,int6,int4,int2,binary,mixed"
 BINARY_NOTE = "weights only: signs as activations need training"
@@ -67,14 +70,14 @@ class NamedFolder(click.ParamType):
 )
 @click.option(
     "--calibration",
-    type=click.Choice(["minmax", "percentile", "kl", "mse"]),
+    type=click.Choice(CALIBRATIONS),
     default="mse",
     show_default=True,
     help="How ranges are found, of weights and activations.",
 )
 @click.option(
     "--weight-rounding",
-    type=click.Choice(["nearest", "adaround", "gptq", "awq"]),
+    type=click.Choice(WEIGHT_ROUNDINGS),
     default="gptq",
     show_default=True,
     help="How weights are rounded after training; adaround takes minutes.",
@@ -84,7 +87,7 @@ class NamedFolder(click.ParamType):
 @click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
 @click.option(
     "--cost",
-    type=click.Choice(["file_bytes", "cycles", "weight_bytes", "energy"]),
+    type=click.Choice(tuple(METRICS)),
     default="file_bytes",
     show_default=True,
     help="What the mixed network saves, and the axis of the Pareto front.",
@@ -221,7 +224,7 @@ def _source(model, weights, data, mean, std, images, calibration, weight_roundin
     module, name, shape = load_float_model(model, weights)
     check_images(model, shape, data, images)
     look_at(module, images, name)
-    options = PtqOptions(calibration=calibration, weight_calibration=calibration, rounding=weight_rounding)
+    options = PtqOptions(calibration=calibration, weight_calibration=calibration, weight_rounding=weight_rounding)
     names = datasets.CLASS_NAMES.get(data, ())
     return source_of(module, model, name, Normalization(mean, std), names, images, options)
 
@@ -315,7 +318,7 @@ def _notes(source, seed, epochs):
     mean, std = source.normalization.mean, source.normalization.std
     notes = [
         f"After training: ranges by {source.options.calibration} from {len(source.calibration):,} training "
-        f"images, weights rounded by {source.options.rounding} (signs: of the float weights).",
+        f"images, weights rounded by {source.options.weight_rounding} (signs: of the float weights).",
         "Every accuracy but FP32's is that of integers: the same integers come out of the reference, the PyTorch "
         "network and the hardware.",
     ]

@@ -16,20 +16,16 @@ from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, dat
 from quant.cli.training import kept, open_checkpoint
 from quant.data import datasets
 from quant.data.loaders import check_labels
-
-METHODS = ("mse", "minmax", "percentile", "kl")
-ROUNDINGS = ("nearest", "adaround", "gptq", "awq")
-MEASURES = ("kl", "loss", "hessian")
-BUDGETS = {"cycles": "Clock cycles of an image", "weight_bytes": "Bytes of the weight bank",
-           "file_bytes": "Bytes of the weights in their own widths", "energy": "Energy estimate of an image, in pJ"}
+from quant.names import CALIBRATIONS, SENSITIVITIES, WEIGHT_ROUNDINGS
+from quant.search.budget import METRICS
 
 
 def budget_options(function):
     """--cycles, --weight-bytes, --file-bytes, --energy."""
-    for metric, text in reversed(BUDGETS.items()):
+    for metric, (_, _, text) in reversed(METRICS.items()):
         option = f"--{metric.replace('_', '-')}"
-        function = click.option(option, default=None, metavar="N|P%",
-                                help=f"{text}, at most: a number, or a percentage of the 8-bit network's.")(function)
+        text = f"{text.capitalize()}, at most: a number, or a percentage of the 8-bit network's."
+        function = click.option(option, default=None, metavar="N|P%", help=text)(function)
     return function
 
 
@@ -48,24 +44,24 @@ def budget_options(function):
               help="Widths of weights to choose from; 1 is possible too.")
 @click.option("--activation-bits", type=NumberList(int), default="8,4,2", show_default=True,
               help="Widths of the layers' outputs to choose from.")
-@click.option("--sensitivity", type=click.Choice(MEASURES), default=MEASURES[0], show_default=True,
+@click.option("--sensitivity", type=click.Choice(SENSITIVITIES), default=SENSITIVITIES[0], show_default=True,
               help="What a width costs in accuracy: KL divergence from the float network, rise of the cross entropy, "
                    "or trace of the Hessian times squared error.")
 @click.option("--images", type=COUNT, default=1000, show_default=True,
               help="Number of images that decide, from the end of the training split.")
 @click.option("--candidates", type=COUNT, default=8, show_default=True,
               help="Best choices of the integer program that are measured as whole networks.")
-@click.option("--axis", type=click.Choice(tuple(BUDGETS)), default="cycles", show_default=True,
+@click.option("--axis", type=click.Choice(tuple(METRICS)), default="cycles", show_default=True,
               help="Cost over which the Pareto front is drawn.")
 @click.option("--points", type=click.IntRange(min=2), default=16, show_default=True,
               help="Budgets that the front tries.")
 @click.option("--front", "front_files", type=click.Path(), multiple=True,
               help="File for the front: .json, .svg or .png; may be repeated.")
-@click.option("--calibration", type=click.Choice(METHODS), default=METHODS[0], show_default=True,
+@click.option("--calibration", type=click.Choice(CALIBRATIONS), default="mse", show_default=True,
               help="How the activations' ranges are found.")
-@click.option("--weight-calibration", type=click.Choice(METHODS), default=METHODS[0], show_default=True,
+@click.option("--weight-calibration", type=click.Choice(CALIBRATIONS), default="mse", show_default=True,
               help="How the weights' ranges are found.")
-@click.option("--weight-rounding", type=click.Choice(ROUNDINGS), default=ROUNDINGS[0], show_default=True,
+@click.option("--weight-rounding", type=click.Choice(WEIGHT_ROUNDINGS), default=WEIGHT_ROUNDINGS[0], show_default=True,
               help="How the chosen network's weights become integers.")
 @click.option("--bias-correction", is_flag=True, help="Biases of the chosen network take their layer's mean error.")
 @click.option("--calibration-images", type=COUNT, default=1000, show_default=True,
@@ -138,7 +134,7 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
 def _search_options(given):
     from quant.search.budget import Budget
     from quant.search.search import SearchOptions
-    budgets = tuple(Budget.parse(metric, given[metric]) for metric in BUDGETS if given[metric] is not None)
+    budgets = tuple(Budget.parse(metric, given[metric]) for metric in METRICS if given[metric] is not None)
     if not budgets and given["dsps"] is None:
         raise click.UsageError("a search needs a budget: give --cycles, --weight-bytes, --file-bytes, --energy or "
                                "--dsps")
@@ -149,7 +145,7 @@ def _search_options(given):
 def _ptq_options(given):
     from quant.ptq.quantize import PtqOptions
     return PtqOptions(calibration=given["calibration"], weight_calibration=given["weight_calibration"],
-                      rounding=given["weight_rounding"], bias_correction=given["bias_correction"])
+                      weight_rounding=given["weight_rounding"], bias_correction=given["bias_correction"])
 
 
 def _config(size, texts, options):
@@ -232,12 +228,12 @@ def _print(result, values):
         result.layers, zip(result.chosen.weight_bits, (*result.chosen.activation_bits, "raw"), strict=True),
         strict=True)]
     print_table(f"{values['name']} -> {values['out']}", ("layer", "weight bits", "output bits"), rows)
-    columns = ("network", "weights", "activations", *BUDGETS, "KL", "cross entropy", "accuracy")
+    columns = ("network", "weights", "activations", *METRICS, "KL", "cross entropy", "accuracy")
     points = [("chosen", result.chosen), *(("front", point) for point in result.front),
               *((f"W{weights}A{outputs}", point) for (weights, outputs), point in result.uniform.items())]
     print_table("Training images: chosen network, Pareto front, equal widths everywhere", columns, [
         (kind, ",".join(map(str, point.weight_bits)), ",".join(map(str, point.activation_bits)),
-         *(point.costs[metric] for metric in BUDGETS), point.figures.kl, point.figures.loss, point.figures.accuracy)
+         *(point.costs[metric] for metric in METRICS), point.figures.kl, point.figures.loss, point.figures.accuracy)
         for kind, point in points])
     limits = ", ".join(f"{metric} <= {limit:.6g}" for metric, limit in result.limits.items())
     config = result.config

@@ -45,7 +45,7 @@ def weight_warnings(network, graph, options):
     for layer, built in pairs:
         if built.weight_bits == 1 or options.weight_calibration == "minmax":
             continue
-        plain = replace(options, rounding="nearest", weight_calibration="minmax")
+        plain = replace(options, weight_rounding="nearest", weight_calibration="minmax")
         widest = weight_scales(layer, built.input.scale, built.weight_bits, plain, per_tensor=built.requantize is None)
         ratios = []
         for scale in (torch.tensor(built.weight_scale), widest):

@@ -22,11 +22,15 @@ METHODS = {
     "least squares": {"calibration": "mse", "weight_calibration": "mse"},
     "bias correction": {"bias_correction": True},
     "equalized": {"equalize": True, "bias_correction": True},
-    "AWQ": {"rounding": "awq"},
-    "AdaRound": {"rounding": "adaround", "weight_calibration": "mse"},
-    "GPTQ": {"rounding": "gptq"},
-    "GPTQ, least squares": {"rounding": "gptq", "weight_calibration": "mse"},
-    "GPTQ, least squares for activations too": {"rounding": "gptq", "weight_calibration": "mse", "calibration": "mse"},
+    "AWQ": {"weight_rounding": "awq"},
+    "AdaRound": {"weight_rounding": "adaround", "weight_calibration": "mse"},
+    "GPTQ": {"weight_rounding": "gptq"},
+    "GPTQ, least squares": {"weight_rounding": "gptq", "weight_calibration": "mse"},
+    "GPTQ, least squares for activations too": {
+        "weight_rounding": "gptq",
+        "weight_calibration": "mse",
+        "calibration": "mse",
+    },
 }
 OBSERVERS = {
     "min-max": {},

@@ -3,12 +3,12 @@
 import torch
 
 from accel.errors import RangeError
+from quant.names import PERCENTILE
 from quant.ptq.clipping import activation_warning
 from quant.ptq.grid import Grid
 from quant.ptq.histogram import HistogramCollector
-from quant.ptq.ranges import METHODS, PERCENTILE, check_method, choose_range
+from quant.ptq.ranges import check_method, choose_range
 
-CALIBRATIONS = METHODS
 INPUT = "input"
 KL_CANDIDATES = 512
 
@@ -45,8 +45,8 @@ def calibrate(
     """Ranges {tensor name: (low, high)} of a FloatNetwork, the input under 'input'.
 
     batches: iterable of float64 [N, C, H, W], at least one; every method but 'minmax' goes through it twice, first for
-    the extremes, then for a histogram. method: of ranges.METHODS. grids: {tensor name: Grid} for the tensors that will
-    be quantized, the others keep their extremes; without it every tensor is taken for 8 bits, affine. per_channel: a
+    the extremes, then for a histogram. method: of CALIBRATIONS. grids: {tensor name: Grid} for the tensors that will be
+    quantized, the others keep their extremes; without it every tensor is taken for 8 bits, affine. per_channel: a
     list of a pair per channel instead of one pair. warn(text) is called for a tensor that a method clips with a great
     loss (`clipping`). Raises UnsupportedError for an unknown method and RangeError where
     the calibration images make a tensor infinite or NaN.

@@ -4,27 +4,34 @@ from dataclasses import dataclass
 
 from accel import ir
 from accel.errors import ModelError, RangeError, UnsupportedError
-from quant.arithmetic import khot, multipliers, scales
+from accel.names import ENCODINGS, RULES, WEIGHT_BITS
+from quant.arithmetic import multipliers
 from quant.frontend.floatnet import NO_CLAMP, has_weights
+from quant.names import (
+    CALIBRATIONS,
+    GRANULARITIES,
+    MULTI_BIT_ACTIVATIONS,
+    PERCENTILE,
+    SCALES,
+    SCHEMES,
+    WEIGHT_LEVELS,
+    WEIGHT_ROUNDINGS,
+)
 from quant.ptq.grid import Grid
-from quant.ptq.ranges import METHODS, PERCENTILE
 
-WEIGHT_BITS = (8, 6, 4, 2, 1)
-ACTIVATION_BITS = (8, 4, 2)  # a sign needs training
 INPUT_BITS = 8
-ROUNDINGS = ("nearest", "adaround", "gptq", "awq")
 CHOICES = {
-    "rule": scales.RULES,
-    "encoding": ir.ENCODINGS,
-    "weight_levels": khot.LEVELS,
-    "calibration": METHODS,
-    "weight_calibration": METHODS,
-    "granularity": ("channel", "tensor"),
-    "activation_scheme": ("affine", "symmetric"),
-    "scales": ("float", "pow2"),
-    "rounding": ROUNDINGS,
+    "rule": RULES,
+    "encoding": ENCODINGS,
+    "weight_levels": WEIGHT_LEVELS,
+    "calibration": CALIBRATIONS,
+    "weight_calibration": CALIBRATIONS,
+    "granularity": GRANULARITIES,
+    "activation_scheme": SCHEMES,
+    "scales": SCALES,
+    "weight_rounding": WEIGHT_ROUNDINGS,
 }
-WORDS = {"rule": "rounding rule", "encoding": "input encoding"}
+WORDS = {"rule": "rounding rule", "encoding": "input encoding", "weight_rounding": "weight rounding"}
 # What the accelerator's arithmetic cannot express: (option, value) -> why, and what to do.
 INEXPRESSIBLE = {
     ("weight_scheme", "affine"): "weights have no zero point in the accelerator; use symmetric weights",
@@ -53,7 +60,7 @@ class PtqOptions:
     the weights'. granularity: a weight scale per 'channel' or per 'tensor'. activation_scheme: 'affine' or 'symmetric'
     (zero point 0). weight_scheme, activation_granularity: what other tools have and the accelerator has not; only the
     defaults are taken. scales: 'float', or 'pow2' for powers of two everywhere. equalize: cross-layer equalization.
-    bias_correction: biases take the mean error of their layer. rounding: of the weights, one of ROUNDINGS.
+    bias_correction: biases take the mean error of their layer. weight_rounding: one of WEIGHT_ROUNDINGS.
     layer_images: how many calibration images the last two look at, layer by layer.
     Raises UnsupportedError or RangeError for what is not supported.
     """
@@ -73,7 +80,7 @@ class PtqOptions:
     scales: str = "float"
     equalize: bool = False
     bias_correction: bool = False
-    rounding: str = "nearest"
+    weight_rounding: str = "nearest"
     layer_images: int = 256
     weight_scheme: str = "symmetric"
     activation_granularity: str = "tensor"
@@ -94,13 +101,14 @@ class PtqOptions:
             raise RangeError(f"percentile {self.percentile} must be above 50 and at most 100")
         if self.layer_images < 1:
             raise RangeError(f"layer_images {self.layer_images} must be at least 1")
-        if self.rounding != "nearest" and 1 in (self.weight_bits, *_values(self.weight_bits)):
+        if self.weight_rounding != "nearest" and 1 in (self.weight_bits, *_values(self.weight_bits)):
             raise UnsupportedError(
-                f"rounding={self.rounding} chooses between integers, but 1-bit weights are signs; use rounding=nearest"
+                f"weight_rounding={self.weight_rounding} chooses between integers, but 1-bit weights are signs; "
+                "use weight_rounding=nearest"
             )
 
     def _check_bits(self):
-        for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", ACTIVATION_BITS)):
+        for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", MULTI_BIT_ACTIVATIONS)):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
             for bits in _values(getattr(self, name)):
@@ -113,7 +121,7 @@ class PtqOptions:
     @property
     def needs_images(self):
         """Whether layers are quantized with calibration images at hand."""
-        return self.bias_correction or self.rounding in ("adaround", "gptq")
+        return self.bias_correction or self.weight_rounding in ("adaround", "gptq")
 
     def layer_widths(self, network):
         """A LayerWidth per layer with weights of a FloatNetwork, in order.
@@ -155,8 +163,8 @@ class PtqOptions:
         notes = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
         if self.calibration == "percentile":
             notes["percentile"] = self.percentile
-        if self.rounding != "nearest":
-            notes["weight_rounding"] = self.rounding
+        if self.weight_rounding != "nearest":
+            notes["weight_rounding"] = self.weight_rounding
         return notes
 
 

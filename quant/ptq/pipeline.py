@@ -52,14 +52,14 @@ def prepare_network(module, images, name, normalization, options, input_shape=No
     prepared = prepare(network, normalization.mean, normalization.std, options.encoding)
     if options.scales == "pow2" and options.encoding == "uint8":
         prepared = with_pixel_scale(prepared, POW2_PIXEL)
-    if not options.equalize and options.rounding != "awq":
+    if not options.equalize and options.weight_rounding != "awq":
         return prepared
     widths = options.layer_widths(prepared.network)
     samples = prepared.input_values(images[: options.layer_images])
     weights = {"full_range": options.full_range, "per_tensor": options.granularity == "tensor"}
     if options.equalize:
         prepared = replace(prepared, network=equalize(prepared.network, samples, widths, **weights))
-    if options.rounding == "awq":
+    if options.weight_rounding == "awq":
         inputs = [None, *(width.activation_bits for width in widths[:-1])]
         network = awq.scale_inputs(
             prepared.network, samples, [width.weight_bits for width in widths], activation_bits=inputs, **weights

@@ -3,16 +3,15 @@
 import numpy as np
 
 from accel.errors import UnsupportedError
+from quant.names import CALIBRATIONS, PERCENTILE
 
-METHODS = ("minmax", "percentile", "kl", "mse")
-PERCENTILE = 99.99
 SEARCH_STEPS = 100
 SWEEPS = 3
 SMOOTHING = 1e-4  # of a count, where the candidate has none
 
 
 def choose_range(histogram, method, grid, percentile=PERCENTILE, candidates=None):
-    """(low, high) with low <= 0 <= high for a Grid, by a method of METHODS.
+    """(low, high) with low <= 0 <= high for a Grid, by a method of CALIBRATIONS.
 
     percentile: the share in per cent of the values below `high` (and above `low`) for 'percentile'. candidates: number
     of ranges that 'kl' tries; every bin's edge by default. Raises UnsupportedError for an unknown method.
@@ -31,8 +30,8 @@ def choose_range(histogram, method, grid, percentile=PERCENTILE, candidates=None
 
 def check_method(method, what="calibration"):
     """Raise UnsupportedError for an unknown method."""
-    if method not in METHODS:
-        raise UnsupportedError(f"{what} '{method}' is not supported; use {', '.join(METHODS)}")
+    if method not in CALIBRATIONS:
+        raise UnsupportedError(f"{what} '{method}' is not supported; use {', '.join(CALIBRATIONS)}")
 
 
 def percentile_range(histogram, percentile, symmetric=False):

@@ -23,11 +23,13 @@ def weight_integers(layer, scale, bits, options, data=None):
     if bits == 1:
         return torch.where(weight < 0, -1, 1)
     low, high = scales.weight_limits(bits, options.full_range)
-    if options.rounding in LEARNED:
+    if options.weight_rounding in LEARNED:
         if data is None:
-            raise DataError(f"{layer.name}: rounding={options.rounding} needs calibration images; pass images")
+            raise DataError(
+                f"{layer.name}: weight_rounding={options.weight_rounding} needs calibration images; pass images"
+            )
         allowed = None if options.weight_levels == "uniform" else khot.levels(options.weight_levels, low, high)
-        return LEARNED[options.rounding](layer, scale, low, high, data, levels=allowed)
+        return LEARNED[options.weight_rounding](layer, scale, low, high, data, levels=allowed)
     if options.weight_levels != "uniform":
         return khot.round_weights(weight / columns, low, high, options.weight_levels)
     return scales.to_integers(weight, columns, 0, low, high)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from accel.errors import ModelError, UnsupportedError
+from accel.names import ACTIVATION_BITS, WEIGHT_BITS
 from quant.arithmetic import multipliers
 from quant.arithmetic.scales import BIAS_LIMIT, float32
 from quant.frontend.floatnet import NO_CLAMP, FloatConv, has_weights
@@ -21,8 +22,6 @@ from quant.qat.method import Method
 from quant.qat.norm import FoldedNorm, PositiveNorm
 from quant.qat.ste import ActivationQuantizer, SignActivation, WeightQuantizer
 
-WEIGHT_BITS = (8, 6, 4, 2, 1)
-ACTIVATION_BITS = (8, 4, 2, 1)
 RELU = (0.0, math.inf)
 
 
@@ -31,7 +30,7 @@ class Widths:
     """Bits of every layer with weights, in order: its weights, and its output (the last one is raw int32).
 
     full_range: weights may be -2^(b-1); the default is the symmetric range. requantizer: the multipliers of the
-    build, a key of `multipliers.REQUANTIZERS`.
+    build, a key of accel.names.REQUANTIZERS.
     """
 
     weight_bits: tuple

@@ -9,6 +9,7 @@ from accel import model_dir
 from accel.errors import DataError, ModelError, UnsupportedError
 from quant.files.door import guarded
 from quant.models import loop
+from quant.names import MULTI_BIT_ACTIVATIONS
 from quant.qat.method import Method
 from quant.qat.network import QatNetwork, Widths
 
@@ -125,5 +126,5 @@ def _from_state(network, state, path):
             continue
         if own.norm is not None and type(own.norm) is type(layer.norm):
             own.norm.load_state_dict(layer.norm.state_dict())
-        if own.output_bits in (8, 4, 2):
+        if own.output_bits in MULTI_BIT_ACTIVATIONS:
             own.activation.learned.set(layer.activation.scale().detach())

@@ -11,8 +11,9 @@ import torch
 
 from accel import ir
 from accel.errors import ModelError, RangeError, UnsupportedError
+from accel.names import ACTIVATION_BITS, REQUANTIZERS, WEIGHT_BITS
 from accel.reference import accumulator_bounds, check_accumulators
-from quant.arithmetic.multipliers import REQUANTIZERS, check_requantizer, hot_bits, real_value
+from quant.arithmetic.multipliers import check_requantizer, hot_bits, real_value
 from quant.arithmetic.scales import choose_multiplier
 from quant.qfx.chain import CASTS, read_chain
 from quant.qfx.format import OVERFLOWS, ROUNDINGS
@@ -21,8 +22,6 @@ from quant.qfx.quantizer import SignQuantizer
 
 RULE = "half_up"
 ROUNDING, SATURATIONS = "AP_RND", ("AP_SAT", "AP_SAT_SYM")  # what the accelerator has: half up, qmin and qmax
-WEIGHT_STORAGE = (1, 2, 4, 6, 8)
-ACTIVATION_STORAGE = (1, 2, 4, 8)
 PIXEL_BITS = 8
 
 
@@ -73,9 +72,9 @@ def export(module, name, input_shape, *, requantizer="full", class_names=(), not
 
 def storage(width, allowed, what):
     """The narrowest width of the accelerator that holds words of `width` bits. Raises UnsupportedError."""
-    for bits in allowed:
-        if bits >= width:
-            return bits
+    wide = [bits for bits in allowed if bits >= width]
+    if wide:
+        return min(wide)
     raise UnsupportedError(
         f"{what}: words of {width} bits are not supported; the accelerator has {', '.join(map(str, allowed))}"
     )
@@ -107,7 +106,7 @@ class _Exporter:
         self.group, self.tensor, self.requantizer = group, tensor, requantizer
         self.name, self.own = group.name, group.layer
         self.channels = len(self.own.weight)
-        self.weight_bits = storage(self.own.weights.width, WEIGHT_STORAGE, f"{self.name}: weights")
+        self.weight_bits = storage(self.own.weights.width, WEIGHT_BITS, f"{self.name}: weights")
         self.step = self._per_channel(self.own.weights.step())
         self.weights = self.own.weights.integers(self.own.weight)
         self.bias = self._bias()
@@ -208,7 +207,7 @@ class _Exporter:
         if isinstance(cast, SignQuantizer):
             return ir.TensorType(*shape, 1, 1.0, 0), self._threshold(shape, make, common)
         form = cast.format
-        bits = storage(form.width, ACTIVATION_STORAGE, f"{self.name}: output")
+        bits = storage(form.width, ACTIVATION_BITS, f"{self.name}: output")
         low, high = form.limits
         zero_point = -(1 << (bits - 1)) if high >= 1 << (bits - 1) else 0
         output = ir.TensorType(*shape, bits, form.step, zero_point)
@@ -256,7 +255,7 @@ class _Exporter:
                     f"{self.name}: channel {channel} needs the multiplier {real}, which is too small for "
                     "the accelerator; bring the binary points of input and output closer"
                 )
-            if terms is not None and hot_bits(multiplier) > terms:
+            if terms and hot_bits(multiplier) > terms:
                 raise UnsupportedError(
                     f"{self.name}: channel {channel} has a multiplier of {hot_bits(multiplier)} "
                     f"powers of two but requantizer {self.requantizer} holds {terms}; train the "

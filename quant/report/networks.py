@@ -74,8 +74,10 @@ def after_training(source, width, weight_bits, activation_bits, advance=lambda c
 
     Signs as weights are those of the float weights, whatever the Source's options say of rounding.
     """
-    rounding = "nearest" if weight_bits == 1 else source.options.rounding
-    options = replace(source.options, weight_bits=weight_bits, activation_bits=activation_bits, rounding=rounding)
+    rounding = "nearest" if weight_bits == 1 else source.options.weight_rounding
+    options = replace(
+        source.options, weight_bits=weight_bits, activation_bits=activation_bits, weight_rounding=rounding
+    )
     graph = quantize_module(
         source.module,
         source.calibration,

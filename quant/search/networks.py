@@ -35,7 +35,9 @@ def uniform_graphs(prepared, images, options, widths, activation_bits, advance=l
         graphs[bits] = quantized(
             prepared,
             images,
-            replace(options, weight_bits=bits, activation_bits=outputs, rounding="nearest", bias_correction=False),
+            replace(
+                options, weight_bits=bits, activation_bits=outputs, weight_rounding="nearest", bias_correction=False
+            ),
         )
         advance()
     return graphs
@@ -49,7 +51,7 @@ def make_probe(
     calibration: images [N, H, W, C] for the ranges. options: PtqOptions; search_options: SearchOptions. Raises
     UnsupportedError where the last layer does not put out plain sums.
     """
-    plain = replace(options, weight_bits=WIDE, activation_bits=WIDE, rounding="nearest")
+    plain = replace(options, weight_bits=WIDE, activation_bits=WIDE, weight_rounding="nearest")
     prepared = prepare_network(module, calibration, name, normalization, plain)
     if not is_unclamped(prepared.network.layers[-1]):
         raise UnsupportedError(

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from accel.compile import compile_graph, fit_config
 from accel.compile.choices import cost_tables, weighted_layers, with_widths
 from accel.errors import FitError, UnsupportedError
+from accel.names import WEIGHT_BITS
+from quant.names import MULTI_BIT_ACTIVATIONS, MULTI_BIT_WEIGHTS, SENSITIVITIES
 from quant.search.budget import METRICS
 from quant.search.pareto import front, sweep
-from quant.search.sensitivity import MEASURES, sensitivity
+from quant.search.sensitivity import sensitivity
 from quant.search.solve import Chain, best_choices, choice
 
 WIDE = 8
@@ -20,8 +22,8 @@ class SearchOptions:
     front tries. candidates: how many of the program's best choices are measured, the best of which is taken. samples,
     seed: of the Hessian's trace."""
 
-    weight_bits: tuple = (8, 6, 4, 2)
-    activation_bits: tuple = (8, 4, 2)
+    weight_bits: tuple = MULTI_BIT_WEIGHTS
+    activation_bits: tuple = MULTI_BIT_ACTIVATIONS
     measure: str = "kl"
     budgets: tuple = ()
     dsps: int | None = None
@@ -32,7 +34,7 @@ class SearchOptions:
     seed: int = 1
 
     def __post_init__(self):
-        for name, allowed in (("weight_bits", (8, 6, 4, 2, 1)), ("activation_bits", (8, 4, 2))):
+        for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", MULTI_BIT_ACTIVATIONS)):
             values = getattr(self, name)
             if WIDE not in values or any(bits not in allowed for bits in values):
                 raise UnsupportedError(
@@ -42,9 +44,9 @@ class SearchOptions:
         for metric in (self.axis, *(budget.metric for budget in self.budgets)):
             if metric not in METRICS:
                 raise UnsupportedError(f"search: metric '{metric}' is unknown; choose one of {', '.join(METRICS)}")
-        if self.measure not in MEASURES:
+        if self.measure not in SENSITIVITIES:
             raise UnsupportedError(
-                f"search: sensitivity '{self.measure}' is unknown; choose one of {', '.join(MEASURES)}"
+                f"search: sensitivity '{self.measure}' is unknown; choose one of {', '.join(SENSITIVITIES)}"
             )
 
 

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 
 from accel.errors import UnsupportedError
+from quant.names import SENSITIVITIES
 
-MEASURES = ("kl", "loss", "hessian")
 TRACE_SAMPLES = 16
 
 
@@ -43,8 +43,8 @@ def sensitivity(probe, measure="kl", *, samples=TRACE_SAMPLES, seed=1, advance=l
     samples, seed: of Hutchinson's method. advance is called once per layer. Raises UnsupportedError for an unknown
     measure.
     """
-    if measure not in MEASURES:
-        raise UnsupportedError(f"sensitivity '{measure}' is unknown; choose one of {', '.join(MEASURES)}")
+    if measure not in SENSITIVITIES:
+        raise UnsupportedError(f"sensitivity '{measure}' is unknown; choose one of {', '.join(SENSITIVITIES)}")
     if measure == "hessian":
         return _by_trace(probe, samples, seed, advance)
     start = probe.figures(probe.inputs[-1].flatten(1))

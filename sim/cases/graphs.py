@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from accel.fixedpoint import INT32_MAX, INT32_MIN, RULES, qrange
+from accel.fixedpoint import INT32_MAX, INT32_MIN, qrange
 from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType, Threshold
+from accel.names import ACTIVATION_BITS, RULES, WEIGHT_BITS
 
 
 def tensor(rng, height, width, channels, bits=8):
@@ -181,7 +182,7 @@ def _random_layer(rng, kind, name, input_name, source, max_channels, raw):
 
 
 def random_mixed_graph(
-    rng, layers=3, max_side=9, max_channels=11, *, weight_widths=(8, 6, 4, 2, 1), widths=(8, 4, 2, 1), input_bits=None
+    rng, layers=3, max_side=9, max_channels=11, *, weight_widths=WEIGHT_BITS, widths=ACTIVATION_BITS, input_bits=None
 ):
     """A random chain in which every tensor and every layer's weights have a width of their own.
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from accel.fixedpoint import qrange
 from accel.ir import INPUT_NAME, RAW_BITS, Graph, InputEncoding, TensorType, Threshold
+from accel.names import WEIGHT_BITS
 from accel.reference import accumulator_bounds, run_layer
 from sim.cases.graphs import conv, dense, images, maxpool, random_mixed_graph, tensor
 
 RAW = RAW_BITS
-WEIGHT_WIDTHS = (8, 6, 4, 2, 1)
 ENDS = (-(2**31), 2**31 - 1)  # thresholds that no accumulator crosses
 
 
@@ -96,7 +96,7 @@ def small_mixed(rng):
 def narrow_storage(rng):
     """8-bit activations with weights of every width."""
     layers, name, source = [], INPUT_NAME, tensor(rng, 5, 4, 3, 8)
-    for bits in WEIGHT_WIDTHS:
+    for bits in WEIGHT_BITS:
         layers.append(layer(rng, f"w{bits}a8", name, source, 9, bits, 8, kernel=(2, 3), pads=(1, 0, 1, 1)))
         name, source = layers[-1].name, layers[-1].output
     return chain(rng, "narrow_storage", *layers, layer(rng, "last", name, source, 7, 6, 8))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from accel.config import HardwareConfig
-from accel.fixedpoint import RULES
 from accel.ir import Graph, InputEncoding, Requantize, TensorType
+from accel.names import RULES
 from sim.cases.graphs import conv, dense, maxpool, random_graph
 
 

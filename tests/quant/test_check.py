@@ -10,9 +10,10 @@ from accel.errors import BitloomError, DataError, RangeError, UnsupportedError
 from quant.check import network as checking
 from quant.check.network import ModelCheck, TensorCheck, check_network
 from quant.check.tensors import ErrorSums, Figure, RangeSearch, weight_figures
-from quant.check.thresholds import ACTIVATION_BITS, PRESETS, WEIGHT_BITS, Thresholds, choose, decibel, gaussian_snr
+from quant.check.thresholds import PRESETS, Thresholds, choose, decibel, gaussian_snr
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
+from quant.names import MULTI_BIT_ACTIVATIONS, MULTI_BIT_WEIGHTS
 from tests.quant.nets import CHAIN_SHAPE, chain, random_images
 
 
@@ -46,7 +47,7 @@ def test_minmax_weights_keep_every_value(per_tensor):
     rows = weight.flatten(1).numpy()
     largest = np.abs(rows).max(axis=None if per_tensor else 1, keepdims=True)
     figures = weight_figures(weight, per_tensor, PRESETS["strict"], "minmax")
-    assert [figure.bits for figure in figures] == list(WEIGHT_BITS)
+    assert [figure.bits for figure in figures] == list(MULTI_BIT_WEIGHTS)
     for figure in figures:
         top = 2 ** (figure.bits - 1) - 1
         assert near(figure, plain_figures(rows, largest / top, 0, -top, top))
@@ -85,7 +86,7 @@ def test_best_range_keeps_the_coverage_and_is_as_good_as_many_others(low):
     search = RangeSearch(float(values.min()), float(values.max()))
     for part in values.split(300):
         search.add(part)
-    for bits in ACTIVATION_BITS:
+    for bits in MULTI_BIT_ACTIVATIONS:
         found = search.range(bits, "best", 0.97)
         assert search.range(bits, "minmax", 0.97) == (search.low, search.high)
         assert figure_of(values, found, bits).coverage >= 0.97
@@ -122,7 +123,7 @@ def test_gaussian_snr_is_that_of_a_sample(bits, published):
 
 
 def tensor_check(*passes, kind="weights", layer="conv"):
-    widths = WEIGHT_BITS if kind == "weights" else ACTIVATION_BITS
+    widths = MULTI_BIT_WEIGHTS if kind == "weights" else MULTI_BIT_ACTIVATIONS
     pairs = zip(widths, passes, strict=True)
     return TensorCheck(layer, kind, tuple(Figure(bits, 1.0, 1.0, 0.0, ok) for bits, ok in pairs))
 
@@ -208,8 +209,8 @@ def test_thresholds_that_make_no_sense_are_refused(arguments, message):
 
 
 def test_thresholds_replace_those_of_the_preset():
-    assert choose("strict") == PRESETS["strict"] and choose().snr_db == dict.fromkeys(WEIGHT_BITS, 40.0)
-    assert choose("per-width", (30,)).snr_db == dict.fromkeys(WEIGHT_BITS, 30)
+    assert choose("strict") == PRESETS["strict"] and choose().snr_db == dict.fromkeys(MULTI_BIT_WEIGHTS, 40.0)
+    assert choose("per-width", (30,)).snr_db == dict.fromkeys(MULTI_BIT_WEIGHTS, 30)
     assert choose("strict", (40, 30, 20, 10)).snr_db == {8: 40, 6: 30, 4: 20, 2: 10}
     assert choose("per-width", coverage=(0.9,)).snr_db == PRESETS["per-width"].snr_db
     assert isinstance(choose(), Thresholds)

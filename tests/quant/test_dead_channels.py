@@ -121,7 +121,7 @@ def agreement(module, images, **options):
         {},
         {"weight_bits": 4, "activation_bits": 4},
         {"granularity": "tensor", "bias_correction": True},
-        {"weight_bits": 4, "rounding": "gptq"},
+        {"weight_bits": 4, "weight_rounding": "gptq"},
     ],
     ids=str,
 )
@@ -158,8 +158,8 @@ OPTIONS = (
     {"requantizer": "pow2"},
     {"rule": "gemmlowp"},
     {"weight_bits": 4, "weight_calibration": "mse", "calibration": "mse"},
-    {"weight_bits": 4, "rounding": "awq"},
-    {"weight_bits": 4, "rounding": "gptq", "bias_correction": True},
+    {"weight_bits": 4, "weight_rounding": "awq"},
+    {"weight_bits": 4, "weight_rounding": "gptq", "bias_correction": True},
     {"weight_calibration": "kl", "calibration": "percentile", "percentile": 95.0},
 )
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from accel import fixedpoint, reference
 from accel.errors import UnsupportedError
+from accel.names import REQUANTIZERS, RULES
 from quant.arithmetic import khot
 from quant.arithmetic.multipliers import (
-    REQUANTIZERS,
     choose,
     hot_bits,
     khot_at_least,
@@ -18,13 +18,13 @@ from quant.arithmetic.multipliers import (
     representable,
     widening,
 )
-from quant.arithmetic.scales import RULES, choose_multiplier
+from quant.arithmetic.scales import choose_multiplier
 from quant.ptq.pipeline import quantize_module
 from quant.ptq.quantize import PtqOptions
 from quant.reference.integer import IntegerNetwork
 from tests.quant import nets
 
-NARROW = [name for name, terms in REQUANTIZERS.items() if terms is not None]
+NARROW = [name for name, terms in REQUANTIZERS.items() if terms]
 WIDENED = {"pow2": 2.0, "khot2": 4 / 3, "khot3": 8 / 7}
 
 

@@ -10,6 +10,7 @@ from torch.ao.quantization import observer as torch_observers
 
 from accel.errors import RangeError, UnsupportedError
 from quant.frontend.floatnet import FloatConv, FloatNetwork
+from quant.names import CALIBRATIONS
 from quant.ptq import ranges
 from quant.ptq.grid import Grid
 from quant.ptq.histogram import HistogramCollector, histogram_of
@@ -177,7 +178,7 @@ def test_histograms_count_every_value_once(seed, bins, parts):
 
 
 def test_ranges_contain_zero_and_constant_tensors_have_none():
-    for method in ranges.METHODS:
+    for method in CALIBRATIONS:
         assert ranges.choose_range(histogram_of(np.zeros(9)), method, Grid(8)) == (0.0, 0.0)
         low, high = ranges.choose_range(histogram_of(np.full(9, 3.0)), method, Grid(8), candidates=64)
         assert low == 0.0 and 2.9 < high <= 3.0

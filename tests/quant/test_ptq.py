@@ -8,7 +8,8 @@ from torch import nn
 
 from accel import model_dir, reference
 from accel.errors import ModelError, RangeError, UnsupportedError
-from quant.arithmetic.scales import RULES, float32
+from accel.names import RULES
+from quant.arithmetic.scales import float32
 from quant.check.thresholds import DECIBEL_LIMIT
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module

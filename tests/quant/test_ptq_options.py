@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from accel import model_dir, reference
-from quant.arithmetic import khot
-from quant.arithmetic.multipliers import REQUANTIZERS, hot_bits
+from accel.names import REQUANTIZERS
+from quant.arithmetic.multipliers import hot_bits
 from quant.frontend.prepare import prepare, with_pixel_scale
 from quant.frontend.read import read_module
 from quant.models.sources import load_float_model
+from quant.names import CALIBRATIONS, WEIGHT_LEVELS
 from quant.ptq.options import PtqOptions
 from quant.ptq.pipeline import Normalization, quantize_module, work
 from quant.ptq.quantize import quantize
-from quant.ptq.ranges import METHODS
 from quant.reference.compare import Comparer
 from tests.quant import nets
 
@@ -55,15 +55,15 @@ options = st.fixed_dictionaries(
         "encoding": st.sampled_from(["uint8", "float"]),
         "full_range": st.booleans(),
         "requantizer": st.sampled_from(list(REQUANTIZERS)),
-        "weight_levels": st.sampled_from(khot.LEVELS),
-        "calibration": st.sampled_from(METHODS),
-        "weight_calibration": st.sampled_from(METHODS),
+        "weight_levels": st.sampled_from(WEIGHT_LEVELS),
+        "calibration": st.sampled_from(CALIBRATIONS),
+        "weight_calibration": st.sampled_from(CALIBRATIONS),
         "granularity": st.sampled_from(["channel", "tensor"]),
         "activation_scheme": st.sampled_from(["affine", "symmetric"]),
         "scales": st.sampled_from(["float", "pow2"]),
         "equalize": st.booleans(),
         "bias_correction": st.booleans(),
-        "rounding": st.sampled_from(["nearest", "gptq", "awq"]),
+        "weight_rounding": st.sampled_from(["nearest", "gptq", "awq"]),
     }
 )
 
@@ -81,7 +81,7 @@ def test_three_executions_agree_whatever_is_chosen(chosen, seed):
 @pytest.mark.parametrize("rounding", ["nearest", "gptq", "awq"])
 def test_every_rounding_goes_through_the_model_directory(rounding, tmp_path):
     images = nets.random_images(8, SHAPE)
-    graph = quantize_module(small(), images, options=PtqOptions(weight_bits=4, rounding=rounding))
+    graph = quantize_module(small(), images, options=PtqOptions(weight_bits=4, weight_rounding=rounding))
     assert agree(graph, images) and graph.notes.get("weight_rounding", "nearest") == rounding
     model_dir.save(graph, tmp_path / "model")
     loaded = model_dir.load(tmp_path / "model")
@@ -96,7 +96,7 @@ def test_learned_roundings_lose_less_than_the_nearest():
     images = nets.random_images(40, SHAPE)
     ratios = {}
     for name in ("nearest", "adaround", "gptq"):
-        graph = quantize_module(module, images, options=PtqOptions(weight_bits=4, rounding=name))
+        graph = quantize_module(module, images, options=PtqOptions(weight_bits=4, weight_rounding=name))
         assert agree(graph, images)
         ratios[name] = graph.layers[-1].notes["snr_db"]
     assert ratios["adaround"] > ratios["nearest"] + 2 and ratios["gptq"] > ratios["nearest"] + 2
@@ -150,7 +150,7 @@ def test_an_outlier_image_no_longer_sets_the_range():
         method: quantize_module(small(), images, options=PtqOptions(calibration=method, activation_bits=4))
         .layers[0]
         .output.scale
-        for method in METHODS
+        for method in CALIBRATIONS
     }
     assert all(scales[method] < 0.9 * scales["minmax"] for method in ("percentile", "kl", "mse"))
 
@@ -165,7 +165,7 @@ def test_notes_name_what_is_not_the_default():
         weight_calibration="mse",
         granularity="tensor",
         equalize=True,
-        rounding="gptq",
+        weight_rounding="gptq",
     )
     assert quantize_module(small(), images, options=chosen).notes == {
         **plain,
@@ -179,7 +179,7 @@ def test_notes_name_what_is_not_the_default():
 
 
 @pytest.mark.parametrize(
-    "chosen", [{}, {"calibration": "mse"}, {"calibration": "kl", "bias_correction": True}, {"rounding": "gptq"}]
+    "chosen", [{}, {"calibration": "mse"}, {"calibration": "kl", "bias_correction": True}, {"weight_rounding": "gptq"}]
 )
 def test_progress_adds_up(chosen):
     images, counts = nets.random_images(7, SHAPE), []

@@ -9,12 +9,10 @@ from torch import nn
 
 from accel.errors import DataError, RangeError, UnsupportedError
 from quant.arithmetic import khot, scales
-from quant.cli import ptq as command
 from quant.frontend.floatnet import FloatDense
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
-from quant.ptq import options as ptq_options
-from quant.ptq import ranges
+from quant.names import CALIBRATIONS, WEIGHT_LEVELS
 from quant.ptq.options import PtqOptions
 from quant.ptq.pipeline import quantize_module
 from quant.ptq.quantize import quantize
@@ -35,7 +33,7 @@ def squared_error(layer, scale, bits, options):
     return (layer.weight - real).square().sum(1).numpy()
 
 
-@pytest.mark.parametrize("levels", khot.LEVELS)
+@pytest.mark.parametrize("levels", WEIGHT_LEVELS)
 @pytest.mark.parametrize("full_range", [False, True])
 @given(seed=st.integers(0, 1000), bits=st.sampled_from(BITS))
 @settings(max_examples=12)
@@ -70,7 +68,7 @@ def test_a_percentile_of_weights_is_numpys():
 
 
 @pytest.mark.parametrize("bits", [*BITS, 1])
-@pytest.mark.parametrize("method", ranges.METHODS)
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_powers_of_two_stay_powers_of_two(bits, method):
     layer = dense(3)
     options = PtqOptions(scales="pow2", weight_calibration=method)
@@ -111,7 +109,7 @@ def test_levels(kind, bits, allowed):
 @pytest.mark.parametrize("bits", [8, 4])
 def test_exported_weights_are_of_the_levels(kind, rounding, bits):
     images = nets.random_images(12, nets.CHAIN_SHAPE)
-    options = PtqOptions(weight_levels=kind, rounding=rounding, weight_bits=bits, weight_calibration="mse")
+    options = PtqOptions(weight_levels=kind, weight_rounding=rounding, weight_bits=bits, weight_calibration="mse")
     graph = quantize_module(nets.chain(), images, options=options)
     allowed = khot.levels(kind, *scales.weight_limits(bits, False))
     for layer in graph.layers:
@@ -153,8 +151,14 @@ def test_one_scale_per_tensor():
             "weight_calibration 'max' is unknown; choose one of minmax, percentile, kl, mse",
         ),
         ({"granularity": "group"}, "granularity 'group' is unknown; choose one of channel, tensor"),
-        ({"rounding": "stochastic"}, "rounding 'stochastic' is unknown; choose one of nearest, adaround, gptq, awq"),
-        ({"rounding": "gptq", "weight_bits": (8, 1)}, "rounding=gptq chooses between integers, but 1-bit weights"),
+        (
+            {"weight_rounding": "stochastic"},
+            "weight rounding 'stochastic' is unknown; choose one of nearest, adaround, gptq, awq",
+        ),
+        (
+            {"weight_rounding": "gptq", "weight_bits": (8, 1)},
+            "weight_rounding=gptq chooses between integers, but 1-bit weights",
+        ),
         ({"scales": "pow3"}, "scales 'pow3' is unknown"),
         ({"weight_levels": "log"}, "weight_levels 'log' is unknown"),
     ],
@@ -172,14 +176,8 @@ def test_refuses_numbers_outside_their_range(options):
         PtqOptions(**options)
 
 
-@pytest.mark.parametrize("options", [{"bias_correction": True}, {"rounding": "adaround"}])
+@pytest.mark.parametrize("options", [{"bias_correction": True}, {"weight_rounding": "adaround"}])
 def test_methods_that_look_at_images_ask_for_them(options):
     prepared = prepare(read_module(nn.Conv2d(1, 2, 3), (5, 5, 1)))
     with pytest.raises(DataError, match="needs images to correct biases or learn a rounding"):
         quantize(prepared, {}, PtqOptions(**options))
-
-
-def test_the_command_offers_what_the_library_has():
-    assert command.RULES == scales.RULES and command.LEVELS == khot.LEVELS
-    assert command.METHODS == ranges.METHODS and command.ROUNDINGS == ptq_options.ROUNDINGS
-    assert command.PERCENTILE == ranges.PERCENTILE

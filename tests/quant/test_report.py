@@ -11,8 +11,9 @@ import pytest
 from scipy import stats
 
 from accel import model_dir
-from accel.config import PRECISIONS, HardwareConfig
+from accel.config import HardwareConfig
 from accel.errors import DataError, FitError, ModelError, UnsupportedError
+from accel.names import PRECISIONS
 from quant.data import datasets
 from quant.models.sources import load_float_model
 from quant.ptq.options import PtqOptions

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from accel import fixedpoint
 from accel.errors import RangeError
+from accel.names import RULES
 from quant.arithmetic import scales
 
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -46,7 +47,7 @@ def test_default_scales_follow_the_formulas():
     assert scales.symmetric_scale(1e-44, 8) > 0
 
 
-@given(st.floats(1e-25, 2e9), st.sampled_from(scales.RULES))
+@given(st.floats(1e-25, 2e9), st.sampled_from(RULES))
 def test_multiplier_is_the_nearest_one_and_equals_fixedpoint(real, rule):
     if rule == "gemmlowp" and math.frexp(real)[1] > 30:
         return
@@ -70,7 +71,7 @@ def test_multiplier_edges():
 
 
 @pytest.mark.parametrize("real", [-1.0, math.nan, math.inf, 2.0**31])
-@pytest.mark.parametrize("rule", scales.RULES)
+@pytest.mark.parametrize("rule", RULES)
 def test_multiplier_out_of_range_is_refused(real, rule):
     with pytest.raises(RangeError):
         scales.choose_multiplier(real, rule)
