@@ -34,7 +34,7 @@ def _option(seed, folder, index):
 
 
 KINDS = {  # name -> (case, cases of COUNT, what it is)
-    "models": (_model, 1, "model directories, damaged or extreme"),
+    "models": (_model, 1, "damaged or extreme models"),
     "files": (_file, 10, "weight, image and checkpoint files"),
     "options": (_option, 4, "command lines with bad option values"),
 }
