@@ -25,7 +25,7 @@ INTEGERS = ("accel/fixedpoint.py", "accel/names.py", "accel/reference.py")
 RUNS = (*HARDWARE, *INTEGERS, "accel/compile", "benchmarks/workload.py")
 SYNTHESIS = (*HARDWARE, "benchmarks/yosys.py", "benchmarks/netlist.py")
 WHOLE = (*SYNTHESIS, "benchmarks/xc7.py", "accel/compile/place.py")
-TORCH = (*INTEGERS, "quant/arithmetic", "quant/models/networks.py")  # the front end only reads these networks
+TORCH = (*INTEGERS, "quant/arithmetic", "quant/models/zoo.py")  # the front end only reads these networks
 PTQ, QAT = (*TORCH, "quant/names.py", "quant/ptq"), (*TORCH, "quant/names.py", "quant/qat")
 QFX = (*PTQ, "quant/qfx")
 LENET, LENETS = (
@@ -47,7 +47,7 @@ BENCHMARKS = {
     "accuracy": Benchmark(
         "FP32 and int8 accuracy on the 10,000 MNIST test images",
         "accuracy",
-        (*INTEGERS, *LENET, "quant/zoo/lenet5", "quant/models/networks.py"),
+        (*INTEGERS, *LENET, "quant/zoo/lenet5", "quant/models/zoo.py"),
     ),
     "precision_accuracy": Benchmark(
         "LeNet-5's accuracy in every precision, shipped networks and mean of the seeds",

@@ -64,9 +64,9 @@ def written(data_dir, names=None, advance=lambda: None):
     from quant.models.sources import load_float_model
     from quant.ptq.pipeline import quantize_module
     from quant.ptq.quantize import PtqOptions
+    from quant.qfx.conversion import FixedOptions
     from quant.qfx.export import export
     from quant.qfx.learn import fixed_network
-    from quant.qfx.network import FixedOptions
 
     found, images = {}, {}
     for name, (source, choice) in {**PTQ, **QFX}.items():

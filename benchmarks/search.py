@@ -17,7 +17,7 @@ from quant.ptq.quantize import PtqOptions
 from quant.reference import evaluate
 from quant.search.budget import Budget
 from quant.search.exhaustive import every_network, gaps
-from quant.search.networks import make_probe, quantized
+from quant.search.quantized import make_probe, quantized
 from quant.search.search import Search, SearchOptions, best_uniform, check_cycles, search, with_chosen
 from quant.search.sensitivity import sensitivity
 

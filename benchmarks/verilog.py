@@ -3,7 +3,7 @@
 from benchmarks import workload
 from benchmarks.report import Result, Row
 from sim.cli import compile_for
-from sim.network import run_network
+from sim.comparison import run_network
 
 SIZE = (16, 16)
 LAYER_IMAGES, LOGIT_IMAGES = 100, 10_000

@@ -10,7 +10,7 @@ from accel.model_dir import load
 from accel.reference import encode_input
 from accel.synthetic import random_weights
 from quant.data import datasets
-from sim import cli, network
+from sim import cli, comparison
 from sim.accelerator import open_accelerator
 
 MODEL = "lenet5-int8"
@@ -36,7 +36,7 @@ def digits(graph, count):
 
 def one_build(graphs, size, precisions, **options):
     """The configuration of one accelerator that holds any of the networks, one at a time; options: other fields."""
-    return network.shared_config(graphs, HardwareConfig(*size, precisions=precisions, **options))
+    return comparison.shared_config(graphs, HardwareConfig(*size, precisions=precisions, **options))
 
 
 def accelerator(config):
@@ -47,7 +47,7 @@ def accelerator(config):
 def compare(accelerator, graph, inputs, **options):
     """(program, NetworkRun) of a network on an open accelerator; options go to compare_on."""
     program = compile_graph(graph, accelerator.config)
-    return program, network.compare_on(accelerator, graph, program, inputs, **options)
+    return program, comparison.compare_on(accelerator, graph, program, inputs, **options)
 
 
 def loaded(program):

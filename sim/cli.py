@@ -15,9 +15,9 @@ from accel.convert import parse_option, parse_precisions
 from accel.errors import DataError, RangeError, TargetError, UnsupportedError
 from quant.data.datasets import load_images
 from sim import breakdown
+from sim.comparison import run_network, run_reference, trace_image
 from sim.driver import AcceleratorError
 from sim.engines import ENGINES
-from sim.network import run_network, run_reference, trace_image
 
 CHOICES = [*ENGINES, "reference"]
 SHOWN_MISMATCHES = 10

@@ -149,7 +149,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "float_registers": ("float_registers", "busy or starting", "busy", "none"),
 }
 NO_BLOCK = {"delay", "fast_myhdl", "fields", "module", "packing", "shift_codes"}
-WHOLE = {"top", "float_input"}  # wiring only; sim/test_network.py and sim/test_float_streams.py run networks on it
+WHOLE = {"top", "float_input"}  # wiring only; sim/test_lenet.py and sim/test_float_streams.py run networks on it
 
 
 @pytest.mark.parametrize("name", BUGS)

@@ -32,10 +32,10 @@ from accel.ir import InputEncoding
 from accel.rtl.top import bitloom
 from quant.data.datasets import load
 from sim.accelerator import open_accelerator
+from sim.cases.awkward import small
 from sim.cases.bench import BlockCase, across, run_case
 from sim.cases.floats import bits_of
 from sim.cases.graphs import random_mixed_graph
-from sim.cases.networks import small
 from sim.driver import Accelerator
 from sim.engines.verilator_build import lint
 

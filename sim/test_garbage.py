@@ -30,8 +30,8 @@ from accel.descriptor import (
 from quant.data.datasets import load
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS
+from sim.cases.awkward import NETWORKS, awkward
 from sim.cases.graphs import images
-from sim.cases.networks import NETWORKS, awkward
 from sim.driver import AcceleratorError
 
 # Loop counts that keep a layer of garbage short, so that one that goes on for LIMIT cycles hangs.

@@ -14,10 +14,10 @@ from accel.names import REQUANTIZERS
 from accel.reference import run as run_reference
 from accel.rtl.array.shift_codes import CODES
 from sim.accelerator import open_accelerator
+from sim.cases.awkward import random_network
 from sim.cases.graphs import images
 from sim.cases.mixed import every_mode, random_mixed
-from sim.cases.networks import random_network
-from sim.test_networks import check_network
+from sim.test_many_networks import check_network
 
 MEMORIES = {
     "weight_depth": 4096,

@@ -13,11 +13,11 @@ from accel.hdl.accelerator import preset_images, presets
 from accel.reference import run as run_reference
 from sim.accelerator import open_accelerator
 from sim.cases import graphs as networks
+from sim.cases.awkward import NETWORKS
 from sim.cases.graphs import images, tensor
 from sim.cases.mixed import NAMED, chain, every_mode, layer, random_mixed, remainder, small_mixed, switch
-from sim.cases.networks import NETWORKS
-from sim.network import compare_on, run_network
-from sim.test_networks import PATTERNS, check_network
+from sim.comparison import compare_on, run_network
+from sim.test_many_networks import PATTERNS, check_network
 from sim.test_top import MIXED
 
 MEMORIES = {

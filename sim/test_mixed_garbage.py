@@ -17,11 +17,11 @@ from accel.descriptor import (
     host_address,
 )
 from sim.accelerator import open_accelerator
+from sim.cases.awkward import small
 from sim.cases.graphs import images
 from sim.cases.mixed import NAMED, every_mode, small_mixed
-from sim.cases.networks import small
+from sim.comparison import compare_on
 from sim.driver import AcceleratorError
-from sim.network import compare_on
 from sim.test_garbage import Bench, check_garbage, spoil
 from sim.test_mixed import MEMORIES
 

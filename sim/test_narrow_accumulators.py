@@ -9,7 +9,7 @@ from accel.config import HardwareConfig
 from accel.errors import RangeError
 from sim.accelerator import open_accelerator
 from sim.cases import graphs as networks
-from sim.network import compare_on
+from sim.comparison import compare_on
 
 CONFIG = HardwareConfig(rows=4, lanes=8, acc_bits=16)
 

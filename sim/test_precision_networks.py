@@ -8,8 +8,8 @@ from accel.config import HardwareConfig
 from quant.data.datasets import load
 from sim.accelerator import open_accelerator
 from sim.cases.graphs import images
-from sim.network import shared_config
-from sim.test_networks import PATTERNS, check_network
+from sim.comparison import shared_config
+from sim.test_many_networks import PATTERNS, check_network
 
 LENETS = tuple(f"lenet5-{name}" for name in ("w8a8", "w6a8", "w4a8", "w4a4", "w2a2", "w1a1", "mixed", "int8"))
 SINGLE = tuple(f"{kind}-w{bits}a{bits}" for kind in ("conv128", "dense1024") for bits in (8, 4, 2, 1))

@@ -7,11 +7,11 @@ from accel import reference
 from accel.compile import compile_graph
 from accel.hdl.accelerator import preset_images, presets
 from sim.accelerator import open_accelerator
+from sim.cases.awkward import small
 from sim.cases.graphs import images
-from sim.cases.networks import small
+from sim.comparison import compare_on
 from sim.driver import AcceleratorError
 from sim.engines import ENGINES
-from sim.network import compare_on
 from sim.test_top import CONFIG
 
 

@@ -9,7 +9,7 @@ from accel.config import HardwareConfig
 from accel.descriptor import CONTROL_ENABLE, REG_CONTROL, REG_LAYERS
 from accel.hdl.accelerator import preset_images, presets
 from sim.accelerator import open_accelerator
-from sim.cases import networks
+from sim.cases import awkward
 from sim.cases.graphs import images
 
 CONFIG = HardwareConfig(
@@ -29,7 +29,7 @@ def check(accelerator, graph, program, rng):
 def test_a_host_of_any_speed_replaces_the_preset_network(pause, tmp_path, seed):
     """With pauses between its writes longer than the fetch of a descriptor: an aborted core must not start again."""
     rng = np.random.default_rng(seed)
-    first, second = networks.small(rng), networks.dense_first(rng)
+    first, second = awkward.small(rng), awkward.dense_first(rng)
     program, other = compile_graph(first, CONFIG), compile_graph(second, CONFIG)
     for name, text in preset_images(program).items():
         (tmp_path / name).write_text(text)

@@ -21,8 +21,8 @@ from quant.data.datasets import load
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS
 from sim.cases import graphs as networks
+from sim.comparison import compare_on, run_network, run_program
 from sim.driver import AcceleratorError
-from sim.network import compare_on, run_network, run_program
 
 # One configuration for all random networks, so that their Verilog is converted and compiled once.
 CONFIG = HardwareConfig(

@@ -26,9 +26,9 @@ from accel.descriptor import (
 from accel.ir import TensorType
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS
+from sim.cases.awkward import chain
 from sim.cases.graphs import conv, dense, images
 from sim.cases.live import Live
-from sim.cases.networks import chain
 from sim.driver import STATUS_ERROR, AcceleratorError
 from sim.test_float_streams import CONFIG as FLOATS
 from sim.test_float_streams import with_floats

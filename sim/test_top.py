@@ -10,10 +10,10 @@ from accel.compile import compile_graph
 from accel.config import HardwareConfig
 from accel.hdl.accelerator import accelerator_ports
 from accel.rtl.top import bitloom
+from sim.cases.awkward import small
 from sim.cases.bench import BlockCase, across, run_case
 from sim.cases.graphs import images
 from sim.cases.mixed import small_mixed
-from sim.cases.networks import small
 from sim.driver import Accelerator
 
 CONFIG = HardwareConfig(

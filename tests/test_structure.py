@@ -115,6 +115,10 @@ def test_no_python_file_is_too_long():
     assert not {str(path): count for path, count in lengths.items() if count > MAX_LINES}
 
 
+def test_no_file_is_called_by_what_every_file_is_about():
+    assert not [str(path) for path in python_files() if path.stem in ("network", "networks", "utils", "helpers")]
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_shows_an_example(command):
     done = subprocess.run(

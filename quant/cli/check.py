@@ -4,8 +4,8 @@ import click
 
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table
 from quant.check.thresholds import DEFAULT_PRESET, PRESETS, choose
-from quant.cli.network import check_images, encoding_of, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, input_option, load_data
+from quant.cli.user_input import check_images, encoding_of, look_at
 from quant.names import CLIPS
 
 COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max error", "passes", "proposal")
@@ -69,7 +69,7 @@ def check(
     Example: python -m quant check --model lenet5 --data mnist --preset per-width
     """
     thresholds = choose(preset, snr, coverage)
-    from quant.check.network import PASSES, check_network
+    from quant.check.model_check import PASSES, check_network
     from quant.frontend.prepare import prepare
     from quant.models.sources import load_float_model
 

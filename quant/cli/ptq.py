@@ -9,7 +9,6 @@ from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
 from accel.names import RULES
 from accel.outputs import check_outputs
-from quant.cli.network import check_images, encoding_of, look_at
 from quant.cli.options import (
     COUNT,
     MODEL_HELP,
@@ -23,6 +22,7 @@ from quant.cli.options import (
     warn,
     weight_range_option,
 )
+from quant.cli.user_input import check_images, encoding_of, look_at
 from quant.data import datasets
 from quant.names import CALIBRATIONS, GRANULARITIES, PERCENTILE, SCALES, SCHEMES, WEIGHT_LEVELS, WEIGHT_ROUNDINGS
 

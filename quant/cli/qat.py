@@ -9,10 +9,10 @@ from accel import model_dir
 from accel.cli import EXIT_OK, json_option, report
 from accel.outputs import check_outputs
 from quant.cli import options as shared
-from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, NumberList, bar
 from quant.cli.qat_options import method_options
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
+from quant.cli.user_input import check_images, check_labelled, check_splits, look_at
 from quant.data import datasets
 from quant.data.loaders import check_labels
 from quant.qat import presets
@@ -226,7 +226,7 @@ def _train(run, as_json, name, class_names):
     from quant.models.sources import load_float_model, outputs
     from quant.models.weights import save_weights
     from quant.qat.export import export
-    from quant.qat.network import QatNetwork, Widths
+    from quant.qat.qat_network import QatNetwork, Widths
     from quant.qat.start import digest, identity, start_from
     from quant.qat.train import QatOptions, Teacher, real_input, train_qat
 

@@ -16,8 +16,8 @@ from accel.errors import OutputError, UnsupportedError
 from accel.names import PRECISIONS
 from accel.outputs import File, check_outputs
 from quant import marks
-from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data
+from quant.cli.user_input import check_images, check_labelled, check_splits, look_at
 from quant.data import datasets
 from quant.names import CALIBRATIONS, WEIGHT_ROUNDINGS
 from quant.search.budget import METRICS
@@ -219,7 +219,7 @@ def _source(model, weights, data, mean, std, images, calibration, weight_roundin
     from quant.models.sources import load_float_model
     from quant.ptq.options import PtqOptions
     from quant.ptq.pipeline import Normalization
-    from quant.report.networks import source_of
+    from quant.report.compared import source_of
 
     module, name, shape = load_float_model(model, weights)
     check_images(model, shape, data, images)
@@ -234,8 +234,8 @@ def _after_training(source, chosen, refused, config, cost, budget, as_json):
     from accel.compile.choices import roomy
     from quant.ptq.pipeline import work
     from quant.report import mixed
+    from quant.report.compared import PTQ, after_training
     from quant.report.gather import attempt
-    from quant.report.networks import PTQ, after_training
     from quant.report.widths import INT8, MIXED, WIDTHS
 
     uniform = [width for width in chosen if width != MIXED]
@@ -268,27 +268,27 @@ def _after_training(source, chosen, refused, config, cost, budget, as_json):
 
 def _trained(source, chosen, refused, training, epochs, seed, entries, weights, as_json):
     """Entries trained here, or the zoo's own for its own weights."""
-    from quant.models.networks import MODELS
-    from quant.report import networks
+    from quant.models.zoo import MODELS
+    from quant.report import compared
     from quant.report.gather import attempt
     from quant.report.widths import MIXED
 
     if not epochs:
-        return networks.shipped(source.model, chosen) if source.model in MODELS and weights is None else []
+        return compared.shipped(source.model, chosen) if source.model in MODELS and weights is None else []
     mixed = [entry.graph for entry in entries if entry.width == MIXED.key]
     found = []
     for width in chosen:
         if width == MIXED:
             widths = [_graph_widths(graph) for graph in mixed]
         else:
-            widths = [networks.training_widths(width, source.layers)]
+            widths = [compared.training_widths(width, source.layers)]
         for bits in widths:
             with bar(f"training {width.title}", epochs, as_json) as advance:
                 found += attempt(
                     refused,
                     width,
-                    networks.TRAINED,
-                    lambda width=width, bits=bits, step=advance: networks.trained(
+                    compared.TRAINED,
+                    lambda width=width, bits=bits, step=advance: compared.trained(
                         source, width, bits, *training, epochs, seed, lambda epoch, loss: step()
                     ),
                 )
@@ -301,7 +301,7 @@ def _graph_widths(graph):
 
 
 def _given(source, given, classes):
-    from quant.report.networks import given as load_given
+    from quant.report.compared import given as load_given
 
     names = [name for name, _ in given]
     if len(set(names)) != len(names):

@@ -11,9 +11,9 @@ from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import DataError, UnsupportedError
 from accel.outputs import File, check_outputs
 from quant import marks
-from quant.cli.network import check_images, check_labelled, check_splits, look_at
 from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, code_file, data_options, load_data, warn
 from quant.cli.training import kept, open_checkpoint
+from quant.cli.user_input import check_images, check_labelled, check_splits, look_at
 from quant.data import datasets
 from quant.data.loaders import check_labels
 from quant.names import CALIBRATIONS, SENSITIVITIES, WEIGHT_ROUNDINGS
@@ -92,7 +92,7 @@ def search(model, weights, data, data_dir, images, calibration_images, front_fil
     check_outputs(model_dir.output(out), *map(_front_output, front_files), model=code_file(model), weights=weights)
     from quant.models.sources import load_float_model, outputs
     from quant.ptq.pipeline import Normalization
-    from quant.search.networks import make_probe
+    from quant.search.quantized import make_probe
     from quant.search.search import search as run
     options, ptq = _search_options(given), _ptq_options(given)
     configs = [_config(size, given["options"], options) for size in given["builds"]]
@@ -181,7 +181,7 @@ def _network(module, result, train, labels, calibration_images, ptq, given, name
             return quantize_module(module, images, name=name, options=chosen, normalization=normalization,
                                    class_names=classes, advance=advance, warn=warn)
     from quant.qat.train import QatOptions
-    from quant.search.networks import export_chosen, train_chosen
+    from quant.search.quantized import export_chosen, train_chosen
     options = QatOptions(epochs=given["qat_epochs"], learning_rate=given["learning_rate"], seed=given["seed"])
     opened = []
 

@@ -7,7 +7,6 @@ import click
 
 from accel.cli import EXIT_OK, json_option, report
 from accel.outputs import check_outputs
-from quant.cli.network import check_images, check_labelled, check_splits
 from quant.cli.options import (
     COUNT,
     MODEL_HELP,
@@ -19,6 +18,7 @@ from quant.cli.options import (
     weights_output,
 )
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
+from quant.cli.user_input import check_images, check_labelled, check_splits
 from quant.data.loaders import check_labels
 
 
@@ -42,18 +42,18 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     Example: python -m quant train --model lenet5 --data mnist --out weights.npz
     """
     from quant.data.user_code import is_user_code
-    from quant.models import networks, sources
+    from quant.models import sources, zoo
     from quant.models import train as training
     from quant.models.call import in_float32
     from quant.models.weights import save_weights
 
     check_outputs(weights_output(out), checkpoint_output(checkpoint, resume), model=code_file(model))
-    module = in_float32(sources.user_model(model)) if is_user_code(model) else networks.build(model)
+    module = in_float32(sources.user_model(model)) if is_user_code(model) else zoo.build(model)
     images, labels = load_data(data, data_dir, "train", count)
     test_images, test_labels = load_data(data, data_dir, "test")
     check_labelled(data, "training", labels, test_labels)
     check_splits(data, images, test_images, "training", "")
-    check_images(model, networks.INPUT_SHAPES.get(model), data, images)
+    check_images(model, zoo.INPUT_SHAPES.get(model), data, images)
     classes = sources.outputs(module, model, images.shape[1:])
     for part in (labels, test_labels):
         check_labels(part, classes, model)

@@ -15,9 +15,9 @@ from quant.data.user_code import is_user_code, resolve
 from quant.frontend.read import read_module
 from quant.frontend.unwrap import unwrap
 from quant.models.call import in_float32, run_module
-from quant.models.networks import INPUT_SHAPES, build
 from quant.models.train import accuracy, to_float
 from quant.models.weights import load_weights, zoo_weights
+from quant.models.zoo import INPUT_SHAPES, build
 
 
 def load_float_model(source, weights=None):

@@ -5,7 +5,7 @@ from quant.frontend.read import read_module
 from quant.models.sources import load_float_model
 from quant.models.train import accuracy, to_float
 from quant.qat.method import Method
-from quant.qat.network import QatNetwork, Widths
+from quant.qat.qat_network import QatNetwork, Widths
 from quant.qat.train import QatOptions, train_qat
 
 

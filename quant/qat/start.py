@@ -11,7 +11,7 @@ from quant.files.door import guarded
 from quant.models import loop
 from quant.names import MULTI_BIT_ACTIVATIONS
 from quant.qat.method import Method
-from quant.qat.network import QatNetwork, Widths
+from quant.qat.qat_network import QatNetwork, Widths
 
 
 def identity(network):

@@ -13,7 +13,7 @@ from quant.models.call import in_float32, run_module
 from quant.models.loop import Training, run_epochs
 from quant.models.train import augmented, to_float
 from quant.qat.method import OPTIMIZERS
-from quant.qat.network import QatNetwork
+from quant.qat.qat_network import QatNetwork
 from quant.qat.ste import LearnedScale
 
 COPY_BATCH = 1000

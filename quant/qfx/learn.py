@@ -6,7 +6,7 @@ from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.models.train import to_float
 from quant.qat.train import QatOptions, train_qat
-from quant.qfx.network import FixedOptions, convert
+from quant.qfx.conversion import FixedOptions, convert
 
 CALIBRATION_IMAGES = 1000
 

@@ -9,9 +9,9 @@ from quant.models.sources import load_float_model
 from quant.models.train import accuracy, to_float
 from quant.qat.train import QatOptions
 from quant.qfx.baseline import float_scale_ptq
+from quant.qfx.conversion import FixedOptions
 from quant.qfx.layers import binary_points
 from quant.qfx.learn import fine_tune, fixed_network
-from quant.qfx.network import FixedOptions
 
 
 @dataclass(frozen=True)

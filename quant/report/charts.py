@@ -2,7 +2,7 @@
 
 import math
 
-from quant.report.networks import GIVEN, PTQ, TRAINED
+from quant.report.compared import GIVEN, PTQ, TRAINED
 from quant.report.svg import COLOURS, drawing, inline
 from quant.report.widths import WIDTHS
 

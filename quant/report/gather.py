@@ -5,14 +5,14 @@ import torch
 
 from accel.compile.choices import weighted_layers
 from accel.errors import BitloomError, DataError
-from quant.check.network import check_network
+from quant.check.model_check import check_network
 from quant.check.thresholds import PRESETS
 from quant.data.loaders import check_labels
 from quant.models.call import classes_of, run_module
 from quant.models.train import to_float
 from quant.report import histograms, measure
+from quant.report.compared import PTQ
 from quant.report.mixed import dominated
-from quant.report.networks import PTQ
 from quant.report.widths import WIDTHS, verdict
 
 FORMAT = 1

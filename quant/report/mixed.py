@@ -2,7 +2,7 @@
 
 from accel.compile.choices import weighted_layers
 from accel.tensor import RAW_BITS
-from quant.report.networks import PTQ, after_training
+from quant.report.compared import PTQ, after_training
 from quant.report.widths import MIXED, WIDTHS
 from quant.search.budget import Budget
 from quant.search.probe import Probe

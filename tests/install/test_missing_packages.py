@@ -138,5 +138,5 @@ def test_what_the_commands_import_needs_no_tests():
             waiting += imported_modules(files[name])
         elif name not in files:
             assert name.partition(".")[0] not in ("pytest", "hypothesis", "tests", "benchmarks"), name
-    assert {"sim.network", "accel.rtl.top", "quant.qat.train"} <= seen
+    assert {"sim.comparison", "accel.rtl.top", "quant.qat.train"} <= seen
     assert not [name for name in seen if name.startswith("tests")]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.errors import BitloomError, DataError, RangeError, UnsupportedError
-from quant.check import network as checking
-from quant.check.network import ModelCheck, TensorCheck, check_network
+from quant.check import model_check as checking
+from quant.check.model_check import ModelCheck, TensorCheck, check_network
 from quant.check.tensors import ErrorSums, Figure, RangeSearch, weight_figures
 from quant.check.thresholds import PRESETS, Thresholds, choose, decibel, gaussian_snr
 from quant.frontend.prepare import prepare

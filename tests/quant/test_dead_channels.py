@@ -20,7 +20,7 @@ from quant.ptq.pair_error import PairError
 from quant.ptq.pipeline import quantize_module
 from quant.qat.export import export
 from quant.qat.method import Method
-from quant.qat.network import QatNetwork, Widths
+from quant.qat.qat_network import QatNetwork, Widths
 from quant.qat.ste import WeightQuantizer
 from quant.qat.train import QatOptions, train_qat
 from tests.quant import nets

@@ -12,7 +12,7 @@ from accel.convert import hardware_config
 from accel.errors import BitloomError
 from accel.hdl.targets import DEFAULT_TARGET, find_target
 from quant.check.hardware import refusal, shapes_of
-from quant.cli.network import encoding_of, look_at
+from quant.cli.user_input import encoding_of, look_at
 from quant.data.augment import random_affine
 from quant.data.images import read_images
 from quant.data.loaders import load_user_data

@@ -10,7 +10,7 @@ from torch.nn import functional
 from accel.errors import ModelError, RangeError, UnsupportedError
 from quant.frontend.floatnet import FloatConv, FloatDense
 from quant.frontend.read import read_module
-from quant.models.networks import LeNet5
+from quant.models.zoo import LeNet5
 from tests.quant import nets
 
 

@@ -10,8 +10,8 @@ from accel.errors import DataError, ModelError, OutputError
 from quant.data import datasets
 from quant.models.errors import DivergedError
 from quant.models.loop import Checkpoint, Training, read, run_epochs
-from quant.models.networks import build
 from quant.models.train import TrainingOptions, train
+from quant.models.zoo import build
 
 OPTIONS = TrainingOptions(epochs=4, batch=25, average=0.5, flip=True, seed=3)
 IDENTITY = {"model": "lenet5", "epochs": 4}

@@ -12,7 +12,7 @@ from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.models.train import to_float
 from quant.qat.export import export
-from quant.qat.network import QatNetwork, Widths
+from quant.qat.qat_network import QatNetwork, Widths
 from quant.qat.train import QatOptions, Teacher, real_input, train_qat
 from quant.reference.compare import Comparer
 from quant.reference.integer import IntegerNetwork

@@ -67,7 +67,7 @@ def test_the_command_trains_as_the_library_does(quant, tmp_path):
     from quant.models.sources import load_float_model
     from quant.models.train import to_float
     from quant.qat.export import export
-    from quant.qat.network import QatNetwork, Widths
+    from quant.qat.qat_network import QatNetwork, Widths
     from quant.qat.train import QatOptions, train_qat
 
     recipe = presets.find("lenet5-mixed")

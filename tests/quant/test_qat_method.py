@@ -16,8 +16,8 @@ from quant.frontend.read import read_module
 from quant.models.train import to_float
 from quant.qat import ablation
 from quant.qat.method import Method
-from quant.qat.network import QatNetwork, Widths
 from quant.qat.norm import PositiveNorm
+from quant.qat.qat_network import QatNetwork, Widths
 from quant.qat.ste import ActivationQuantizer, LearnedScale, WeightQuantizer, quantize_through, sign_through
 from quant.qat.train import QatOptions, train_qat
 from tests.quant import nets

@@ -16,7 +16,7 @@ from quant.ptq.options import PtqOptions
 from quant.ptq.pipeline import quantize_module
 from quant.qat.export import export
 from quant.qat.method import Method
-from quant.qat.network import QatNetwork, Widths
+from quant.qat.qat_network import QatNetwork, Widths
 from quant.qat.start import identity, start_from
 from quant.qat.train import QatOptions, train_qat
 from tests.quant import nets

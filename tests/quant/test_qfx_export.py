@@ -13,11 +13,11 @@ from quant.arithmetic.multipliers import hot_bits
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
 from quant.models.train import to_float
+from quant.qfx.conversion import FixedOptions, convert
 from quant.qfx.elementwise import FixedBatchNorm, FixedElementwise
 from quant.qfx.export import export
 from quant.qfx.format import OVERFLOWS, ROUNDINGS
 from quant.qfx.layers import FixedConv2d, FixedInput, FixedLinear
-from quant.qfx.network import FixedOptions, convert
 from quant.qfx.quantizer import FixedQuantizer, SignQuantizer
 from quant.reference.integer import IntegerNetwork
 from tests.quant import nets

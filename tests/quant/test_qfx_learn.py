@@ -13,10 +13,10 @@ from quant.models.train import accuracy, to_float
 from quant.qat.train import QatOptions
 from quant.qfx import study
 from quant.qfx.baseline import Step, float_scale_ptq
+from quant.qfx.conversion import FixedOptions
 from quant.qfx.export import export
 from quant.qfx.layers import binary_points
 from quant.qfx.learn import fine_tune, fixed_network
-from quant.qfx.network import FixedOptions
 from tests.quant import nets
 
 SHAPE = (8, 8, 1)

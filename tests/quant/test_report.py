@@ -18,7 +18,7 @@ from quant.data import datasets
 from quant.models.sources import load_float_model
 from quant.ptq.options import PtqOptions
 from quant.ptq.pipeline import Normalization
-from quant.report import gather, histograms, measure, mixed, networks, page, svg, widths
+from quant.report import compared, gather, histograms, measure, mixed, page, svg, widths
 
 CONFIG = HardwareConfig(rows=16, lanes=16, precisions=PRECISIONS)
 HOSTILE = "<script>alert('1')</script> & $x^2$"
@@ -28,7 +28,7 @@ HOSTILE = "<script>alert('1')</script> & $x^2$"
 def source():
     images, _ = datasets.load("digits")
     module, name, _ = load_float_model("lenet5")
-    return networks.source_of(
+    return compared.source_of(
         module,
         "lenet5",
         name,
@@ -42,10 +42,10 @@ def source():
 @pytest.fixture(scope="module")
 def entries(source):
     made = [
-        networks.after_training(source, width, width.weight_bits, width.activation_bits)
+        compared.after_training(source, width, width.weight_bits, width.activation_bits)
         for width in (widths.INT8, widths.INT4, widths.BINARY)
     ]
-    return [*made, *networks.shipped("lenet5", (widths.INT4, widths.MIXED))]
+    return [*made, *compared.shipped("lenet5", (widths.INT4, widths.MIXED))]
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +219,13 @@ def test_a_drawing_does_not_change_the_users_settings():
 def test_a_trained_network_of_the_report(source):
     images, labels = datasets.load("digits")
     for width in (widths.INT4, widths.BINARY):
-        bits = networks.training_widths(width, source.layers)
-        entry = networks.trained(source, width, bits, images, labels, 1, 1)
+        bits = compared.training_widths(width, source.layers)
+        entry = compared.trained(source, width, bits, images, labels, 1, 1)
         assert entry.key == f"{width.key}-trained" and entry.how == "1 epoch on 100 images, seed 1"
         assert entry.graph.layers[0].output.bits == (4 if width == widths.INT4 else 1)
         classes = measure.integer_classes(entry.graph, images)
         assert (classes == labels).mean() > (0.9 if width == widths.INT4 else 0.1)
-    assert networks.training_widths(widths.BINARY, 1) == ((8,), (1,))
+    assert compared.training_widths(widths.BINARY, 1) == ((8,), (1,))
 
 
 def test_what_cannot_be_made_is_noted_and_bad_data_is_not():
@@ -241,10 +241,10 @@ def test_what_cannot_be_made_is_noted_and_bad_data_is_not():
 
 
 def test_a_given_network_must_be_for_the_same_task(tmp_path):
-    entry = networks.given("mine", "lenet5-int8", (28, 28, 1), 10)
-    assert entry.key == "own-mine" and entry.title == "mine" and entry.method == networks.GIVEN
+    entry = compared.given("mine", "lenet5-int8", (28, 28, 1), 10)
+    assert entry.key == "own-mine" and entry.title == "mine" and entry.method == compared.GIVEN
     with pytest.raises(ModelError, match="takes images of .* not \\(32, 32, 3\\)"):
-        networks.given("mine", "lenet5-int8", (32, 32, 3), 10)
+        compared.given("mine", "lenet5-int8", (32, 32, 3), 10)
 
 
 def test_the_command_writes_a_page_and_its_figures_twice_alike(quant, tmp_path, monkeypatch):
@@ -322,9 +322,9 @@ def test_bad_input_ends_with_2_and_leaves_nothing(quant, tmp_path, case):
 
 
 def test_the_shipped_networks_are_those_of_the_zoo():
-    found = networks.shipped("lenet5", tuple(widths.WIDTHS.values()))
+    found = compared.shipped("lenet5", tuple(widths.WIDTHS.values()))
     assert [entry.width for entry in found] == ["int8", "int6", "int4", "int2", "binary", "mixed"]
-    assert networks.shipped("none", tuple(widths.WIDTHS.values())) == []
+    assert compared.shipped("none", tuple(widths.WIDTHS.values())) == []
     assert found[2].graph.layers[0].weight_bits == model_dir.load("lenet5-w4a4").layers[0].weight_bits == 4
 
 

@@ -8,8 +8,8 @@ from accel.errors import ModelError
 from quant.data import datasets
 from quant.data.augment import random_affine
 from quant.models.loop import learning_rate_at
-from quant.models.networks import build
 from quant.models.train import TrainingOptions, accuracy, to_float, train
+from quant.models.zoo import build
 
 QUICK = TrainingOptions(epochs=10, batch=20, average=0.5, seed=3)
 

@@ -13,7 +13,7 @@ from quant.models.train import RECIPES, TrainingOptions
 from quant.ptq.pipeline import quantize_module
 from quant.ptq.quantize import PtqOptions
 from quant.qat.export import export
-from quant.qat.network import QatNetwork, Widths
+from quant.qat.qat_network import QatNetwork, Widths
 from quant.qat.train import QatOptions, Teacher, real_input, train_qat
 
 PTQ, TRAINED, GIVEN = "after training", "trained", "given"

@@ -74,7 +74,7 @@ def train_chosen(
     """
     from quant.frontend.prepare import prepare
     from quant.frontend.read import read_module
-    from quant.qat.network import QatNetwork, Widths
+    from quant.qat.qat_network import QatNetwork, Widths
     from quant.qat.start import digest, identity
     from quant.qat.train import Teacher, real_input, train_qat
 

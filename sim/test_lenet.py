@@ -15,13 +15,13 @@ from accel.config import HardwareConfig
 from accel.errors import TargetError
 from accel.hdl.accelerator import preset_images, presets
 from quant.data.datasets import load
-from sim import cli, network
+from sim import cli, comparison
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS
 from sim.cases.mixed import every_mode
+from sim.comparison import compare_on, find_mismatches, run_network
 from sim.driver import AcceleratorError
 from sim.engines.cache import REPOSITORY
-from sim.network import compare_on, find_mismatches, run_network
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +190,8 @@ def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
         outputs["pool2"][1, 2, 3, 4] += 1
         return outputs
 
-    monkeypatch.setattr(network.reference, "run", wrong_reference)
-    monkeypatch.setattr(network, "WAVES", tmp_path)
+    monkeypatch.setattr(comparison.reference, "run", wrong_reference)
+    monkeypatch.setattr(comparison, "WAVES", tmp_path)
     code = cli.main.main(["run", "lenet5-int8", "--count", "3", "--layers", "--json"], standalone_mode=False)
     output = capsys.readouterr()
     assert code == 1

@@ -14,8 +14,7 @@ from accel.ir import TensorType
 from quant.data.datasets import load
 from sim.accelerator import open_accelerator
 from sim.bus import STALLS, Stalls
-from sim.cases.graphs import conv, images
-from sim.cases.networks import (
+from sim.cases.awkward import (
     FULL,
     NETWORKS,
     chain,
@@ -25,7 +24,8 @@ from sim.cases.networks import (
     narrow_sums,
     random_network,
 )
-from sim.network import compare_on, run_network
+from sim.cases.graphs import conv, images
+from sim.comparison import compare_on, run_network
 
 # A sink that all but sleeps: the output FIFO is full for most of the time.
 PATTERNS = {**STALLS, "choked": Stalls("choked", source=0.1, sink=0.9, burst=60)}
