@@ -69,9 +69,9 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "line_buffer_8x8": ("line_buffer", "(r_offset <= j)", "(r_offset < j)", "none"),
     "feeder_4x4": (
         "feeder",
-        "slots_free.next = slots_free + row_step - 1",
-        "slots_free.next = slots_free + row_step",
-        "both",
+        "piece_ends_word.next = tail[lane_bits]",
+        "piece_ends_word.next = True",
+        "none",
     ),
     "window_4x4": ("window", "row_released.next = enable and row_read", "row_released.next = row_read", "sink"),
     "dense_engine_4x4": ("dense_engine", "m_tag.next[0] = tile_ends", "m_tag.next[0] = True", "none"),

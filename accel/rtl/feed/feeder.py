@@ -56,79 +56,78 @@ def feeder(
     """
     lanes, lane_bits, address_bits = config.lanes, config.lane_bits, config.line_byte_bits
     step_bits = min(address_bits, len(element_bytes_minus1))
+    run_bits = len(element_bytes_minus1) - lane_bits
     state = Signal(feeder_state.IDLE)
-    padding, filling, element_ends, row_ends, row_starts, top_ends, taken = [Signal(bool(0)) for _ in range(7)]
-    source_ready, words_used = [Signal(bool(0)) for _ in range(2)]
+    padding, filling, row_ends, row_starts, taken, source_ready, finished = [Signal(bool(0)) for _ in range(7)]
+    # Registered beside their counters, so that no path runs through a counter, a comparison and what follows from it:
+    # a counter or what it counts is 0 (rows, elements, words), 1 (last_word); padding rows follow; a slot is free.
+    rows_end, elements_end, words_used, words_end, bottom_follows, slot_free = [Signal(bool(0)) for _ in range(6)]
     words_left, rows_left = [Signal(intbv(0)[16:]) for _ in range(2)]
     elements_left = Signal(modbv(0)[16:])
-    element_left = Signal(intbv(0)[17:])
-    room, count = [Signal(intbv(0)[lane_bits + 1 :]) for _ in range(2)]  # room: bytes left in the source word
-    distance, rotation = [Signal(modbv(0)[lane_bits:]) for _ in range(2)]
-    position, element_start, element_step, slot_base = [Signal(modbv(0)[address_bits:]) for _ in range(4)]
-    pad_word = ConcatSignal(*[pad_value] * lanes)
     slot = Signal(intbv(0)[8:])
     slots_free = Signal(modbv(0, min=-1024, max=1024))  # over the ring's size where row_step exceeds need_rows
-    finished = Signal(bool(0))
+    position, row_start, next_start, element_step, slot_base = [Signal(modbv(0)[address_bits:]) for _ in range(5)]
+    pad_word = ConcatSignal(*[pad_value] * lanes)
 
-    @always_comb
-    def measure():
-        words_used.next = words_left == 0
-        top_ends.next = rows_left == 0
+    # An element is cut into pieces at the ends of the source's words; this piece and the next element's first one:
+    count, tail = [Signal(intbv(0)[lane_bits + 1 :]) for _ in range(2)]  # bytes of this piece, of the last one
+    piece_ends_element, piece_ends_word = [Signal(bool(0)) for _ in range(2)]
+    pieces_left = Signal(modbv(0)[run_bits + 1 :])  # behind this one
+    run, run_longer = [Signal(modbv(0)[run_bits + 1 :]) for _ in range(2)]  # pieces_left of a first piece
+    run_short = Signal(bool(0))  # run is 0
+    source_byte, rotation = [
+        Signal(modbv(0)[lane_bits:]) for _ in range(2)
+    ]  # where the next element begins in its word
+    reach = Signal(intbv(0)[lane_bits + 1 :])  # lanes or more: the next element has a piece more than it has words
 
     @always_comb
     def decide():
-        element_ends.next = element_left <= room
-        if element_left <= room:
-            count.next = element_left[lane_bits + 1 :]
-        else:
-            count.next = room
         filling.next = state == feeder_state.FILL and (padding or (s_valid and not words_used))
         source_ready.next = not words_used and (
-            (state == feeder_state.FILL and not padding and element_left >= room) or state == feeder_state.DROP
+            (state == feeder_state.FILL and not padding and piece_ends_word) or state == feeder_state.DROP
         )
-        row_starts.next = (state == feeder_state.ROW and slots_free > 0) or (state == feeder_state.TOP and not top_ends)
-        # The source byte at lanes - room goes to position mod lanes: right by -(room + position).
-        distance.next = room[lane_bits:] + position[lane_bits:]
+        row_starts.next = (state == feeder_state.ROW and slot_free) or (state == feeder_state.TOP and not rows_end)
+        reach.next = source_byte + element_bytes_minus1[lane_bits:]
 
     @always_comb
     def conclude():
-        row_ends.next = filling and element_ends and elements_left == 0
+        row_ends.next = filling and piece_ends_element and elements_end
         taken.next = s_valid and source_ready
-        rotation.next = ~distance + 1
 
     @always_comb
     def report():
         s_ready.next = source_ready
         busy.next = state != feeder_state.IDLE
-        last_word.next = words_left == 1
+        last_word.next = words_end
         hungry.next = not words_used and ((state == feeder_state.FILL and not padding) or state == feeder_state.DROP)
-        stuck.next = finished or (state == feeder_state.ROW and slots_free <= 0)
+        stuck.next = finished or (state == feeder_state.ROW and not slot_free)
 
     @always_seq(clk.posedge, reset=rst)
     def sequence():
-        row_filled.next = row_ends or (state == feeder_state.TOP and not top_ends)
-        w_enable.next = filling or (state == feeder_state.PREFILL and elements_left != 0)
+        row_filled.next = row_ends or (state == feeder_state.TOP and not rows_end)
+        w_enable.next = filling or (state == feeder_state.PREFILL and not elements_end)
         if start:
             state.next = feeder_state.PREFILL
             finished.next = False
-            padding.next = False
+            padding.next = True
         elif state == feeder_state.PREFILL:
-            if elements_left == 0:
+            if elements_end:
                 state.next = feeder_state.TOP
+                padding.next = False
         elif state == feeder_state.TOP:
-            if top_ends:
+            if rows_end:
                 state.next = feeder_state.ROW
         elif state == feeder_state.ROW:
             if abandon:
                 state.next = feeder_state.DROP
                 finished.next = True
-            elif slots_free > 0:
+            elif slot_free:
                 state.next = feeder_state.FILL
         elif state == feeder_state.FILL:
             if row_ends:
-                if rows_left != 0:
+                if not rows_end:
                     state.next = feeder_state.ROW
-                elif not padding and bottom_rows != 0:
+                elif not padding and bottom_follows:
                     state.next = feeder_state.ROW
                     padding.next = True
                 else:
@@ -144,21 +143,36 @@ def feeder(
 
     @always(clk.posedge)
     def count_rows():
+        bottom_follows.next = bottom_rows != 0
         if start:
             rows_left.next = top_rows
+            rows_end.next = top_rows == 0
+        elif state == feeder_state.TOP and rows_end:
+            rows_left.next = data_rows_minus1
+            rows_end.next = data_rows_minus1 == 0
+        elif (state == feeder_state.TOP) or (row_ends and not rows_end):
+            rows_left.next = rows_left - 1
+            rows_end.next = rows_left == 1
+        elif row_ends and bottom_follows:
+            rows_left.next = bottom_rows - 1
+            rows_end.next = bottom_rows == 1
+
+    @always(clk.posedge)
+    def count_words():
+        if start:
             words_left.next = in_words
-        else:
-            if taken:
-                words_left.next = words_left - 1
-            if state == feeder_state.TOP and top_ends:
-                rows_left.next = data_rows_minus1
-            elif (state == feeder_state.TOP) or (row_ends and rows_left != 0):
-                rows_left.next = rows_left - 1
-            elif row_ends and bottom_rows != 0:
-                rows_left.next = bottom_rows - 1
+            words_used.next = in_words == 0
+            words_end.next = in_words == 1
+        elif taken:
+            words_left.next = words_left - 1
+            words_used.next = words_end
+            words_end.next = words_left == 2
 
     @always(clk.posedge)
     def follow_slots():
+        # A row that starts counts a cycle late, before the next one may start; slots that are released count at once.
+        slot_free.next = slots_free > 0 or (row_released and slots_free == 0)
+        row_start.next = slot_base + data_offset
         if start:
             slots_free.next = ring_slots_minus1 + 1
             slot.next = 0
@@ -179,50 +193,93 @@ def feeder(
                     slot_base.next = slot_base + slot_step
 
     @always(clk.posedge)
+    def follow_source():
+        if start or (row_ends and rows_end):  # padding is cut as if every element began a word
+            source_byte.next = 0
+        elif not padding and (
+            (state == feeder_state.ROW and slot_free) or (filling and piece_ends_element and not elements_end)
+        ):
+            source_byte.next = reach[lane_bits:] + 1
+
+    @always(clk.posedge)
+    def cut():
+        run.next = element_bytes_minus1[:lane_bits]
+        run_longer.next = element_bytes_minus1[:lane_bits] + 1
+        run_short.next = element_bytes_minus1[:lane_bits] == 0
+        if start:
+            count.next = lanes
+        elif state == feeder_state.ROW or (filling and piece_ends_element):
+            tail.next = reach[lane_bits:] + 1
+            if reach[lane_bits]:
+                pieces_left.next = run_longer
+                piece_ends_element.next = False
+            else:
+                pieces_left.next = run
+                piece_ends_element.next = run_short
+            if run_short and not reach[lane_bits]:
+                count.next = element_bytes_minus1[lane_bits:] + 1
+                piece_ends_word.next = reach == lanes - 1
+            else:
+                count.next = lanes - source_byte
+                piece_ends_word.next = True
+        elif filling:
+            pieces_left.next = pieces_left - 1
+            if pieces_left == 1:
+                count.next = tail
+                piece_ends_element.next = True
+                piece_ends_word.next = tail[lane_bits]
+            else:
+                count.next = lanes
+
+    @always(clk.posedge)
     def follow_bytes():
         element_step.next = element_bytes_minus1[step_bits:] + element_gap + 1
         if start:
             position.next = 0
-            room.next = lanes
+            rotation.next = 0
             elements_left.next = prefill_words
+            elements_end.next = prefill_words == 0
         elif state == feeder_state.PREFILL:
-            if elements_left != 0:
-                position.next = position + lanes
+            if not elements_end:
+                position.next = position + count
                 elements_left.next = elements_left - 1
+                elements_end.next = elements_left == 1
         elif state == feeder_state.ROW:
-            position.next = slot_base + data_offset
-            element_start.next = slot_base + data_offset
-            element_left.next = element_bytes_minus1 + 1
+            position.next = row_start
+            next_start.next = row_start + element_step
+            rotation.next = source_byte - row_start[lane_bits:]
             elements_left.next = row_elements_minus1
-            if padding:
-                room.next = lanes
+            elements_end.next = row_elements_minus1 == 0
         elif filling:
-            if not padding:
-                if element_left >= room:
-                    room.next = lanes
-                else:
-                    room.next = room - count
-            if element_ends:
-                position.next = element_start + element_step
-                element_start.next = element_start + element_step
-                element_left.next = element_bytes_minus1 + 1
+            if piece_ends_element:
+                position.next = next_start
+                next_start.next = next_start + element_step
+                rotation.next = source_byte - next_start[lane_bits:]
                 elements_left.next = elements_left - 1
+                elements_end.next = elements_left == 1
             else:
                 position.next = position + count
-                element_left.next = element_left - count
 
     @always(clk.posedge)
     def write():
         w_address.next = position
-        w_rotate.next = rotation
-        if state == feeder_state.PREFILL:
+        w_rotate.next = rotation  # the element's first byte goes to its position mod lanes, and so do all behind it
+        w_count.next = count
+        if padding:
             w_data.next = pad_word
-            w_count.next = lanes
         else:
-            w_count.next = count
-            if padding:
-                w_data.next = pad_word
-            else:
-                w_data.next = s_data
+            w_data.next = s_data
 
-    return measure, decide, conclude, report, sequence, count_rows, follow_slots, follow_bytes, write
+    return (
+        decide,
+        conclude,
+        report,
+        sequence,
+        count_rows,
+        count_words,
+        follow_slots,
+        follow_source,
+        cut,
+        follow_bytes,
+        write,
+    )
