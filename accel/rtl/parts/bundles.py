@@ -11,8 +11,6 @@ the parameter and the member: s_data, s_valid, s_ready. A bundle with `prefix = 
 names. Members that a caller leaves out are None, as absent ports are.
 """
 
-from accel.descriptor import FIELDS
-
 
 class Bundle:
     """Signals by name; what `members` does not list is an error, what is left out is absent."""
@@ -63,6 +61,8 @@ def fields(*names):
 
     The members are Signals of the fields' widths or less (accel.rtl.control.fields.layer_fields makes them).
     """
+    from accel.descriptor import FIELDS  # needs numpy, which a block without fields converts without
+
     unknown = [name for name in names if name not in FIELDS]
     if unknown:
         raise ValueError(f"the descriptor has no field {', '.join(unknown)}")
