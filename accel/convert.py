@@ -6,20 +6,30 @@ if __name__ == "__main__":  # before the imports below: run() says which package
     run("accel.convert", "python -m accel.convert")
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from accel import checks, model_dir
+from accel import model_dir
 from accel.cli import json_option, print_json, print_table, progress
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import DEPTH_LIMITS, HardwareConfig
-from accel.errors import FitError, UnsupportedError
+from accel.errors import FitError
 from accel.hdl import manifest
-from accel.hdl.output import STAGES, write_design
+from accel.hdl.output import STAGES, Written, write_design
 from accel.hdl.resources import check_target, ultra_rows
 from accel.hdl.targets import DEFAULT_TARGET, TARGETS, find_target
 from accel.names import LANGUAGES
+from accel.options import (
+    build_option,
+    config_option,
+    model_option,
+    parse_option,
+    parse_precisions,
+    precisions_option,
+    taking,
+)
 from accel.outputs import check_outputs
 
 DEFAULT_MODEL = "lenet5-int8"
@@ -28,7 +38,7 @@ Examples:
   python -m accel.convert
   python -m accel.convert --model my-model --target pynq-z2 --hdl vhdl --out my-design
   python -m accel.convert --model my-model --precisions 8,4,1
-  python -m accel.convert --rows 16 --lanes 16 --target arty-a7-100t --option weight_depth=2048
+  python -m accel.convert --build 16x16 --target arty-a7-100t --option weight_depth=2048
 \b
 Exit codes: 0 done, 2 bad usage or bad input."""
 
@@ -61,38 +71,6 @@ def hardware_config(graph, target, rows, lanes, options, precisions=None, *, fit
         config = dataclasses.replace(config, ultra_rows=ultra_rows(config, target.ultra_rams))
     check_target(config, target)
     return config
-
-
-def parse_option(text):
-    """(name, value) of "weight_depth=2048": a field of HardwareConfig that has no option of its own."""
-    name, separator, value = text.partition("=")
-    known = {field.name: field.type for field in dataclasses.fields(HardwareConfig)}
-    others = {"rows", "lanes", "precisions"}  # have options of their own
-    if not separator or name not in known or name in others:
-        names = ", ".join(sorted(set(known) - others))
-        raise UnsupportedError(f"option {checks.shorten(text)}: must be NAME=VALUE with a NAME of {names}")
-    if known[name] in (int, "int"):
-        try:
-            return name, int(value)
-        except ValueError:
-            raise UnsupportedError(f"option {name}: {checks.shorten(value)} is not an integer; give a number") from None
-    if known[name] in (bool, "bool"):
-        if value not in ("0", "1"):
-            raise UnsupportedError(f"option {name}: {checks.shorten(value)} must be 0 or 1")
-        return name, value == "1"
-    return name, value
-
-
-def parse_precisions(text):
-    """The widths of "8,4,1" as a tuple, or None for None. HardwareConfig checks them."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UnsupportedError(
-            f"--precisions {checks.shorten(text)}: must be widths with commas between, such as 8,4,1"
-        ) from None
 
 
 def convert(
@@ -134,9 +112,25 @@ def convert(
     )
 
 
+@dataclass(frozen=True)
+class Convert:
+    """The command's options."""
+
+    model: str
+    target: str
+    build: tuple[int | None, int | None]
+    precisions: str | None
+    options: tuple[str, ...]
+    fit: bool
+    hdl: str
+    golden: int
+    preset: bool | None
+    out: str | None
+    as_json: bool
+
+
 @click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--model",
+@model_option(
     default=DEFAULT_MODEL,
     show_default=True,
     metavar="NAME_OR_DIR",
@@ -145,20 +139,9 @@ def convert(
 @click.option(
     "--target", default=DEFAULT_TARGET, show_default=True, metavar="NAME", help=f"Board or part: {', '.join(TARGETS)}."
 )
-@click.option("--rows", type=int, help="Output channels in parallel; default by target.")
-@click.option("--lanes", type=int, help="Bytes of the reduction in parallel; default by target.")
-@click.option(
-    "--precisions",
-    metavar="BITS",
-    help="Widths of the build, from 8,6,4,2,1 and always with 8; default: 8 and those that the network uses.",
-)
-@click.option(
-    "--option",
-    "options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Another field of the hardware configuration, e.g. weight_depth=2048; may be repeated.",
-)
+@build_option("Size of the accelerator: output channels by bytes of the reduction in parallel; default by target.")
+@precisions_option
+@config_option("weight_depth=2048")
 @click.option("--fit", is_flag=True, help="Memories no larger than this network needs; default: room for others too.")
 @click.option("--hdl", type=click.Choice(LANGUAGES), default="verilog", show_default=True)
 @click.option("--golden", type=click.IntRange(1, 100), default=2, show_default=True, help="Images in the test bench.")
@@ -169,31 +152,35 @@ def convert(
 )
 @click.option("--out", type=click.Path(), help="Output folder.  [default: build/out/MODEL]")
 @json_option
-def main(model, target, rows, lanes, precisions, options, fit, hdl, golden, preset, out, as_json):
+@taking(Convert)
+def main(given: Convert) -> None:
     """Turn a quantized network into Verilog or VHDL with memory images, a test bench and a Vivado project."""
-    out = Path("build") / "out" / Path(model).resolve().name if out is None else out
-    with progress(not as_json) as bar:
+    out = Path("build") / "out" / Path(given.model).resolve().name if given.out is None else given.out
+    with progress(not given.as_json) as bar:
         task = bar.add_task("start", total=len(STAGES))
         begun = []
 
-        def stage(name):
+        def stage(name: str) -> None:
             begun.append(name)
             bar.update(task, description=name, completed=len(begun) - 1)
 
         result = convert(
-            model,
-            target,
-            rows,
-            lanes,
-            hdl,
+            given.model,
+            given.target,
+            *given.build,
+            given.hdl,
             out,
-            options=options,
-            precisions=parse_precisions(precisions),
-            golden=golden,
-            preset=preset,
-            fit=fit,
+            options=given.options,
+            precisions=parse_precisions(given.precisions),
+            golden=given.golden,
+            preset=given.preset,
+            fit=given.fit,
             stage=stage,
         )
+    _print(result, given.as_json)
+
+
+def _print(result: Written, as_json: bool) -> None:
     figures = {
         "out": str(result.out),
         "top": result.top,

@@ -20,7 +20,7 @@ DATA = ["--data", "data.npz"]
 # Command -> what a run needs that ends in a moment.
 COMMANDS = {
     ("accel.convert", ()): ["--model", "model", "--out", "out", "--golden", "1"],
-    ("sim.cli", ("run",)): ["model", "--engine", "reference", "--count", "1"],
+    ("sim.cli", ("run",)): ["--model", "model", "--engine", "reference", "--count", "1"],
     ("quant.cli.main", ("train",)): [*FLOAT, *DATA, "--epochs", "1", "--out", "out.npz"],
     ("quant.cli.main", ("ptq",)): [*FLOAT, *DATA, "--out", "out"],
     ("quant.cli.main", ("qat",)): [
@@ -262,16 +262,14 @@ def bad_arguments(rng):
     options = [
         param
         for param in command(*key).params
-        if not getattr(param, "is_flag", False) and not (param.name == "out" and key in SLOW)
+        if isinstance(param, click.Option) and not param.is_flag and not (param.name == "out" and key in SLOW)
     ]
     for _ in range(1 if rng.random() < 0.8 else 2):
         param = options[rng.integers(len(options))]
         name = param.opts[-1]
         values = SMALL if name in WORK else VALUES
         value = values[rng.integers(len(values))]
-        if isinstance(param, click.Argument):
-            arguments[0] = value
-        elif name in arguments:
+        if name in arguments:
             arguments[arguments.index(name) + 1] = value
         else:
             arguments += [name, value]

@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import click
 import numpy as np
@@ -11,8 +11,17 @@ from accel import limits, model_dir, reference
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, progress, report
 from accel.compile import compile_graph, fit_config, precisions_for
 from accel.config import DEPTH_LIMITS, HardwareConfig
-from accel.convert import parse_option, parse_precisions
 from accel.errors import DataError, RangeError, TargetError, UnsupportedError
+from accel.options import (
+    build_option,
+    config_option,
+    model_option,
+    option,
+    parse_option,
+    parse_precisions,
+    precisions_option,
+    taking,
+)
 from quant.data.datasets import load_images
 from sim import breakdown
 from sim.comparison import run_network, run_reference, trace_image
@@ -30,57 +39,71 @@ MAX_ELEMENTS = 2 * limits.MAX_ACTIVATIONS  # of all input images
 def main():
     """Simulate the accelerator.
 
-    Example: python -m sim run lenet5-int8 --images digits --count 20 --engine verilator
+    Example: python -m sim run --model lenet5-int8 --data digits --count 20 --engine verilator
     """
 
 
+@dataclass(frozen=True)
+class Run:
+    """The options of `run`."""
+
+    model: str
+    data: str | None
+    count: int
+    engine: str
+    build: tuple[int, int]
+    precisions: str | None
+    options: tuple[str, ...]
+    data_dir: str | None
+    layers: bool
+    as_json: bool
+
+
 @main.command()
-@click.argument("model", metavar="MODEL_DIR")
-@click.option(
-    "--images",
+@model_option(
+    positional=True,
+    required=True,
+    metavar="NAME_OR_DIR",
+    help="Model directory, or the name of a model that ships.",
+)
+@option(
+    "--data",
+    old="--images",
     help="Data set (mnist, fashion_mnist, digits), an .npy, .npz or .png file, your own file.py:loader (its "
     "test split), or random: seeded integers of the input tensor.  [default: digits where they fit the input, else "
     "random]",
 )
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Number of images.")
 @click.option("--engine", type=click.Choice(CHOICES), default="verilator", show_default=True)
-@click.option("--rows", type=int, default=8, show_default=True, help="Output channels in parallel.")
-@click.option("--lanes", type=int, default=8, show_default=True, help="Byte lanes in parallel.")
-@click.option(
-    "--precisions",
-    metavar="LIST",
-    help="Widths of the build, such as 8,4,2,1.  [default: 8 and what the network needs]",
-)
-@click.option(
-    "--option",
-    "options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Another field of the hardware configuration, e.g. requantizer=khot2; may be repeated.",
-)
+@build_option("Size of the accelerator: output channels by byte lanes in parallel.", (8, 8))
+@precisions_option
+@config_option("requantizer=khot2")
 @click.option("--data-dir", type=click.Path(), default=None, help="Folder of the data sets.")
 @click.option("--layers", is_flag=True, help="Compare the output of every layer, not only of the last one.")
 @json_option
-def run(model, images, count, engine, rows, lanes, precisions, options, data_dir, layers, as_json):
+@taking(Run)
+def run(given: Run) -> int:
     """Run images through a model on an engine and compare every integer with the reference.
 
-    MODEL_DIR is a model directory or the name of a model of the zoo. JSON keys: model, rows, lanes, precisions,
+    JSON keys: model, rows, lanes, precisions,
     engine, count, correct (images whose class is the label; null without labels), mismatches (images with a wrong
     integer), cycles_per_image (first input beat to last output beat), predicted_cycles_per_image, utilization
     (share of the cycles that a full array would need, each layer in its own mode), images_per_second (of the
     simulation), layers (widths, cycles and utilization of each; weight_bits as loaded, 6 become 8 in the weight bank;
     a note where a layer is computed wider than its widths ask for). Exit code 1: something differs.
 
-    Example: python -m sim run lenet5-mixed --images digits --count 5 --precisions 8,4,2,1
+    Example: python -m sim run --model lenet5-mixed --data digits --count 5 --precisions 8,4,2,1
     """
-    graph = model_dir.load(model)
-    program = compile_for(graph, rows, lanes, parse_precisions(precisions), **dict(map(parse_option, options)))
-    q, labels = load_inputs(graph, images, count, data_dir)
-    check_engine(engine)
-    runs = len(q) * (len(program.layers) if layers else 1)
-    with progress(enabled=not as_json) as bar:
-        task = bar.add_task(f"simulating on {engine}", total=runs)
-        if engine == "reference":
+    graph = model_dir.load(given.model)
+    program = compile_for(
+        graph, *given.build, parse_precisions(given.precisions), **dict(map(parse_option, given.options))
+    )
+    q, labels = load_inputs(graph, given.data, given.count, given.data_dir)
+    check_engine(given.engine)
+    runs = len(q) * (len(program.layers) if given.layers else 1)
+    with progress(enabled=not given.as_json) as bar:
+        task = bar.add_task(f"simulating on {given.engine}", total=runs)
+        if given.engine == "reference":
             result = run_reference(graph, q)
         else:
 
@@ -88,24 +111,24 @@ def run(model, images, count, engine, rows, lanes, precisions, options, data_dir
                 bar.advance(task, done)
 
             try:
-                result = run_network(graph, program, q, engine, layers=layers, advance=advance)
+                result = run_network(graph, program, q, given.engine, layers=given.layers, advance=advance)
             except AcceleratorError as error:
-                click.echo(f"mismatch: {graph.name} on {engine}: {error}", err=True)
+                click.echo(f"mismatch: {graph.name} on {given.engine}: {error}", err=True)
                 return EXIT_MISMATCH
-    values = figures(graph, program, engine, result, labels)
+    values = figures(graph, program, given.engine, result, labels)
     layer_rows = breakdown.by_layer(program, result.cycles and result.cycles[-1], result.counters)
-    if as_json:
+    if given.as_json:
         print_json(values | {"layers": layer_rows})
     else:
         values["precisions"] = ",".join(map(str, values["precisions"]))
-        report(values, as_json, f"{graph.name} on {engine}")
+        report(values, given.as_json, f"{graph.name} on {given.engine}")
         breakdown.print_layers(layer_rows)
     if not result.mismatches:
         return EXIT_OK
     for mismatch in result.mismatches[:SHOWN_MISMATCHES]:
         click.echo(f"mismatch: {mismatch}", err=True)
     image = result.mismatches[0].image
-    click.echo(f"waveform: {trace_image(program, q[image], engine, f'{graph.name}-image{image}')}", err=True)
+    click.echo(f"waveform: {trace_image(program, q[image], given.engine, f'{graph.name}-image{image}')}", err=True)
     return EXIT_MISMATCH
 
 
@@ -118,7 +141,7 @@ def load_inputs(graph, images, count, data_dir):
         return random_inputs(graph, count), None
     pixels, labels = load_images(images, data_dir)
     if not len(pixels):
-        raise DataError(f"images '{images}': holds no image; give a file with at least one")
+        raise DataError(f"{images}: holds no image; give a file with at least one")
     _check_count(graph, len(pixels[:count]))
     return reference.encode_input(graph, pixels[:count]), None if labels is None else labels[:count]
 

@@ -145,7 +145,7 @@ LAYER_KEYS = [
 
 @pytest.mark.parametrize("engine", ["verilator", "reference"])
 def test_sim_run_json(engine):
-    done = sim_run("lenet5-int8", "--count", "5", "--engine", engine, "--json")
+    done = sim_run("--model", "lenet5-int8", "--count", "5", "--engine", engine, "--json")
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert list(values) == KEYS
@@ -163,7 +163,7 @@ def test_sim_run_json(engine):
 
 def test_sim_run_table_and_images_from_a_file(tmp_path):
     np.save(tmp_path / "images.npy", load("digits")[0][:3])
-    done = sim_run("lenet5-int8", "--images", str(tmp_path / "images.npy"), "--layers")
+    done = sim_run("--model", "lenet5-int8", "--data", str(tmp_path / "images.npy"), "--layers")
     assert done.returncode == 0, done.stderr
     assert "cycles per image" in done.stdout and "predicted" in done.stdout
     assert re.search(r"conv2 .*conv2d .* 8 .* 8 .* 8 .* 8 ", done.stdout)
@@ -173,7 +173,7 @@ def test_sim_run_without_images_takes_random_ones(tmp_path):
     rng = np.random.default_rng(3)
     graph = every_mode(rng)
     model_dir.save(graph, tmp_path / "mixed")
-    done = sim_run(tmp_path / "mixed", "--count", "2", "--engine", "reference", "--json")
+    done = sim_run("--model", tmp_path / "mixed", "--count", "2", "--engine", "reference", "--json")
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert values["precisions"] == [8, 4, 2, 1] and values["correct"] is None
@@ -192,7 +192,7 @@ def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(comparison.reference, "run", wrong_reference)
     monkeypatch.setattr(comparison, "WAVES", tmp_path)
-    code = cli.main.main(["run", "lenet5-int8", "--count", "3", "--layers", "--json"], standalone_mode=False)
+    code = cli.main.main(["run", "--model", "lenet5-int8", "--count", "3", "--layers", "--json"], standalone_mode=False)
     output = capsys.readouterr()
     assert code == 1
     assert json.loads(output.out)["mismatches"] == 1
@@ -206,7 +206,7 @@ def test_sim_run_reports_a_stuck_accelerator(monkeypatch, capsys):
         raise AcceleratorError("0 of 1 images came out in 99 cycles")
 
     monkeypatch.setattr(cli, "run_network", stuck)
-    assert cli.main.main(["run", "lenet5-int8", "--count", "1", "--json"], standalone_mode=False) == 1
+    assert cli.main.main(["run", "--model", "lenet5-int8", "--count", "1", "--json"], standalone_mode=False) == 1
     output = capsys.readouterr()
     assert "mismatch: lenet5-int8 on verilator: 0 of 1 images" in output.err and output.out == ""
 
@@ -217,22 +217,22 @@ def test_sim_run_reports_a_stuck_accelerator(monkeypatch, capsys):
 def test_sim_run_says_which_tool_is_missing(engine, needs, monkeypatch):
     monkeypatch.setattr(cli.shutil, "which", lambda name: None)
     with pytest.raises(TargetError, match=needs):
-        cli.main.main(["run", "lenet5-int8", "--count", "1", "--engine", engine], standalone_mode=False)
+        cli.main.main(["run", "--model", "lenet5-int8", "--count", "1", "--engine", engine], standalone_mode=False)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["no-such-model"], "no-such-model"),
-        (["lenet5-int8", "--images", "no-such-file.npy"], "neither a file nor a data set"),
-        (["lenet5-int8", "--images", "mnist", "--data-dir", "/nowhere"], "not found"),
-        (["lenet5-int8", "--rows", "7"], "rows=7 must be a power of two"),
-        (["lenet5-int8", "--engine", "vcs"], "'vcs' is not one of"),
-        (["lenet5-int8", "--count", "0"], "0 is not in the range"),
-        (["lenet5-int8", "--precisions", "8,4,x"], "--precisions '8,4,x': must be widths with commas"),
-        (["lenet5-int8", "--precisions", "4,2"], "precisions=4,2 must contain 8"),
-        (["lenet5-int8", "--option", "weight_depth=16"], "weight_depth is 16"),
-        (["lenet5-int8", "--option", "float_output=1"], "float_output: this command compares integers"),
+        (["--model", "lenet5-int8", "--data", "no-such-file.npy"], "neither a file nor a data set"),
+        (["--model", "lenet5-int8", "--data", "mnist", "--data-dir", "/nowhere"], "not found"),
+        (["--model", "lenet5-int8", "--build", "7x8"], "rows=7 must be a power of two"),
+        (["--model", "lenet5-int8", "--engine", "vcs"], "'vcs' is not one of"),
+        (["--model", "lenet5-int8", "--count", "0"], "0 is not in the range"),
+        (["--model", "lenet5-int8", "--precisions", "8,4,x"], "--precisions '8,4,x': must be widths with commas"),
+        (["--model", "lenet5-int8", "--precisions", "4,2"], "precisions=4,2 must contain 8"),
+        (["--model", "lenet5-int8", "--option", "weight_depth=16"], "weight_depth is 16"),
+        (["--model", "lenet5-int8", "--option", "float_output=1"], "float_output: this command compares integers"),
     ],
 )
 def test_sim_run_refuses_bad_input(arguments, message):
@@ -248,8 +248,8 @@ def test_sim_run_refuses_bad_files(tmp_path):
     model_dir.save(model_dir.load("lenet5-int8"), model)
     os.truncate(model / "04_fc1.bin", 100)
     for arguments, message in (
-        (["lenet5-int8", "--images", tmp_path / "small.npy"], "images must have shape (N, 28, 28, 1)"),
-        (["lenet5-int8", "--images", tmp_path / "text.npy"], "cannot be read as an .npy file"),
+        (["--model", "lenet5-int8", "--data", tmp_path / "small.npy"], "images must have shape (N, 28, 28, 1)"),
+        (["--model", "lenet5-int8", "--data", tmp_path / "text.npy"], "cannot be read as an .npy file"),
         ([model], "the file is truncated or damaged"),
     ):
         done = sim_run(*arguments)

@@ -31,7 +31,7 @@ from sim.engines.verilator_build import lint
 from tests.convert.test_vivado import called, run_script
 
 ROOT = Path(accel.__file__).parents[1]
-SMALL = ("--rows", "4", "--lanes", "4")
+SMALL = ("--build", "4x4")
 
 
 @pytest.fixture(scope="module")
@@ -318,10 +318,10 @@ def test_an_earlier_output_is_replaced_and_other_folders_are_not(model, tmp_path
     (
         (("--target", "basys9"), "target 'basys9' is unknown; choose one of arty-a7-35t"),
         (("--model", "no-such-model"), "is neither a model directory nor a model that ships"),
-        (("--rows", "16", "--lanes", "16"), "needs 144 multipliers, but xc7a35ticsg324-1L has 90"),
-        (("--rows", "6"), "rows=6 must be a power of two"),
-        (("--rows", "0"), "rows=0 must be a power of two"),
-        (("--lanes", "0"), "lanes=0 must be a power of two"),
+        (("--build", "16x16"), "needs 144 multipliers, but xc7a35ticsg324-1L has 90"),
+        (("--build", "6x4"), "rows=6 must be a power of two"),
+        (("--build", "0x4"), "rows=0 must be a power of two"),
+        (("--build", "4x0"), "lanes=0 must be a power of two"),
         (("--option", "weight_depth=16"), "weight_depth is 16; raise weight_depth to"),
         (("--option", "weight_depth=many"), "option weight_depth: 'many' is not an integer"),
         (("--option", "depth=3"), "option 'depth=3': must be NAME=VALUE with a NAME of"),
@@ -334,7 +334,7 @@ def test_an_earlier_output_is_replaced_and_other_folders_are_not(model, tmp_path
 )
 def test_bad_input_gives_one_sentence_and_no_output(model, arguments, message, tmp_path):
     out = tmp_path / "design"
-    done = convert("--model", model, "--rows", "4", "--lanes", "4", *arguments, "--out", out)
+    done = convert("--model", model, *SMALL, *arguments, "--out", out)
     assert done.returncode == 2 and message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from sim.cases import graphs as networks
 from sim.engines.verilator_build import lint
 from tests.convert.test_convert import convert, rtl_files, run_bench
 
-SIZE = "--rows", 4, "--lanes", 8
+SIZE = "--build", "4x8"
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ import pytest
 
 from accel.compile import compile_graph, fit_config
 from accel.config import HardwareConfig
-from accel.convert import hardware_config, parse_precisions
+from accel.convert import hardware_config
 from accel.errors import FitError, UnsupportedError
 from accel.hdl import manifest
 from accel.hdl.targets import find_target
 from accel.ir import Graph, InputEncoding, TensorType
+from accel.options import parse_precisions
 from sim.cases import graphs as networks
 
 

@@ -20,7 +20,7 @@ from sim.cases import graphs as networks
 ROOT = folders.PACKAGES
 PRODUCT = ("accel", "quant", "sim", "build/vivado")
 METADATA = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
-SMALL = ("--rows", "4", "--lanes", "4", "--json")
+SMALL = ("--build", "4x4", "--json")
 IGNORED = shutil.ignore_patterns("__pycache__")
 
 
@@ -126,7 +126,19 @@ def test_an_installation_converts_and_simulates_from_any_folder(python, model, t
     assert (tmp_path / "design" / "vivado" / "create_project.tcl").read_bytes() == kept
     # Icarus: Verilator compiles for ten seconds. Its sources in the wheel are seen above.
     printed = run(
-        python, "-m", "sim", "run", model, "--engine", "icarus", "--count", "1", *SMALL, cwd=tmp_path, env=environment
+        python,
+        "-m",
+        "sim",
+        "run",
+        "--model",
+        model,
+        "--engine",
+        "icarus",
+        "--count",
+        "1",
+        *SMALL,
+        cwd=tmp_path,
+        env=environment,
     )
     figures = json.loads(printed)
     assert figures["count"] == 1 and figures["mismatches"] == 0
