@@ -29,8 +29,9 @@ lint: $(VENV)/.python-ready
 bench: setup $(VENV)/.bench-ready
 	$(RUN) -m benchmarks $(BENCH)
 
-docs: $(VENV)/.convert-ready
+docs: $(VENV)/.python-ready
 	$(RUN) -m scripts.pages
+	$(RUN) -m scripts.pictures
 	$(RUN) -m benchmarks.pages
 
 setup: $(VENV)/.python-ready $(VENV)/.tools-ready
