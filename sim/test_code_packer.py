@@ -17,18 +17,18 @@ def packer_ports(lanes, marked=False):
     return {
         "clk": Signal(bool(0)),
         "rst": ResetSignal(0, active=1, isasync=False),
-        "codes": Signal(intbv(0)[8 * lanes :]),
-        "valid": Signal(bool(0)),
+        "s_data": Signal(intbv(0)[8 * lanes :]),
+        "s_valid": Signal(bool(0)),
         "code": Signal(intbv(0)[2:]),
         "beats_minus1": Signal(intbv(0)[16:]),
-        "word": Signal(intbv(0)[32 * lanes :]),
-        "word_valid": Signal(bool(0)),
-        **{name: Signal(bool(0)) if marked else None for name in ("s_last", "word_last", "word_short")},
+        "m_data": Signal(intbv(0)[32 * lanes :]),
+        "m_valid": Signal(bool(0)),
+        **{name: Signal(bool(0)) if marked else None for name in ("s_last", "m_last", "m_short")},
     }
 
 
 def drive(dut, rng, stalls):
-    lanes, marked = dut.ports["codes"].bits // 8, "s_last" in dut.ports
+    lanes, marked = dut.ports["s_data"].bits // 8, "s_last" in dut.ports
     words, wanted = [], []
     for batch in range(10):
         bits = (8, 4, 2, 1)[batch % 4]
@@ -43,28 +43,28 @@ def drive(dut, rng, stalls):
                 codes = [rng.getrandbits(8) for _ in range(lanes)]
                 for lane, code in enumerate(codes):
                     stream |= (code & 2**bits - 1) << bits * (beat * lanes + lane)
-                dut.poke("codes", sum(code << 8 * lane for lane, code in enumerate(codes)))
-                dut.poke("valid", 1)
+                dut.poke("s_data", sum(code << 8 * lane for lane, code in enumerate(codes)))
+                dut.poke("s_valid", 1)
                 if marked:
                     dut.poke("s_last", int(ends and beat == count - 1))
                 _step(dut, words)
                 while rng.random() < 0.3:
-                    dut.poke("valid", 0)
-                    dut.poke("codes", rng.getrandbits(8 * lanes))
+                    dut.poke("s_valid", 0)
+                    dut.poke("s_data", rng.getrandbits(8 * lanes))
                     _step(dut, words)
             tensor = words_of(stream.to_bytes((bits * lanes * count + 7) // 8, "little"), lanes)
             wanted += [(word, 0, 0) for word in tensor[:-1]]
             wanted.append((tensor[-1], int(marked and ends), int(marked and count < beats)))
-        dut.poke("valid", 0)
+        dut.poke("s_valid", 0)
         for _ in range(CODE_PACKER_LATENCY):
             _step(dut, words)
         assert words == wanted, f"bits={bits} beats={beats}"
 
 
 def _step(dut, words):
-    if dut.peek("word_valid"):
-        marks = ("word_last", "word_short") if "s_last" in dut.ports else ()
-        words.append((dut.peek("word"), *(dut.peek(name) for name in marks), *([] if marks else (0, 0))))
+    if dut.peek("m_valid"):
+        marks = ("m_last", "m_short") if "s_last" in dut.ports else ()
+        words.append((dut.peek("m_data"), *(dut.peek(name) for name in marks), *([] if marks else (0, 0))))
     dut.step()
 
 
@@ -76,7 +76,7 @@ CASES = [
         drive,
         params={"lanes": 2},
         stalls=("none",),
-        vhdl_compare={"word": "word_valid"},
+        vhdl_compare={"m_data": "m_valid"},
     ),
     BlockCase(
         "code_packer_l2_tlast",
@@ -85,7 +85,7 @@ CASES = [
         drive,
         params={"lanes": 2},
         stalls=("none",),
-        vhdl_compare=dict.fromkeys(("word", "word_last", "word_short"), "word_valid"),
+        vhdl_compare=dict.fromkeys(("m_data", "m_last", "m_short"), "m_valid"),
     ),
 ]
 

@@ -23,10 +23,10 @@ def ports(lanes):
         "s_last": Signal(bool(0)),
         "s_valid": Signal(bool(0)),
         "s_ready": Signal(bool(0)),
-        "values": Signal(intbv(0)[32 * lanes :]),
-        "kept": Signal(intbv(0)[lanes:]),
-        "last": Signal(bool(0)),
-        "valid": Signal(bool(0)),
+        "m_data": Signal(intbv(0)[32 * lanes :]),
+        "m_keep": Signal(intbv(0)[lanes:]),
+        "m_last": Signal(bool(0)),
+        "m_valid": Signal(bool(0)),
     }
 
 
@@ -42,11 +42,11 @@ class Collector:
         self.dut.poke("launch_ok", not next(self.pauses))
 
     def sample(self):
-        if self.dut.peek("valid"):
-            kept, data = self.dut.peek("kept"), self.dut.peek("values")
+        if self.dut.peek("m_valid"):
+            kept, data = self.dut.peek("m_keep"), self.dut.peek("m_data")
             beat = [data >> 32 * i & 2**32 - 1 for i in range(kept.bit_length())]
             assert kept == 2 ** len(beat) - 1
-            self.values.append((beat, self.dut.peek("last")))
+            self.values.append((beat, self.dut.peek("m_last")))
             self.cycles.append(self.dut.cycle)
 
     def finish(self):
@@ -84,7 +84,7 @@ CASES = [
         drive,
         params={"lanes": 2},
         stalls=("none", "both"),
-        vhdl_compare=dict.fromkeys(("values", "kept", "last"), "valid"),
+        vhdl_compare=dict.fromkeys(("m_data", "m_keep", "m_last"), "m_valid"),
     )
 ]
 

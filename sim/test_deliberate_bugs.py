@@ -9,7 +9,7 @@ from sim.vunit.blocks import vhdl_cases
 
 BUGS = {  # block case: (file, line, what is made of it, stalls)
     "ram_w24_d8_p8": ("ram", "mask |= masks[i]", "mask = masks[i]", "none"),
-    "fifo_w16_d4": ("fifo", "(write_at != read_at) and (m_ready or not valid)", "write_at != read_at", "both"),
+    "fifo_w16_d4": ("fifo", "(write_at != read_at) and (m.ready or not valid)", "write_at != read_at", "both"),
     "output_fifo_d8": ("output_fifo", "m_ready and not promised", "m_ready", "sink"),
     "frame_gate": (
         "frame_gate",
@@ -148,7 +148,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "dequantizer_l2": ("dequantizer", "concat(last, kept)", "concat(False, kept)", "none"),
     "float_registers": ("float_registers", "busy or starting", "busy", "none"),
 }
-NO_BLOCK = {"delay", "fast_myhdl", "fields", "module", "packing", "shift_codes"}
+NO_BLOCK = {"bundles", "delay", "fast_myhdl", "fields", "module", "packing", "shift_codes"}
 WHOLE = {"top", "float_input"}  # wiring only; sim/test_lenet.py and sim/test_float_streams.py run networks on it
 
 

@@ -43,11 +43,11 @@ def ports():
         "clk": flag(),
         "rst": reset(),
         "reg_we": flag(),
-        "offset": word(20),
-        "wdata": word(32),
+        "reg_address": word(20),
+        "reg_wdata": word(32),
         "host_addr": word(24),
         "host_read": flag(),
-        "rdata": word(32),
+        "host_rdata": word(32),
         **{name: word(bits) for name, bits in WRITTEN.values()},
         "clear": flag(),
         "start": flag(),
@@ -79,11 +79,11 @@ def drive(dut, rng, stalls):
         if command is not None:
             assert (dut.peek("code"), dut.peek("symmetric")) == (command >> 8 & 3, command & OBSERVER_SYMMETRIC != 0)
         if held is not None:
-            assert dut.peek("rdata") == held
+            assert dut.peek("host_rdata") == held
         write, read = rng.getrandbits(1), rng.getrandbits(1)
         offset, data = rng.choice((rng.randrange(20), rng.randrange(20), rng.getrandbits(20))), rng.getrandbits(32)
         address = rng.choice((rng.randrange(20), rng.randrange(20), rng.getrandbits(24)))
-        poke(dut, reg_we=write, offset=offset, wdata=data, host_addr=address, host_read=read)
+        poke(dut, reg_we=write, reg_address=offset, reg_wdata=data, host_addr=address, host_read=read)
         if asked is not None:
             state = shown["nan_seen"] | (shown["busy"] | pulses[1]) << 1 | shown["invalid"] << 2
             held = (

@@ -7,7 +7,7 @@ from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, act_depth=32)
 STREAM_DEPTH, IN_FLIGHT, END_DELAY = 16, 10, 5
-FLAGS = ("mem_we", "stream_valid", "layer_end", "range_error", "pool_error")
+FLAGS = ("mem_we", "m_valid", "layer_end", "range_error", "pool_error")
 
 
 def ports():
@@ -30,7 +30,7 @@ def ports():
         "m_data": word(config.word_bits),
         "m_keep": word(config.lanes),
         "m_last": flag(),
-        "stream_valid": flag(),
+        "m_valid": flag(),
         "layer_end": flag(),
         "range_error": flag(),
         "pool_error": flag(),
@@ -89,7 +89,7 @@ def run_layer(dut, rng, to_stream, base, valids, marked, end):
         inside = base + sent < CONFIG.act_depth
         expected = {
             "mem_we": valid and not to_stream and inside,
-            "stream_valid": valid and to_stream,
+            "m_valid": valid and to_stream,
             "range_error": valid and not to_stream and not inside,
         }
         fields = {}

@@ -28,10 +28,10 @@ def ports(config):
         "s_valid": Signal(bool(0)),
         "s_pixel_last": Signal(bool(0)),
         "s_last": Signal(bool(0)),
-        "enabled": Signal(bool(0)),
-        **{name: word(16) for name in ("in_oh_minus1", "in_ow_minus1")},
-        **{name: word(4) for name in ("kh_minus1", "kw_minus1", "pad_top", "pad_left")},
+        "pool_enable": Signal(bool(0)),
         **{name: word(16) for name in ("oh_minus1", "ow_minus1")},
+        **{name: word(4) for name in ("pool_kh_minus1", "pool_kw_minus1", "pool_pad_top", "pool_pad_left")},
+        **{name: word(16) for name in ("pool_oh_minus1", "pool_ow_minus1")},
         "m_data": word(8 * config.group_bytes),
         "m_count": word(config.group_count_bits),
         "m_valid": Signal(bool(0)),
@@ -64,12 +64,12 @@ class Layer:
     def settings(self):
         names = ("kh", "kw", "oh", "ow")
         return {
-            "enabled": self.enabled,
-            "pad_top": self.pad_top,
-            "pad_left": self.pad_left,
-            "in_oh_minus1": self.height - 1,
-            "in_ow_minus1": self.width - 1,
-            **{f"{name}_minus1": getattr(self, name) - 1 for name in names},
+            "pool_enable": self.enabled,
+            "pool_pad_top": self.pad_top,
+            "pool_pad_left": self.pad_left,
+            "oh_minus1": self.height - 1,
+            "ow_minus1": self.width - 1,
+            **{f"pool_{name}_minus1": getattr(self, name) - 1 for name in names},
         }
 
     def items(self, rng, order=max):

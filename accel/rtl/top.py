@@ -152,8 +152,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
             taken_last, input_short = [Signal(bool(0)) for _ in range(2)]
         quantizing = float_input(
             clk, rst, core_rst, input_scale, input_format, input_beats, clear, make_scale, range_code, symmetric,
-            taken_data, taken_valid, taken_ready, input_data, input_valid, input_ready, nan_seen, minimum, maximum,
-            abs_max, scale, inv_scale, range_zero, invalid, generating, taken_last, input_last, input_short,
+            taken_data, taken_valid, taken_ready, taken_last, input_data, input_valid, input_ready, input_last,
+            nan_seen, minimum, maximum, abs_max, scale, inv_scale, range_zero, invalid, generating, input_short,
             lanes=config.float_lanes)
         float_ports += (quantizing,)
     if config.float_output:
@@ -161,8 +161,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         given_last, given_valid, given_ready = [Signal(bool(0)) for _ in range(3)]
         dequantizing = dequantizer(
             clk, rst, core_rst, closing, output_scale, output_format(8, 0), output_format(10), output_format(10, 8),
-            given_data, given_keep, given_last, given_valid, given_ready, m_axis_tdata, m_axis_tkeep, m_axis_tlast,
-            m_axis_tvalid, m_axis_tready, lanes=config.float_lanes)
+            given_data, given_valid, given_ready, given_keep, given_last, m_axis_tdata, m_axis_tvalid, m_axis_tready,
+            m_axis_tkeep, m_axis_tlast, lanes=config.float_lanes)
         float_ports += (dequantizing,)
 
     @always(clk.posedge)
@@ -222,14 +222,14 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         field(layer, "pool_kh_minus1"), field(layer, "pool_kw_minus1"), field(layer, "pool_pad_top"),
         field(layer, "pool_pad_left"),
         field(layer, "pool_oh_minus1"), field(layer, "pool_ow_minus1"), pooled_data, pooled_count, pooled_valid,
-        pooled_last, pooled_pixel_last, config=config)
+        pooled_pixel_last, pooled_last, config=config)
     packing = packer(
-        clk, core_rst, bytes_data, bytes_count, bytes_valid, bytes_last, packed_data, packed_keep, packed_valid,
+        clk, core_rst, bytes_data, bytes_count, bytes_valid, bytes_last, packed_data, packed_valid, packed_keep,
         packed_last, config=config)
     writer = output_writer(
         clk, core_rst, start, field(layer, "to_stream"), field(layer, "out_base", config.act_addr_bits), level,
-        packed_data, packed_keep, packed_valid, packed_last, group_end, launch_ok, act_we, act_waddr, output_data,
-        output_keep, output_last, output_valid, layer_end, range_error, pool_error, config=config,
+        launch_ok, packed_data, packed_valid, packed_keep, packed_last, group_end, act_we, act_waddr, output_data,
+        output_valid, output_keep, output_last, layer_end, range_error, pool_error, config=config,
         stream_depth=STREAM_DEPTH, in_flight=groups_in_flight(config), end_delay=end_delay(config))
     activations = ram(clk, act_we, act_waddr, output_data, act_enable, act_raddr, act_data, depth=config.act_depth,
                       style=config.act_style)
@@ -247,8 +247,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
 
     else:
         results = output_fifo(
-            clk, rst, core_rst, closing, output_data, output_keep, output_last, output_valid, output_ready, given_data,
-            given_keep, given_last, given_valid, given_ready, level, depth=STREAM_DEPTH)
+            clk, rst, core_rst, closing, output_data, output_valid, output_ready, output_keep, output_last, given_data,
+            given_valid, given_ready, given_keep, given_last, level, depth=STREAM_DEPTH)
         split = ()
     return (float_ports, reset, present, host, layers, watch, gate, check, core, params, requantizer, pooling,
             bit_packing, packing, writer, activations, results, split)

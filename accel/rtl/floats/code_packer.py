@@ -17,15 +17,15 @@ def _narrow(codes, bits, lanes):
 
 @module
 def code_packer(
-    clk, rst, codes, valid, code, beats_minus1, word, word_valid, s_last=None, word_last=None, word_short=None, *, lanes
+    clk, rst, s_data, s_valid, s_last, code, beats_minus1, m_data, m_valid, m_last=None, m_short=None, *, lanes
 ):
     """Packs beats of `lanes` codes into words of 32 * lanes bits, little-endian, the first value lowest.
 
-    codes: lanes x 8 bits, of which the low 8, 4, 2, 1 count (code 0, 1, 2, 3). valid: the beat counts.
+    s_data: lanes x 8 bits, of which the low 8, 4, 2, 1 count (code 0, 1, 2, 3). s_valid: the beat counts.
     beats_minus1: beats of a tensor less one; every tensor starts with a new word, its last word is filled up with 0.
-    word: a whole word in the cycles in which word_valid is high.
-    s_last: the beat is the last one of its transfer, which ends the word; word_last: the word holds such a beat,
-    word_short: it came before the tensor's last one. None where transfers have no end.
+    m_data: a whole word in the cycles in which m_valid is high.
+    s_last: the beat is the last one of its transfer, which ends the word; m_last: the word holds such a beat,
+    m_short: it came before the tensor's last one. None where transfers have no end.
     Latency CODE_PACKER_LATENCY (2) from the beat that ends a word, a beat a cycle, no stall.
     """
     spread = Signal(intbv(0)[8 * lanes :])
@@ -34,12 +34,12 @@ def code_packer(
     beat = Signal(modbv(0)[len(beats_minus1) :])
     chosen = Signal(intbv(0)[UNITS:])
     first, last, complete, ends, valid_1, done, last_1 = [Signal(bool(0)) for _ in range(7)]
-    codes_4, codes_2, codes_1 = [_narrow(codes, bits, lanes) for bits in (4, 2, 1)]
+    codes_4, codes_2, codes_1 = [_narrow(s_data, bits, lanes) for bits in (4, 2, 1)]
 
     @always(clk.posedge)
     def repeat():
         if code == 0:
-            spread.next = codes
+            spread.next = s_data
         elif code == 1:
             spread.next = codes_4
         elif code == 2:
@@ -74,7 +74,7 @@ def code_packer(
 
     @always_seq(clk.posedge, reset=rst)
     def count():
-        valid_1.next = valid
+        valid_1.next = s_valid
         done.next = valid_1 and (ends or last)
         if valid_1:
             beat.next = beat + 1
@@ -106,8 +106,8 @@ def code_packer(
         @always(clk.posedge)
         def mark():
             last_1.next = s_last
-            word_last.next = last_1
-            word_short.next = last_1 and not complete
+            m_last.next = last_1
+            m_short.next = last_1 and not complete
 
     @always(clk.posedge)
     def fill():
@@ -120,7 +120,7 @@ def code_packer(
 
     @always_comb
     def present():
-        word.next = filling
-        word_valid.next = done
+        m_data.next = filling
+        m_valid.next = done
 
     return repeat, locate, choose, count, conclude, mark, fill, present

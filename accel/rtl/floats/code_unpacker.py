@@ -61,15 +61,15 @@ def _any_of(bits, found, *, places):
 
 @module
 def code_unpacker(
-    clk, rst, raw, code, launch_ok, s_data, s_keep, s_last, s_valid, s_ready, values, kept, last, valid, *, lanes
+    clk, rst, raw, code, launch_ok, s_data, s_valid, s_ready, s_keep, s_last, m_data, m_valid, m_keep, m_last, *, lanes
 ):
     """Beats of `lanes` values from words of packed codes, or of accumulators with raw, the lowest first.
 
     raw, code: int32 elements, or 8, 4, 2, 1 bits (code 0, 1, 2, 3); constant while a tensor is under way.
-    launch_ok: a beat may leave in this cycle. s_data, s_keep, s_last, s_valid, s_ready: words of 32 * lanes bits; keep
+    launch_ok: a beat may leave in this cycle. s_data, s_valid, s_ready, s_keep, s_last: words of 32 * lanes bits; keep
     has a bit for each byte, whole elements from the lowest on; s_ready follows launch_ok within the cycle.
-    values: lanes x 32 bits two's complement; kept: a bit for each lane that counts; last: the tensor's last beat;
-    valid: the beat counts, in one cycle only.
+    m_data: lanes x 32 bits two's complement; m_keep: a bit for each lane that counts; m_last: the tensor's last beat;
+    m_valid: the beat counts, in one cycle only.
     Latency CODE_UNPACKER_LATENCY (2), a beat a cycle, a word in as many cycles as it fills beats.
     """
     width, data_bytes = 32 * lanes, 4 * lanes
@@ -152,7 +152,7 @@ def code_unpacker(
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
-        valid.next = launch
+        m_valid.next = launch
         if load:
             holding.next = s_valid
             remaining.next = arriving
@@ -161,13 +161,13 @@ def code_unpacker(
 
     @always(clk.posedge)
     def mark():
-        last.next = held_last and ending
+        m_last.next = held_last and ending
         for i in range(lanes):
-            kept.next[i] = remaining > i
+            m_keep.next[i] = remaining > i
 
     @always_comb
     def present():
         s_ready.next = load
-        values.next = joined
+        m_data.next = joined
 
     return wideners, counters, find_end, convert, control, accept, move, hold, follow, mark, present

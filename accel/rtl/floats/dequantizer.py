@@ -26,15 +26,15 @@ def dequantizer(
     raw,
     code,
     s_data,
-    s_keep,
-    s_last,
     s_valid,
     s_ready,
+    s_keep,
+    s_last,
     m_data,
-    m_keep,
-    m_last,
     m_valid,
     m_ready,
+    m_keep,
+    m_last,
     *,
     lanes,
 ):
@@ -43,9 +43,9 @@ def dequantizer(
     rst, flush, closing: as at output_fifo; flush drops what is under way.
     scale, zero_point: as at dequantize_lane. raw: elements are int32, else of 8, 4, 2, 1 bits by code 0, 1, 2, 3. All
     constant while a tensor is under way.
-    s_data, s_keep, s_last, s_valid, s_ready: words of 32 * lanes bits, little-endian, the first element lowest; keep
+    s_data, s_valid, s_ready, s_keep, s_last: words of 32 * lanes bits, little-endian, the first element lowest; keep
     has a bit for each byte. The elements of every kept byte come out, those that fill up a pixel's bytes included.
-    m_data, m_keep, m_last, m_valid, m_ready: `lanes` floats a beat, the first lowest; keep has a bit for each byte.
+    m_data, m_valid, m_ready, m_keep, m_last: `lanes` floats a beat, the first lowest; keep has a bit for each byte.
     Latency DEQUANTIZER_LATENCY (18), a beat a cycle, stalls only where FIFO_DEPTH beats wait for m_ready.
     """
     values, floats = [Signal(intbv(0)[32 * lanes :]) for _ in range(2)]
@@ -62,14 +62,14 @@ def dequantizer(
         code,
         launch_ok,
         s_data,
-        s_keep,
-        s_last,
         s_valid,
         s_ready,
+        s_keep,
+        s_last,
         values,
+        valid,
         kept,
         last,
-        valid,
         lanes=lanes,
     )
     converters = [
@@ -96,15 +96,15 @@ def dequantizer(
         flush,
         closing,
         joined,
-        late_kept,
-        late_last,
         late_valid,
         beat_ready,
+        late_kept,
+        late_last,
         m_data,
-        m_kept,
-        m_last,
         m_valid,
         m_ready,
+        m_kept,
+        m_last,
         level,
         depth=FIFO_DEPTH,
     )

@@ -23,9 +23,11 @@ def float_input(
     s_data,
     s_valid,
     s_ready,
+    s_last,
     m_data,
     m_valid,
     m_ready,
+    m_last,
     nan_seen,
     minimum,
     maximum,
@@ -35,8 +37,6 @@ def float_input(
     zero_point,
     invalid,
     busy,
-    s_last=None,
-    m_last=None,
     m_short=None,
     *,
     lanes,
@@ -64,17 +64,17 @@ def float_input(
         s_data,
         s_valid,
         ready,
+        s_last,
         m_data,
         m_valid,
         m_ready,
-        s_last,
         m_last,
         m_short,
         lanes=lanes,
     )
     range_nan = Signal(bool(0))
     low, high = [Signal(intbv(0)[32:]) for _ in range(2)]
-    observer = range_observer(clk, rst, clear, s_data, observed, low, high, abs_max, range_nan, lanes=lanes)
+    observer = range_observer(clk, rst, clear, s_data, observed, range_nan, low, high, abs_max, lanes=lanes)
     generator = scale_generator(
         clk, rst, start, low, high, code, symmetric, scale, inv_scale, zero_point, invalid, busy
     )

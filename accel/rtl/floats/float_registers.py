@@ -29,11 +29,11 @@ def float_registers(
     clk,
     rst,
     reg_we,
-    offset,
-    wdata,
+    reg_address,
+    reg_wdata,
     host_addr,
     host_read,
-    rdata,
+    host_rdata,
     input_scale,
     input_format,
     beats_minus1,
@@ -57,13 +57,13 @@ def float_registers(
 ):
     """Registers REG_INPUT_SCALE .. REG_INV_SCALE of the address map (accel/descriptor.py).
 
-    reg_we, offset, wdata: writes as the host port decodes them. host_addr, host_read: of the host; rdata: the word
-    read two cycles before, 0 where the register is none of these.
+    reg_we, reg_address, reg_wdata: writes as the host port decodes them. host_addr, host_read: of the
+    host; host_rdata: the word read two cycles before, 0 where the register is none of these.
     input_scale, input_format, beats_minus1, output_scale, output_format: what the host wrote; from reset on `initial`.
     clear, start: one cycle, what a write of REG_OBSERVER asks for; code, symmetric: of that write, they hold.
     nan_seen .. busy: read by the host; those of absent blocks are not driven and read 0.
     """
-    unused(wdata)
+    unused(reg_wdata)
     first_input, first_format, first_beats, first_output, last_format = initial
     input_scale_now = Signal(intbv(first_input)[32:])
     input_format_now = Signal(intbv(first_format)[FORMAT_BITS:])
@@ -77,22 +77,22 @@ def float_registers(
     @always_seq(clk.posedge, reset=rst)
     def write():
         reading.next = host_read
-        clear.next = reg_we and offset == REG_OBSERVER and (wdata & OBSERVER_CLEAR) != 0
-        starting.next = reg_we and offset == REG_OBSERVER and (wdata & OBSERVER_START) != 0
+        clear.next = reg_we and reg_address == REG_OBSERVER and (reg_wdata & OBSERVER_CLEAR) != 0
+        starting.next = reg_we and reg_address == REG_OBSERVER and (reg_wdata & OBSERVER_START) != 0
         if reg_we:
-            if offset == REG_INPUT_SCALE:
-                input_scale_now.next = wdata
-            elif offset == REG_INPUT_FORMAT:
-                input_format_now.next = wdata[FORMAT_BITS:]
-            elif offset == REG_INPUT_BEATS:
-                beats_now.next = wdata[BEATS_BITS:]
-            elif offset == REG_OUTPUT_SCALE:
-                output_scale_now.next = wdata
-            elif offset == REG_OUTPUT_FORMAT:
-                output_format_now.next = wdata[FORMAT_BITS:]
-            elif offset == REG_OBSERVER:
-                code_now.next = wdata[10:8]
-                symmetric_now.next = (wdata & OBSERVER_SYMMETRIC) != 0
+            if reg_address == REG_INPUT_SCALE:
+                input_scale_now.next = reg_wdata
+            elif reg_address == REG_INPUT_FORMAT:
+                input_format_now.next = reg_wdata[FORMAT_BITS:]
+            elif reg_address == REG_INPUT_BEATS:
+                beats_now.next = reg_wdata[BEATS_BITS:]
+            elif reg_address == REG_OUTPUT_SCALE:
+                output_scale_now.next = reg_wdata
+            elif reg_address == REG_OUTPUT_FORMAT:
+                output_format_now.next = reg_wdata[FORMAT_BITS:]
+            elif reg_address == REG_OBSERVER:
+                code_now.next = reg_wdata[10:8]
+                symmetric_now.next = (reg_wdata & OBSERVER_SYMMETRIC) != 0
 
     @always(clk.posedge)
     def carry():
@@ -101,32 +101,32 @@ def float_registers(
     @always(clk.posedge)
     def read():
         if reading:
-            rdata.next = 0
+            host_rdata.next = 0
             if address == REG_INPUT_SCALE:
-                rdata.next = input_scale_now
+                host_rdata.next = input_scale_now
             elif address == REG_INPUT_FORMAT:
-                rdata.next = input_format_now
+                host_rdata.next = input_format_now
             elif address == REG_INPUT_BEATS:
-                rdata.next = beats_now
+                host_rdata.next = beats_now
             elif address == REG_OUTPUT_SCALE:
-                rdata.next = output_scale_now
+                host_rdata.next = output_scale_now
             elif address == REG_OUTPUT_FORMAT:
-                rdata.next = output_format_now
+                host_rdata.next = output_format_now
             elif address == REG_OBSERVER:
-                rdata.next[0] = nan_seen
-                rdata.next[1] = busy or starting
-                rdata.next[2] = invalid
-                rdata.next[16:8] = zero_point
+                host_rdata.next[0] = nan_seen
+                host_rdata.next[1] = busy or starting
+                host_rdata.next[2] = invalid
+                host_rdata.next[16:8] = zero_point
             elif address == REG_MINIMUM:
-                rdata.next = minimum
+                host_rdata.next = minimum
             elif address == REG_MAXIMUM:
-                rdata.next = maximum
+                host_rdata.next = maximum
             elif address == REG_ABS_MAX:
-                rdata.next = abs_max
+                host_rdata.next = abs_max
             elif address == REG_SCALE:
-                rdata.next = scale
+                host_rdata.next = scale
             elif address == REG_INV_SCALE:
-                rdata.next = inv_scale
+                host_rdata.next = inv_scale
 
     @always_comb
     def present():

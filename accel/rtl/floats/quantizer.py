@@ -28,10 +28,10 @@ def quantizer(
     s_data,
     s_valid,
     s_ready,
+    s_last,
     m_data,
     m_valid,
     m_ready,
-    s_last=None,
     m_last=None,
     m_short=None,
     *,
@@ -78,7 +78,7 @@ def quantizer(
         nan_seen.next = seen
 
     if s_last is None:
-        packing = code_packer(clk, rst, codes, codes_valid, code, beats_minus1, word, word_valid, lanes=lanes)
+        packing = code_packer(clk, rst, codes, codes_valid, None, code, beats_minus1, word, word_valid, lanes=lanes)
         words = fifo(
             clk, rst, Stream(word, word_valid, word_ready), Stream(m_data, m_valid, m_ready), level, depth=FIFO_DEPTH
         )
@@ -93,11 +93,11 @@ def quantizer(
         rst,
         codes,
         codes_valid,
+        codes_last,
         code,
         beats_minus1,
         word,
         word_valid,
-        codes_last,
         word_last,
         word_short,
         lanes=lanes,

@@ -93,7 +93,7 @@ def _pick(clk, keys, key, *, pick):
 
 
 @module
-def range_observer(clk, rst, clear, s_data, s_valid, minimum, maximum, abs_max, nan_seen, *, lanes):
+def range_observer(clk, rst, clear, s_data, s_valid, nan_seen, minimum, maximum, abs_max, *, lanes):
     """Smallest, largest and absolutely largest float32 of a stream since the last clear.
 
     clear: a pulse forgets everything, beats that are under way included. s_data, s_valid: `lanes` floats, the first

@@ -15,18 +15,18 @@ def output_writer(
     to_stream,
     out_base,
     level,
+    launch_ok,
     s_data,
-    s_keep,
     s_valid,
+    s_keep,
     s_last,
     s_end,
-    launch_ok,
     mem_we,
     mem_address,
     m_data,
+    m_valid,
     m_keep,
     m_last,
-    stream_valid,
     layer_end,
     range_error,
     pool_error,
@@ -38,12 +38,12 @@ def output_writer(
 ):
     """Sends each word of a layer where its descriptor says and tells when the layer has ended.
 
-    start: one cycle, begins a layer; to_stream, out_base: descriptor fields. s_data, s_keep, s_valid, s_last: words of
+    start: one cycle, begins a layer; to_stream, out_base: descriptor fields. s_data, s_valid, s_keep, s_last: words of
     the packer.
     s_end: one cycle, the layer's last group enters the blocks in front of the packer; its last word is here at most
     end_delay cycles later, and nothing comes behind it. level: words in the output FIFO of stream_depth words.
     launch_ok: there is room for one more group even if all in_flight groups before it fill a word each.
-    mem_we, mem_address, m_data: write port of the activation memory. stream_valid: m_data, m_keep, m_last go to the
+    mem_we, mem_address, m_data: write port of the activation memory. m_valid: m_data, m_keep, m_last go to the
     FIFO.
     layer_end: one cycle, everything is written. range_error: a word would lie behind the activation memory (it is not
     written). pool_error: the layer ended without a word marked last.
@@ -56,7 +56,7 @@ def output_writer(
     @always_seq(clk.posedge, reset=rst)
     def write():
         mem_we.next = s_valid and not to_stream and address < config.act_depth
-        stream_valid.next = s_valid and to_stream
+        m_valid.next = s_valid and to_stream
         range_error.next = s_valid and not to_stream and address >= config.act_depth
         end_pipe.next = concat(end_pipe[end_delay - 1 :], s_end)
         layer_end.next = end_pipe[end_delay - 1]

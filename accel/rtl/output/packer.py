@@ -10,7 +10,7 @@ PACKER_LAST_LATENCY = PACKER_LATENCY + 1
 
 
 @module
-def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_keep, m_valid, m_last, *, config):
+def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_valid, m_keep, m_last, *, config):
     """Join groups of 1 to group_bytes bytes into words of `lanes` bytes, without gaps.
 
     s_data: group_bytes bytes, byte 0 low; s_count: how many of them count; s_valid; s_last: last group of the layer.

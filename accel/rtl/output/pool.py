@@ -32,32 +32,32 @@ def pool(
     s_valid,
     s_pixel_last,
     s_last,
-    enabled,
-    in_oh_minus1,
-    in_ow_minus1,
-    kh_minus1,
-    kw_minus1,
-    pad_top,
-    pad_left,
+    pool_enable,
     oh_minus1,
     ow_minus1,
+    pool_kh_minus1,
+    pool_kw_minus1,
+    pool_pad_top,
+    pool_pad_left,
+    pool_oh_minus1,
+    pool_ow_minus1,
     m_data,
     m_count,
     m_valid,
+    m_pixel_last,
     m_last,
-    m_pixel_last=None,
     *,
     config,
 ):
     """Largest value of each channel over windows of kh x kw pixels whose stride is their size; or nothing at all.
 
     start: one cycle, before the first group of a layer. s_*: groups in the order of the pixels, s_count valid bytes,
-    s_pixel_last on the last group of a pixel, s_last on the layer's last one. enabled: pool, else pass every group on.
-    in_oh_minus1, in_ow_minus1: rows and columns that come in, less one. kh_minus1, kw_minus1: the window, less one.
-    pad_top, pad_left: rows and columns of the first windows that lie outside (they never win). oh_minus1, ow_minus1:
-    rows and columns that go out, less one: windows behind them are dropped, a last window that the input ends is
-    complete. m_*: groups with req_lanes int8 channels; m_last on the layer's last one; m_pixel_last on the last one of
-    a pixel, or None.
+    s_pixel_last on the last group of a pixel, s_last on the layer's last one. pool_enable: pool, else pass every group
+    on. oh_minus1, ow_minus1: rows and columns that come in, less one. pool_kh_minus1, pool_kw_minus1: the window, less
+    one. pool_pad_top, pool_pad_left: rows and columns of the first windows that lie outside (they never win).
+    pool_oh_minus1, pool_ow_minus1: rows and columns that go out, less one: windows behind them are dropped, a last
+    window that the input ends is complete. m_*: groups with req_lanes int8 channels, marked like those of s;
+    m_pixel_last None where nobody reads it.
     A row memory holds the running maximum of the open windows: output columns times groups of a pixel, at most
     pool_depth; more of them wrap around in it and give wrong values.
     Latency POOL_LATENCY cycles, a group every cycle, never stalls.
@@ -85,12 +85,12 @@ def pool(
 
     @always_comb
     def locate():
-        x_ends.next = x == in_ow_minus1
-        column_ends.next = window_x == kw_minus1 or x == in_ow_minus1
-        row_ends.next = window_y == kh_minus1 or y == in_oh_minus1
+        x_ends.next = x == ow_minus1
+        column_ends.next = window_x == pool_kw_minus1 or x == ow_minus1
+        row_ends.next = window_y == pool_kh_minus1 or y == oh_minus1
         fresh.next = (x == 0 or window_x == 0) and (y == 0 or window_y == 0)
-        kept.next = column <= ow_minus1 and row <= oh_minus1
-        last_window.next = column == ow_minus1 and row == oh_minus1
+        kept.next = column <= pool_ow_minus1 and row <= pool_oh_minus1
+        last_window.next = column == pool_ow_minus1 and row == pool_oh_minus1
 
     @always_comb
     def conclude():
@@ -103,8 +103,8 @@ def pool(
             y.next = 0
             column.next = 0
             row.next = 0
-            window_x.next = pad_left
-            window_y.next = pad_top
+            window_x.next = pool_pad_left
+            window_y.next = pool_pad_top
             address.next = 0
             base.next = 0
         elif s_valid:
@@ -120,7 +120,7 @@ def pool(
                     address.next = address + 1
                 if x_ends:
                     x.next = 0
-                    window_x.next = pad_left
+                    window_x.next = pool_pad_left
                     column.next = 0
                     base.next = 0
                     address.next = 0
@@ -149,8 +149,8 @@ def pool(
     @always_seq(clk.posedge, reset=rst)
     def follow():
         valid_1.next = s_valid and kept  # a dropped window must not wrap around into entry 0
-        emit_1.next = s_valid and (complete or not enabled)
-        last_1.next = (s_last and not enabled) or (complete and last_window and s_pixel_last and enabled)
+        emit_1.next = s_valid and (complete or not pool_enable)
+        last_1.next = (s_last and not pool_enable) or (complete and last_window and s_pixel_last and pool_enable)
         valid_2.next = valid_1
         m_valid.next = emit_1
         m_last.next = last_1
@@ -165,7 +165,7 @@ def pool(
         winner_2.next = winner
         winner_3.next = winner_2
         m_count.next = count_1
-        if enabled:
+        if pool_enable:
             m_data.next = winner
         else:
             m_data.next = data_1
