@@ -10,7 +10,7 @@ from sim.vunit.blocks import vhdl_cases
 BUGS = {  # block case: (file, line, what is made of it, stalls)
     "ram_w24_d8_p8": ("ram", "mask |= masks[i]", "mask = masks[i]", "none"),
     "fifo_w16_d4": ("fifo", "(write_at != read_at) and (m.ready or not valid)", "write_at != read_at", "both"),
-    "output_fifo_d8": ("output_fifo", "m_ready and not promised", "m_ready", "sink"),
+    "output_fifo_d8": ("output_fifo", "m.ready and not promised", "m.ready", "sink"),
     "frame_gate": (
         "frame_gate",
         "(state == gate_state.INSIDE or state == gate_state.DROP) and not renew",
@@ -108,8 +108,8 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "host_port_4x4": ("host_port", "read_address[2:] == 1", "read_address[2:] == 2", "none"),
     "output_writer_4x4": (
         "output_writer",
-        "mem_we.next = s_valid and not to_stream and address < config.act_depth",
-        "mem_we.next = s_valid and not to_stream",
+        "mem.we.next = s.valid and not layer.to_stream and address < config.act_depth",
+        "mem.we.next = s.valid and not layer.to_stream",
         "none",
     ),
     "requantize_lane": ("requantize_lane", "a[31] and (shift1 != 0)", "a[31]", "none"),

@@ -6,7 +6,7 @@ from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
 
 from accel.descriptor import DEFAULT_CYCLE_LIMIT, DESCRIPTOR_BITS
 from accel.rtl.compute_core import compute_core
-from accel.rtl.control.fields import field
+from accel.rtl.control.fields import field, layer_fields
 from accel.rtl.control.host_port import host_port
 from accel.rtl.control.precision_controller import output_precision
 from accel.rtl.control.scheduler import scheduler
@@ -18,12 +18,12 @@ from accel.rtl.floats.float_input import float_input
 from accel.rtl.floats.float_registers import BEATS_BITS, FORMAT_BITS, NO_FLOATS, float_registers
 from accel.rtl.output.bit_packer import bit_packer, bit_packer_latency
 from accel.rtl.output.output_fifo import output_fifo
-from accel.rtl.output.output_writer import OUTPUT_LATENCY, output_writer
+from accel.rtl.output.output_writer import OUTPUT_LATENCY, Credit, LayerEnd, MemoryWrite, WriterFields, output_writer
 from accel.rtl.output.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from accel.rtl.output.param_table import param_table
-from accel.rtl.output.pool import POOL_LATENCY, pool
-from accel.rtl.output.requantize import REQUANTIZE_LATENCY, requantize
-from accel.rtl.parts.bundles import Stream
+from accel.rtl.output.pool import POOL_LATENCY, PoolFields, pool
+from accel.rtl.output.requantize import REQUANTIZE_LATENCY, MarkedTile, ParamRead, RequantizeFields, requantize
+from accel.rtl.parts.bundles import Groups, Stream
 from accel.rtl.parts.fifo import fifo
 from accel.rtl.parts.module import module, unused
 from accel.rtl.parts.ram import ram
@@ -112,8 +112,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         sign = Signal(bool(0)) if 1 in config.precisions else None
         width = output_precision(clk, field(layer, "raw"), field(layer, "output_code"), packed_code, sign)
         narrow = bit_packer(
-            clk, core_rst, packed_code, pooled_data, pooled_count, pooled_valid, pooled_pixel_last, pooled_last,
-            bytes_data, bytes_count, bytes_valid, bytes_last, config=config)
+            clk, core_rst, packed_code, Groups(pooled_data, pooled_count, pooled_valid, pooled_pixel_last, pooled_last),
+            Groups(bytes_data, bytes_count, bytes_valid, last=bytes_last), config=config)
         bit_packing = width, narrow
     weight6_we = Signal(bool(0)) if 6 in config.precisions else None
     packed_keep, output_keep = [Signal(intbv(0)[lanes:]) for _ in range(2)]
@@ -211,26 +211,23 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         clk, param_we, offset(config.param_index_bits + 2, 0), wdata, param_address, param_data, config=config,
         preset=presets.params if presets else ())
     requantizer = requantize(
-        clk, core_rst, result_data, result_valid, result_ready, result_tag(0), result_tag(1), launch_ok,
-        param_address, param_data, field(layer, "raw"), field(layer, "round_away"), field(layer, "zero_point"),
-        field(layer, "qmin"), field(layer, "qmax"), field(layer, "groups_minus1"), field(layer, "last_groups_minus1"),
-        field(layer, "last_count", config.group_count_bits), field(layer, "param_base", config.param_addr_bits),
-        group_data, group_count, group_valid, group_pixel_last, group_last, sign, config=config)
+        clk, core_rst, MarkedTile(result_data, result_valid, result_ready, result_tag(0), result_tag(1)), launch_ok,
+        ParamRead(param_address, param_data),
+        layer_fields(RequantizeFields, layer, last_count=config.group_count_bits, param_base=config.param_addr_bits),
+        Groups(group_data, group_count, group_valid, group_pixel_last, group_last), sign, config=config)
     pooling = pool(
-        clk, core_rst, start, group_data, group_count, group_valid, group_pixel_last, group_last,
-        field(layer, "pool_enable"), field(layer, "oh_minus1"), field(layer, "ow_minus1"),
-        field(layer, "pool_kh_minus1"), field(layer, "pool_kw_minus1"), field(layer, "pool_pad_top"),
-        field(layer, "pool_pad_left"),
-        field(layer, "pool_oh_minus1"), field(layer, "pool_ow_minus1"), pooled_data, pooled_count, pooled_valid,
-        pooled_pixel_last, pooled_last, config=config)
+        clk, core_rst, start, Groups(group_data, group_count, group_valid, group_pixel_last, group_last),
+        layer_fields(PoolFields, layer),
+        Groups(pooled_data, pooled_count, pooled_valid, pooled_pixel_last, pooled_last), config=config)
     packing = packer(
-        clk, core_rst, bytes_data, bytes_count, bytes_valid, bytes_last, packed_data, packed_valid, packed_keep,
-        packed_last, config=config)
+        clk, core_rst, Groups(bytes_data, bytes_count, bytes_valid, last=bytes_last),
+        Stream(packed_data, packed_valid, keep=packed_keep, last=packed_last), config=config)
     writer = output_writer(
-        clk, core_rst, start, field(layer, "to_stream"), field(layer, "out_base", config.act_addr_bits), level,
-        launch_ok, packed_data, packed_valid, packed_keep, packed_last, group_end, act_we, act_waddr, output_data,
-        output_valid, output_keep, output_last, layer_end, range_error, pool_error, config=config,
-        stream_depth=STREAM_DEPTH, in_flight=groups_in_flight(config), end_delay=end_delay(config))
+        clk, core_rst, start, layer_fields(WriterFields, layer, out_base=config.act_addr_bits),
+        Credit(level, launch_ok), Stream(packed_data, packed_valid, keep=packed_keep, last=packed_last), group_end,
+        MemoryWrite(act_we, act_waddr), Stream(output_data, output_valid, keep=output_keep, last=output_last),
+        LayerEnd(layer_end, range_error, pool_error), config=config, stream_depth=STREAM_DEPTH,
+        in_flight=groups_in_flight(config), end_delay=end_delay(config))
     activations = ram(clk, act_we, act_waddr, output_data, act_enable, act_raddr, act_data, depth=config.act_depth,
                       style=config.act_style)
     if config.float_output:  # the words are not at the port yet: an abort drops them all
@@ -247,8 +244,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
 
     else:
         results = output_fifo(
-            clk, rst, core_rst, closing, output_data, output_valid, output_ready, output_keep, output_last, given_data,
-            given_valid, given_ready, given_keep, given_last, level, depth=STREAM_DEPTH)
+            clk, rst, core_rst, closing, Stream(output_data, output_valid, output_ready, output_keep, output_last),
+            Stream(given_data, given_valid, given_ready, given_keep, given_last), level, depth=STREAM_DEPTH)
         split = ()
     return (float_ports, reset, present, host, layers, watch, gate, check, core, params, requantizer, pooling,
             bit_packing, packing, writer, activations, results, split)

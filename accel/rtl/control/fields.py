@@ -12,3 +12,11 @@ def field(layer, name, bits=None):
     if position.bits == 1:
         return layer(position.base)
     return layer(position.base + min(bits or position.bits, position.bits), position.base)
+
+
+def layer_fields(kind, layer, **bits):
+    """The bundle `kind` (of accel.rtl.parts.bundles.fields) of the descriptor vector `layer`.
+
+    bits: {field: number of its low bits}, of fields that a build needs only in part.
+    """
+    return kind(*[field(layer, name, bits.get(name)) for name in kind.members])

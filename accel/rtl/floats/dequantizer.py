@@ -5,6 +5,7 @@ from myhdl import ConcatSignal, Signal, always_comb, always_seq, concat, intbv
 from accel.rtl.floats.code_unpacker import CODE_UNPACKER_LATENCY, code_unpacker
 from accel.rtl.floats.dequantize_lane import DEQUANTIZE_LANE_LATENCY, dequantize_lane
 from accel.rtl.output.output_fifo import output_fifo
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.delay import delay
 from accel.rtl.parts.fifo import FIFO_LATENCY
 from accel.rtl.parts.module import module
@@ -95,16 +96,8 @@ def dequantizer(
         rst,
         flush,
         closing,
-        joined,
-        late_valid,
-        beat_ready,
-        late_kept,
-        late_last,
-        m_data,
-        m_valid,
-        m_ready,
-        m_kept,
-        m_last,
+        Stream(joined, late_valid, beat_ready, late_kept, late_last),
+        Stream(m_data, m_valid, m_ready, m_kept, m_last),
         level,
         depth=FIFO_DEPTH,
     )

@@ -3,6 +3,7 @@
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
 from accel.config import bits_code
+from accel.rtl.parts.bundles import Groups
 from accel.rtl.parts.module import module, unused
 
 
@@ -64,17 +65,13 @@ def _choose(code, count, word, other_word, other_bytes, chosen, chosen_bytes, *,
 
 
 @module
-def bit_packer(
-    clk, rst, code, s_data, s_count, s_valid, s_pixel_last, s_last, m_data, m_count, m_valid, m_last, *, config
-):
+def bit_packer(clk, rst, code, s: Groups, m: Groups, *, config):
     """Pack the channels of a pixel into whole bytes, low channel low, the bits behind the last channel 0.
 
     code: width of the channels, 0, 1, 2, 3 for 8, 4, 2, 1 bits, constant during a layer; 0 also for groups that are
     bytes already (int32 accumulators).
-    s_data: group_bytes bytes, a channel each; s_count: how many count, req_lanes but in the last group of a pixel; a
-    4- or 2-bit channel is in the low bits, a 1-bit channel is +1 or -1. s_valid; s_pixel_last, s_last: last group of
-    the pixel, of the layer.
-    m_data: bytes; m_count: how many count; m_valid; m_last: last bytes of the layer. No ready on either side.
+    s: groups of group_bytes bytes, a channel each; count: req_lanes but in the last group of a pixel; a 4- or 2-bit
+    channel is in the low bits, a 1-bit channel is +1 or -1. m: the same bytes packed (data, count, valid, last).
     Groups of fewer bits than a byte are collected until a byte is full or the pixel ends.
     config: req_lanes, modes (widths that it packs), group_bytes, group_count_bits.
     Latency bit_packer_latency(config) cycles, a group every cycle, never stalls.
@@ -86,37 +83,37 @@ def bit_packer(
     low_bits = max([bits for bits in modes if bits in (4, 2)], default=0)
     if low_bits:
         kept = Signal(intbv(0)[low_bits * lanes :])
-        parts.append(_low_bits(s_data, s_count, kept, bits=low_bits))
+        parts.append(_low_bits(s.data, s.count, kept, bits=low_bits))
         narrow[low_bits] = kept
     if {4, 2} <= set(modes):
         crumbs = [kept(4 * i + 2, 4 * i) for i in reversed(range(lanes))]
         narrow[2] = ConcatSignal(*crumbs) if lanes > 1 else crumbs[0]
     if 1 in modes:
         narrow[1] = Signal(intbv(0)[lanes:])
-        parts.append(_plus_bits(s_data, s_count, narrow[1]))
-    word, size = s_data, s_count
+        parts.append(_plus_bits(s.data, s.count, narrow[1]))
+    word, size = s.data, s.count
     choices = []
     for bits in modes[1:]:
-        chosen, chosen_bytes = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s_count) :])
-        choices.append(_choose(code, s_count, narrow[bits], word, size, chosen, chosen_bytes, number=bits_code(bits)))
+        chosen, chosen_bytes = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s.count) :])
+        choices.append(_choose(code, s.count, narrow[bits], word, size, chosen, chosen_bytes, number=bits_code(bits)))
         word, size = chosen, chosen_bytes
 
     if not _collects(config):
-        unused(s_pixel_last)
+        unused(s.pixel_last)
 
         @always_seq(clk.posedge, reset=rst)
         def follow():
-            m_valid.next = s_valid
+            m.valid.next = s.valid
 
         @always(clk.posedge)
         def carry():
-            m_data.next = word
-            m_count.next = size
-            m_last.next = s_last
+            m.data.next = word
+            m.count.next = size
+            m.last.next = s.last
 
         return parts, choices, follow, carry
 
-    word_1, size_1 = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s_count) :])
+    word_1, size_1 = Signal(intbv(0)[width:]), Signal(intbv(0)[len(s.count) :])
     valid_1, pixel_last_1, last_1, ends = [Signal(bool(0)) for _ in range(4)]
     step, position, place = [Signal(modbv(0)[3:]) for _ in range(3)]  # in bits of the byte that is collected
     step_4, step_2, step_1 = [lanes * bits % 8 for bits in (4, 2, 1)]
@@ -145,8 +142,8 @@ def bit_packer(
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
-        valid_1.next = s_valid
-        m_valid.next = ends
+        valid_1.next = s.valid
+        m.valid.next = ends
         if ends:
             position.next = 0
             collected.next = 0
@@ -158,10 +155,10 @@ def bit_packer(
     def carry():
         word_1.next = word
         size_1.next = size
-        pixel_last_1.next = s_pixel_last
-        last_1.next = s_last
-        m_data.next = concat(word_1[width:8], merged)
-        m_count.next = size_1
-        m_last.next = last_1
+        pixel_last_1.next = s.pixel_last
+        last_1.next = s.last
+        m.data.next = concat(word_1[width:8], merged)
+        m.count.next = size_1
+        m.last.next = last_1
 
     return parts, choices, measure, advance, merge, follow, carry

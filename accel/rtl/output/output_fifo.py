@@ -8,49 +8,32 @@ from accel.rtl.parts.module import module
 
 
 @module
-def output_fifo(
-    clk,
-    rst,
-    flush,
-    closing,
-    s_data,
-    s_valid,
-    s_ready,
-    s_keep,
-    s_last,
-    m_data,
-    m_valid,
-    m_ready,
-    m_keep,
-    m_last,
-    level,
-    *,
-    depth,
-):
-    """FIFO of output beats; a beat that m_valid has offered stays until m_ready takes it, also over a flush.
+def output_fifo(clk, rst, flush, closing, s: Stream, m: Stream, level, *, depth):
+    """FIFO of output beats; a beat that m.valid has offered stays until m.ready takes it, also over a flush.
 
-    s_*, m_*, level, depth: as at fifo. flush: drops the beats that are not offered yet. closing: in the cycle of flush,
-    a tensor that it cuts shall end: behind the beats that were offered comes one with m_last that keeps one byte and
-    has no meaning. A tensor is cut where the receiver has taken, or is offered, some of it but not its last beat.
+    s: input, m: output (data, valid, ready, keep, last); level, depth: as at fifo. flush: drops the beats that are not
+    offered yet. closing: in the cycle of flush, a tensor that it cuts shall end: behind the beats that were offered
+    comes one with m.last that keeps one byte and has no meaning. A tensor is cut where the receiver has taken, or is
+    offered, some of it but not its last beat.
     Latency FIFO_LATENCY (2) cycles, a beat a cycle.
     """
-    data_bits, keep_bits = len(m_data), len(m_keep)
+    data_bits, keep_bits = len(m.data), len(m.keep)
     word, oldest = [Signal(intbv(0)[data_bits + keep_bits + 1 :]) for _ in range(2)]
-    # begun: the receiver has a part of a tensor. promised: the offered beat is the cut tensor's last, one with m_last
+    # begun: the receiver has a part of a tensor. promised: the offered beat is the cut tensor's last, one with m.last
     # must follow. ending: that one is offered.
     valid, ready, hold, last, unfinished, closes, begun, promised, ending = [Signal(bool(0)) for _ in range(9)]
     beats = fifo(
-        clk, rst, Stream(word, s_valid, s_ready), Stream(oldest, valid, ready), level, flush, hold, depth=depth
+        clk, rst, Stream(word, s.valid, s.ready), Stream(oldest, valid, ready), level, flush, hold, depth=depth
     )
 
     @always_comb
     def join():
-        word.next = concat(s_last, s_keep, s_data)
+        word.next = concat(s.last, s.keep, s.data)
 
     @always_comb
     def look():
         last.next = oldest[data_bits + keep_bits] or ending
-        ready.next = m_ready and not promised
+        ready.next = m.ready and not promised
 
     @always_comb
     def judge():
@@ -62,16 +45,16 @@ def output_fifo(
     @always_comb
     def decide():
         closes.next = (closing or promised) and unfinished
-        hold.next = (valid and not m_ready) or ((closing or promised) and unfinished)
+        hold.next = (valid and not m.ready) or ((closing or promised) and unfinished)
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
-        if valid and m_ready:
+        if valid and m.ready:
             begun.next = not last
             promised.next = False
             ending.next = promised
         if flush:
-            if valid and not m_ready:
+            if valid and not m.ready:
                 promised.next = closes
             else:
                 promised.next = False
@@ -79,12 +62,12 @@ def output_fifo(
 
     @always_comb
     def present():
-        m_data.next = oldest[data_bits:]
-        m_last.next = last
-        m_valid.next = valid
+        m.data.next = oldest[data_bits:]
+        m.last.next = last
+        m.valid.next = valid
         if ending:
-            m_keep.next = 1
+            m.keep.next = 1
         else:
-            m_keep.next = oldest[data_bits + keep_bits : data_bits]
+            m.keep.next = oldest[data_bits + keep_bits : data_bits]
 
     return beats, join, look, judge, decide, follow, present

@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, intbv, modbv
 
+from accel.rtl.parts.bundles import Groups, Stream
 from accel.rtl.parts.byte_rotator import byte_rotator
 from accel.rtl.parts.module import module
 
@@ -10,16 +11,16 @@ PACKER_LAST_LATENCY = PACKER_LATENCY + 1
 
 
 @module
-def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_valid, m_keep, m_last, *, config):
+def packer(clk, rst, s: Groups, m: Stream, *, config):
     """Join groups of 1 to group_bytes bytes into words of `lanes` bytes, without gaps.
 
-    s_data: group_bytes bytes, byte 0 low; s_count: how many of them count; s_valid; s_last: last group of the layer.
-    m_data: a word, its first byte low, bytes that are not kept are 0; m_keep: a bit for each byte that counts;
-    m_valid; m_last: last word of the layer, the only one that may be incomplete. There is no ready on either side.
+    s: groups (data, count, valid, last); data: group_bytes bytes, byte 0 low. m: words (data, valid, keep, last); data:
+    first byte low, bytes that are not kept are 0; last: the layer's last word, the only one that may be incomplete.
+    There is no ready on either side.
     config: lanes, group_bytes (at most lanes), group_count_bits.
     Latency PACKER_LATENCY (2) from the group that fills a word to the word; if the last group fills a word and has
     bytes left, these follow in the next cycle (PACKER_LAST_LATENCY). A group a cycle; no group in the cycle behind
-    s_last.
+    s.last.
     """
     lanes, group_bytes, lane_bits = config.lanes, config.group_bytes, config.lane_bits
     turn_bits = group_bytes.bit_length() - 1
@@ -32,21 +33,21 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_valid, m_keep, 
     aligned = Signal(intbv(0)[8 * group_bytes :])
     # The rotator moves bytes down: seen from the top, with the bytes in reverse order, that is up.
     reverse, rotated = [Signal(intbv(0)[8 * group_bytes :]) for _ in range(2)]
-    reversed_data = ConcatSignal(*[s_data(8 * i + 8, 8 * i) for i in range(group_bytes)])
+    reversed_data = ConcatSignal(*[s.data(8 * i + 8, 8 * i) for i in range(group_bytes)])
     turned = ConcatSignal(*[rotated(8 * i + 8, 8 * i) for i in range(group_bytes)])
     rotator = byte_rotator(reverse, position(turn_bits, 0), rotated)
 
     @always_comb
     def add():
-        sum_stop.next = position + s_count
+        sum_stop.next = position + s.count
         reverse.next = reversed_data
 
     @always_seq(clk.posedge, reset=rst)
     def place():
-        current.next = s_valid
-        if s_valid and s_last:
+        current.next = s.valid
+        if s.valid and s.last:
             position.next = 0
-        elif s_valid:
+        elif s.valid:
             position.next = sum_stop[lane_bits:]
 
     @always(clk.posedge)
@@ -54,7 +55,7 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_valid, m_keep, 
         aligned.next = turned
         start.next = position
         stop.next = sum_stop
-        current_last.next = s_last
+        current_last.next = s.last
 
     # Stage 2: bytes of the current word are written; bytes behind its end wait in `held` for one cycle.
     held, first_group = [Signal(intbv(0)[8 * group_bytes :]) for _ in range(2)]
@@ -98,18 +99,18 @@ def packer(clk, rst, s_data, s_count, s_valid, s_last, m_data, m_valid, m_keep, 
         held.next = aligned
         spill_stop.next = stop[lane_bits:]
         for i in range(lanes):
-            m_keep.next[i] = ends_word or (current and (stop > i)) or (spill_last and (spill_stop > i))
+            m.keep.next[i] = ends_word or (current and (stop > i)) or (spill_last and (spill_stop > i))
 
     @always_seq(clk.posedge, reset=rst)
     def show():
         spill.next = passes_word
         spill_last.next = passes_word and current_last
         shown.next = ends_word or (current and current_last) or spill_last
-        m_last.next = (current and current_last and not passes_word) or spill_last
+        m.last.next = (current and current_last and not passes_word) or spill_last
 
     @always_comb
     def present():
-        m_valid.next = shown
-        m_data.next = contents
+        m.valid.next = shown
+        m.data.next = contents
 
     return rotator, add, place, turn, compare, merge, fill, hold, show, present

@@ -3,6 +3,7 @@
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
 from accel.rtl.output.requantize_lane import REQUANTIZE_LANE_LATENCY, SHIFTS_BITS, requantize_lane
+from accel.rtl.parts.bundles import Bundle, Groups, fields
 from accel.rtl.parts.delay import delay
 from accel.rtl.parts.module import module
 
@@ -79,54 +80,52 @@ def bias_adder(clk, acc, param, a, scaling):
     return unpack, add, extend
 
 
+class MarkedTile(Bundle):
+    """A tile of accumulators for the requantizer.
+
+    data: the accumulators; it moves where valid and ready are high. tile_last, last: last tile of the pixel, of the
+    layer, then tile_last with it.
+    """
+
+    members = ("data", "valid", "ready", "tile_last", "last")
+
+
+class ParamRead(Bundle):
+    """Read port of the parameter table. addr: group. data: for each lane bias, multiplier, shift1, shift2."""
+
+    members = ("addr", "data")
+
+
+RequantizeFields = fields(
+    "raw",
+    "round_away",
+    "zero_point",
+    "qmin",
+    "qmax",
+    "groups_minus1",
+    "last_groups_minus1",
+    "last_count",
+    "param_base",
+)
+
+
 @module
 def requantize(
-    clk,
-    rst,
-    s_data,
-    s_valid,
-    s_ready,
-    s_tile_last,
-    s_last,
-    launch_ok,
-    param_addr,
-    param_data,
-    raw,
-    round_away,
-    zero_point,
-    qmin,
-    qmax,
-    groups_minus1,
-    last_groups_minus1,
-    last_count,
-    param_base,
-    m_data,
-    m_count,
-    m_valid,
-    m_pixel_last,
-    m_last,
-    sign=None,
-    *,
-    config,
+    clk, rst, s: MarkedTile, launch_ok, param: ParamRead, layer: RequantizeFields, m: Groups, sign=None, *, config
 ):
     """Turn tiles of accumulators into groups of int8 channels, or into int32 accumulators.
 
-    s_data: rows accumulators of acc_bits, row 0 in the low bits; s_valid, s_ready. s_tile_last: last tile of the
-    pixel; s_last: last tile of the layer, s_tile_last with it. A tile is taken when none is held or while the last
-    group of the held one is launched, so s_ready follows launch_ok in the same cycle.
+    s: tiles of rows accumulators of acc_bits, row 0 in the low bits. A tile is taken when none is held or while the
+    last group of the held one is launched, so s.ready follows launch_ok in the same cycle.
     launch_ok: a group may be launched in this cycle. What is launched comes out: m has no ready.
-    param_addr, param_data: parameter table, PARAM_LATENCY (1). param_addr = param_base + number of the group within
-    its pixel. param_data: for each of req_lanes channels bias, multiplier, shift1, shift2, from bit 0 up.
-    Constant from a layer's first tile to its m_last: raw (int32 output, one channel a group, lane 0's parameters),
-    round_away; zero_point, qmin, qmax (int8 as 8 bits); groups_minus1 and last_groups_minus1 (groups of a tile and
-    of the last tile of a pixel, less one); last_count (valid bytes in the last group of a pixel; the others are
-    full: req_lanes, or 4 when raw); param_base. sign: groups of 1-bit channels, the bytes +1 and -1; None in a build
-    without them.
-    m_data: group_bytes bytes, byte 0 low, bytes behind a full group are 0; m_count: valid bytes; m_pixel_last,
-    m_last: last group of the pixel, of the layer; m_valid.
+    param: parameter table, PARAM_LATENCY (1); addr = param_base + number of the group within its pixel.
+    layer: constant from a layer's first tile to its m.last. raw: int32 output, one channel a group, lane 0's
+    parameters. last_count: valid bytes in the last group of a pixel; the others are full: req_lanes, or 4 when raw.
+    sign: groups of 1-bit channels, the bytes +1 and -1; None in a build without them.
+    m: group_bytes bytes each, byte 0 low, bytes behind a full group are 0; count: valid bytes.
     config: rows, req_lanes, acc_bits, multiplier_bits, group_bytes, param_addr_bits.
     Latency REQUANTIZE_LATENCY (14) from the transfer of a tile to its first group, REQUANTIZE_LAUNCH_LATENCY (13)
-    from a launch to m_valid. A group a cycle while launch_ok is high; nothing stalls behind the launch.
+    from a launch to m.valid. A group a cycle while launch_ok is high; nothing stalls behind the launch.
     """
     rows, lanes, acc_bits = config.rows, config.req_lanes, config.acc_bits
     row_bits, lane_bits = rows.bit_length() - 1, lanes.bit_length() - 1
@@ -137,8 +136,8 @@ def requantize(
     tile_last, layer_last, full, launch, closing = [Signal(bool(0)) for _ in range(5)]
     take, pixel_end, layer_end = [Signal(bool(0)) for _ in range(3)]
     row = Signal(modbv(0)[row_bits:])
-    left = Signal(modbv(0)[len(groups_minus1) :])
-    number, address = [Signal(modbv(0)[len(param_addr) :]) for _ in range(2)]
+    left = Signal(modbv(0)[len(layer.groups_minus1) :])
+    number, address = [Signal(modbv(0)[len(param.addr) :]) for _ in range(2)]
     count = Signal(intbv(0)[count_bits:])
     full_bytes, raw_bytes, full_step = lanes, RAW_BYTES, lanes % rows
 
@@ -146,15 +145,15 @@ def requantize(
     def control():
         closing.next = left == 0
         launch.next = full and launch_ok
-        take.next = s_valid and ((not full) or (launch_ok and (left == 0)))
-        s_ready.next = (not full) or (launch_ok and (left == 0))
+        take.next = s.valid and ((not full) or (launch_ok and (left == 0)))
+        s.ready.next = (not full) or (launch_ok and (left == 0))
         pixel_end.next = tile_last and (left == 0)
         layer_end.next = layer_last and (left == 0)
 
     @always_seq(clk.posedge, reset=rst)
     def advance():
         if launch:
-            if raw:
+            if layer.raw:
                 row.next = row + 1
             else:
                 row.next = row + full_step
@@ -167,31 +166,31 @@ def requantize(
         if take:
             full.next = True
             row.next = 0
-            if s_tile_last:
-                left.next = last_groups_minus1
+            if s.tile_last:
+                left.next = layer.last_groups_minus1
             else:
-                left.next = groups_minus1
+                left.next = layer.groups_minus1
 
     @always(clk.posedge)
     def hold():
         if take:
-            tile.next = s_data
-            tile_last.next = s_tile_last
-            layer_last.next = s_last
+            tile.next = s.data
+            tile_last.next = s.tile_last
+            layer_last.next = s.last
 
     @always_comb
     def find_param():
-        address.next = param_base + number
+        address.next = layer.param_base + number
 
     @always_comb
     def ask_param():
-        param_addr.next = address
+        param.addr.next = address
 
     @always_comb
     def count_bytes():
         if pixel_end:
-            count.next = last_count
-        elif raw:
+            count.next = layer.last_count
+        elif layer.raw:
             count.next = raw_bytes
         else:
             count.next = full_bytes
@@ -200,8 +199,8 @@ def requantize(
     group_rows, group_rows_late = [Signal(intbv(0)[lanes * acc_bits :]) for _ in range(2)]
     pick = _select(tile, row, group_rows, first_bit=lane_bits)
     launched = delay(clk, group_rows, group_rows_late, cycles=PARAM_WAIT)
-    param_late = Signal(intbv(0)[len(param_data) :])
-    wait_param = delay(clk, param_data, param_late, cycles=PARAM_WAIT - PARAM_LATENCY)
+    param_late = Signal(intbv(0)[len(param.data) :])
+    wait_param = delay(clk, param.data, param_late, cycles=PARAM_WAIT - PARAM_LATENCY)
     accs = [group_rows_late((lane + 1) * acc_bits, lane * acc_bits) for lane in range(lanes)]
     pick_raw = []
     if lanes > 1:  # raw groups hold one row: lane 0 takes it from wherever it is
@@ -222,7 +221,17 @@ def requantize(
         for acc, param, a, scaling in zip(accs, params, biased, scalings, strict=True)
     ]
     lane_blocks = [
-        requantize_lane(clk, a, scaling, round_away, zero_point, qmin, qmax, q, sign)
+        requantize_lane(
+            clk,
+            a,
+            scaling,
+            round_away=layer.round_away,
+            zero_point=layer.zero_point,
+            qmin=layer.qmin,
+            qmax=layer.qmax,
+            q=q,
+            sign=sign,
+        )
         for a, scaling, q in zip(biased, scalings, results, strict=True)
     ]
     joined = ConcatSignal(*reversed(results)) if lanes > 1 else results[0]
@@ -245,14 +254,14 @@ def requantize(
 
     @always_comb
     def present():
-        if raw:
-            m_data.next = raw_value
+        if layer.raw:
+            m.data.next = raw_value
         else:
-            m_data.next = joined
-        m_valid.next = launches[last_stage]
-        m_count.next = marks_late[count_bits:]
-        m_pixel_last.next = marks_late[count_bits]
-        m_last.next = marks_late[count_bits + 1]
+            m.data.next = joined
+        m.valid.next = launches[last_stage]
+        m.count.next = marks_late[count_bits:]
+        m.pixel_last.next = marks_late[count_bits]
+        m.last.next = marks_late[count_bits + 1]
 
     return (
         control,
