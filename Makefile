@@ -25,6 +25,7 @@ test-long: setup
 lint: $(VENV)/.python-ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 bench: setup $(VENV)/.bench-ready
 	$(RUN) -m benchmarks $(BENCH)

@@ -3,8 +3,11 @@
 Whatever fails in between, nothing half-written is left and what was there before stays as it was.
 """
 
+from __future__ import annotations
+
 import os
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from accel.checks import shown
 from accel.errors import OutputError
@@ -12,9 +15,16 @@ from accel.outputs import File, check_output, reason
 from accel.signals import ending_tidily, unbroken
 from accel.work_folder import NEW, OLD, work_folder
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from accel.outputs import Folder, Output
+    from accel.types import StrPath
+
 
 @contextmanager
-def atomic_directory(output):
+def atomic_directory(output: Folder) -> Iterator[Path]:
     """Yield a folder that takes the place of `output` (accel.outputs.Folder) when the block ends without an exception.
 
     Raises OutputError where it cannot be written, or where the place holds anything that its kind did not write: then
@@ -27,7 +37,7 @@ def atomic_directory(output):
             _put_folder(output, new, goal, new.with_name(OLD))
 
 
-def write_file(path, data, mark=None):
+def write_file(path: StrPath, data: bytes | str, mark: bytes | Callable[[Path], bool] | None = None) -> None:
     """Write bytes or text (UTF-8) to `path` in one step. Raises OutputError where it cannot be written.
 
     mark: of accel.outputs.File, which says which existing file may be replaced; None: any.
@@ -40,7 +50,7 @@ def write_file(path, data, mark=None):
 
 
 @contextmanager
-def _made_at(output):
+def _made_at(output: Output) -> Iterator[tuple[Path, Path]]:
     """Yield (goal, a free path in a work folder beside it); every OSError becomes an OutputError."""
     goal = check_output(output)
     try:
@@ -53,7 +63,7 @@ def _made_at(output):
         ) from error
 
 
-def _put_folder(output, new, goal, old):
+def _put_folder(output: Folder, new: Path, goal: Path, old: Path) -> None:
     """Put `new` in the place of `goal`, whose content goes to `old` and back where that fails."""
     goal.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(goal):

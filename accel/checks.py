@@ -1,19 +1,31 @@
 """Checks of values that a stranger may hand over: each returns the clean value or raises one sentence."""
 
+from __future__ import annotations
+
 import math
 import operator
 import re
 import reprlib
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from accel.errors import ModelError, RangeError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from accel.types import Flags, Ints, Reals
+
+Element = TypeVar("Element", bound=np.generic)
 NAME_LENGTH = 64
 NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_.-]{{0,{NAME_LENGTH - 1}}}")
 
 
-def integer(value, what, low, high):
+def integer(value: Any, what: str, low: int, high: int) -> int:
     """`value` as int within low..high; bool, float and text are refused."""
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -26,14 +38,14 @@ def integer(value, what, low, high):
     return number
 
 
-def integers(values, what, count, low, high):
+def integers(values: object, what: str, count: int, low: int, high: int) -> tuple[int, ...]:
     """A tuple of exactly `count` integers within low..high."""
     if not isinstance(values, (tuple, list)) or len(values) != count:
         raise ModelError(f"{what} must be {count} integers, not {shorten(values)}")
     return tuple(integer(value, what, low, high) for value in values)
 
 
-def real(value, what):
+def real(value: object, what: str) -> float:
     """`value` as a finite float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise ModelError(f"{what} must be a number, not {shorten(value)}")
@@ -46,7 +58,7 @@ def real(value, what):
     return number
 
 
-def name(value, what):
+def name(value: object, what: str) -> str:
     """`value` as a name that is safe in a file name and in a report."""
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise ModelError(
@@ -57,7 +69,7 @@ def name(value, what):
     return value
 
 
-def integer_array(values, what, shape, low, high):
+def integer_array(values: ArrayLike, what: str, shape: Sequence[int], low: int, high: int) -> Ints:
     """A read-only int64 array of exactly `shape`, every element within low..high."""
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
@@ -72,7 +84,7 @@ def integer_array(values, what, shape, low, high):
     return frozen(array.astype(np.int64))
 
 
-def flag_array(values, what, shape):
+def flag_array(values: ArrayLike, what: str, shape: Sequence[int]) -> Flags:
     """A read-only bool array of exactly `shape`; 0 and 1 are taken as well."""
     array = np.asarray(values)
     if array.dtype.kind != "b":
@@ -82,7 +94,7 @@ def flag_array(values, what, shape):
     return frozen(array.astype(bool))
 
 
-def real_array(values, what, shape):
+def real_array(values: ArrayLike, what: str, shape: Sequence[int]) -> Reals:
     """A read-only float64 array of exactly `shape`, every element positive and finite."""
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
@@ -96,7 +108,7 @@ def real_array(values, what, shape):
     return frozen(array)
 
 
-def frozen(array):
+def frozen(array: NDArray[Element]) -> NDArray[Element]:
     """The same array, contiguous and write-protected."""
     array = np.ascontiguousarray(array)
     array.setflags(write=False)
@@ -106,10 +118,10 @@ def frozen(array):
 class _Short(reprlib.Repr):
     """repr that looks at the beginning of a value only, however large or deep it is."""
 
-    def repr_str(self, value, level):
+    def repr_str(self, value: str, level: int) -> str:
         return repr(value[: self.maxstring])
 
-    def repr_int(self, value, level):
+    def repr_int(self, value: int, level: int) -> str:
         return f"a {value.bit_length()}-bit integer" if value.bit_length() > 200 else repr(value)
 
 
@@ -118,26 +130,26 @@ _SHORT.maxstring, _SHORT.maxlevel = 100, 3
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 10
 
 
-def shorten(value, limit=60):
+def shorten(value: object, limit: int = 60) -> str:
     """repr of a value, cut for use in a message: hostile input must not flood the terminal."""
     text = _SHORT.repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def plain(text, limit=80):
+def plain(text: object, limit: int = 80) -> str:
     """Foreign text for a message: what does not print is escaped, and at most `limit` characters are kept."""
     text = str(text)[: limit + 1]
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def shown(path, limit=160):
+def shown(path: object, limit: int = 160) -> str:
     """A path for a message: cut in its middle, where the least is lost; what does not print is escaped."""
     text = plain(path, 8 * limit)
     return text if len(text) <= limit else f"{text[: limit // 2 - 3]}...{text[-(limit // 2) :]}"
 
 
-def listed(names, most=5, limit=60):
+def listed(names: Iterable[object], most: int = 5, limit: int = 60) -> str:
     """At most `most` of the names for a message, and how many more there are."""
     names = list(names)
     text = ", ".join(plain(name, limit) for name in names[:most])

@@ -4,10 +4,13 @@ Exit codes: 0 done, 1 ran but a comparison failed, 2 bad usage or bad input. Res
 else to stderr, so that `--json` prints exactly one JSON object on stdout.
 """
 
+from __future__ import annotations
+
 import functools
 import json
 import os
 import sys
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -19,17 +22,24 @@ from accel.errors import BitloomError, UnsupportedError
 from accel.signals import ending_tidily
 from accel.start import EXIT_USAGE, explain
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import NoReturn
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Command = TypeVar("Command", bound="Callable[..., object] | click.Command")
 EXIT_OK, EXIT_MISMATCH = 0, 1
 EXIT_INTERRUPTED = 130
 MOST = 3000  # characters of an error: one line, whatever it quotes
 LONGEST = 300  # characters of a message of click's, which quotes what was given
 
 
-def handle_errors(function):
+def handle_errors(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Decorator of a command body: a BitloomError becomes `error: ...` on stderr and exit code 2."""
 
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
             return function(*args, **kwargs)
         except BitloomError as error:
@@ -38,18 +48,18 @@ def handle_errors(function):
     return wrapper
 
 
-def fail(message):
+def fail(message: str) -> NoReturn:
     """Print one error line and leave with exit code 2."""
     click.echo(f"error: {checks.plain(message, MOST)}", err=True)
     raise SystemExit(EXIT_USAGE)
 
 
-def note(text):
+def note(text: str) -> None:
     """Say on stderr, in one line, what a command did with its input that the user did not ask for."""
     click.echo(f"note: {text}", err=True)
 
 
-def run_cli(command, program=None, arguments=None):
+def run_cli(command: click.Command, program: str | None = None, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a click command as the main program, as in `run_cli(main, "python -m accel.convert")`.
 
     arguments: in place of the command line's. Bad usage, BitloomError, what the system refuses (OSError), a missing
@@ -79,13 +89,13 @@ def run_cli(command, program=None, arguments=None):
         click.echo("error: interrupted", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.message = checks.plain(error.message, LONGEST)
+        vars(error).update(message=checks.plain(error.message, LONGEST))  # click declares it final
         error.show()
         code = error.exit_code
     sys.exit(code if isinstance(code, int) else EXIT_OK)
 
 
-def _check_arguments(arguments):
+def _check_arguments(arguments: Sequence[str]) -> None:
     """Raise UnsupportedError for text that no file name and no option holds."""
     for text in arguments:
         try:
@@ -96,25 +106,25 @@ def _check_arguments(arguments):
             raise UnsupportedError(f"argument {checks.shorten(text)}: holds a NUL or half a character; leave it out")
 
 
-def json_option(function):
+def json_option(function: Command) -> Command:
     """The `--json` option, as the argument `as_json`."""
     text = "Print one JSON object instead of the table."
     return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
-def progress(enabled=True):
+def progress(enabled: bool = True) -> Progress:
     """A rich progress bar on stderr, use as a context manager; shown only on a terminal."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=console, transient=True, disable=not (enabled and console.is_terminal))
 
 
-def print_json(values):
+def print_json(values: object) -> None:
     """Print one JSON object on stdout; NaN and infinity are refused, numpy numbers become plain ones."""
     click.echo(json.dumps(values, default=_plain, allow_nan=False))
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     if hasattr(value, "item") and getattr(value, "size", 1) == 1:
         return value.item()
     if hasattr(value, "tolist"):
@@ -124,20 +134,20 @@ def _plain(value):
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def print_table(title, columns, rows):
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a table on stdout. A cell that is a number is right-aligned with its column."""
-    rows = [[cell(value) for value in row] for row in rows]
+    texts = [[cell(value) for value in row] for row in rows]
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        numeric = all(row[index][:1] in "-0123456789" for row in rows if row[index])
-        table.add_column(column, justify="right" if numeric and rows else "left")
-    for row in rows:
+        numeric = all(row[index][:1] in "-0123456789" for row in texts if row[index])
+        table.add_column(column, justify="right" if numeric and texts else "left")
+    for row in texts:
         table.add_row(*row)
     width = None if sys.stdout.isatty() else 160
     Console(width=width, markup=False, highlight=False).print(table)
 
 
-def cell(value):
+def cell(value: object) -> str:
     """Text of one table cell: thousands separated, floats with four significant digits."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -148,7 +158,7 @@ def cell(value):
     return "" if value is None else str(value)
 
 
-def report(values, as_json, title):
+def report(values: Mapping[str, object], as_json: bool, title: str) -> None:
     """Print a dict of figures: one JSON object, or a table of two columns."""
     if as_json:
         print_json(values)

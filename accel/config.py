@@ -3,11 +3,17 @@
 Every width of the hardware is derived here and nowhere else.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
 from accel.checks import plain
 from accel.errors import FitError
 from accel.names import PRECISIONS, REQUANTIZERS
+
+if TYPE_CHECKING:
+    from accel.types import Notes
 
 DEPTH_LIMITS = {
     "weight_depth": (16, 65536),
@@ -29,15 +35,15 @@ SHIFT_ADD = "shift_add"  # no multipliers: two shifts and an addition
 MULTIPLIERS = ("25x18", "27x18", "18x18", SHIFT_ADD)
 
 
-def _is_power_of_two(value):
+def _is_power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
 
 
-def _address_bits(depth):
+def _address_bits(depth: int) -> int:
     return max(1, (depth - 1).bit_length())
 
 
-def _checked_precisions(values):
+def _checked_precisions(values: object) -> tuple[int, ...]:
     """The precisions as a tuple, widest first. Raises FitError for an unknown, a repeated or a missing one."""
     values = tuple(values) if isinstance(values, (tuple, list)) else (values,)
     text, known = plain(",".join(str(value)[:20] for value in values[:20])), ", ".join(map(str, PRECISIONS))
@@ -48,7 +54,7 @@ def _checked_precisions(values):
     return tuple(sorted(values, reverse=True))
 
 
-def bits_code(bits):
+def bits_code(bits: int) -> int:
     """Descriptor code of a width of 8, 4, 2 or 1 bits: log2(8 / bits)."""
     return (8 // bits).bit_length() - 1
 
@@ -98,7 +104,7 @@ class HardwareConfig:
     max_layers: int = 16
     multiplier: str = "25x18"
     weight_style: str = ""
-    precisions: tuple = (8,)
+    precisions: tuple[int, ...] = (8,)
     act_style: str = ""
     line_style: str = ""
     param_style: str = ""
@@ -109,7 +115,7 @@ class HardwareConfig:
     input_tlast: bool = True
     ultra_rows: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.req_lanes == 0:
             object.__setattr__(self, "req_lanes", max(1, min(self.lanes, self.rows // 4)))
         for name in ("rows", "lanes"):
@@ -164,127 +170,127 @@ class HardwareConfig:
             )
 
     @property
-    def module_suffix(self):
+    def module_suffix(self) -> str:
         """What distinguishes the names of converted modules."""
         return f"{self.rows}x{self.lanes}"
 
     @property
-    def modes(self):
+    def modes(self) -> tuple[int, ...]:
         """Widths that the MAC array computes in, widest first."""
         return tuple(bits for bits in self.precisions if bits != 6)
 
     @property
-    def mixed(self):
+    def mixed(self) -> bool:
         """Whether layers may differ in precision: the build has unpacking and a mode input at the array."""
         return len(self.modes) > 1
 
     @property
-    def unpack_bits(self):
+    def unpack_bits(self) -> int:
         """Bits of an array word's index inside a bank word that holds narrow weights."""
         return bits_code(self.modes[-1])
 
     @property
-    def packs_rows(self):
+    def packs_rows(self) -> bool:
         """Whether one multiplier of a mixed build takes two int8 rows (four int4, eight int2), or one (two, four)."""
         return self.multiplier in ("25x18", "27x18") and self.rows >= 8
 
     @property
-    def word_bits(self):
+    def word_bits(self) -> int:
         """Bits of one activation word and of one stream beat."""
         return 8 * self.lanes
 
     @property
-    def float_lanes(self):
+    def float_lanes(self) -> int:
         """Floats of one stream beat."""
         return self.lanes // 4
 
     @property
-    def weight_word_bits(self):
+    def weight_word_bits(self) -> int:
         """Bits of one weight word: one byte for every row and lane."""
         return 8 * self.rows * self.lanes
 
-    def weight_row_style(self, row):
+    def weight_row_style(self, row: int) -> str:
         """Memory style of a row of the weight bank."""
         return "block" if 0 < self.ultra_rows <= row else self.weight_style
 
     @property
-    def result_bits(self):
+    def result_bits(self) -> int:
         """Bits of one tile of accumulators, row 0 in the low bits."""
         return self.rows * self.acc_bits
 
     @property
-    def group_bytes(self):
+    def group_bytes(self) -> int:
         """Bytes of one output group: req_lanes int8 channels or one int32 accumulator."""
         return max(4, self.req_lanes)
 
     @property
-    def group_count_bits(self):
+    def group_count_bits(self) -> int:
         """Bits of the count of valid bytes in a group (1 .. group_bytes)."""
         return self.group_bytes.bit_length()
 
     @property
-    def lane_bits(self):
+    def lane_bits(self) -> int:
         """Bits of a byte offset inside a word."""
         return _address_bits(self.lanes)
 
     @property
-    def weight_addr_bits(self):
+    def weight_addr_bits(self) -> int:
         return _address_bits(self.weight_depth)
 
     @property
-    def act_addr_bits(self):
+    def act_addr_bits(self) -> int:
         return _address_bits(self.act_depth)
 
     @property
-    def line_addr_bits(self):
+    def line_addr_bits(self) -> int:
         """Bits of a word address in the line buffer."""
         return _address_bits(self.line_depth)
 
     @property
-    def line_byte_bits(self):
+    def line_byte_bits(self) -> int:
         """Bits of a byte address in the line buffer."""
         return self.line_addr_bits + self.lane_bits
 
     @property
-    def param_group_depth(self):
+    def param_group_depth(self) -> int:
         """Depth of the parameter table: one entry serves a group of req_lanes channels."""
         return max(2, self.param_depth // self.req_lanes)
 
     @property
-    def param_index_bits(self):
+    def param_index_bits(self) -> int:
         """Bits of a parameter index: one entry serves one output channel."""
         return _address_bits(self.param_group_depth * self.req_lanes)
 
     @property
-    def hot_positions(self):
+    def hot_positions(self) -> int:
         """One bits that a requantization multiplier may have, 0 where it may be any number."""
         return REQUANTIZERS[self.requantizer]
 
     @property
-    def multiplier_bits(self):
+    def multiplier_bits(self) -> int:
         """Bits of the multiplier of a parameter entry: the number, or 6 for each position of a one bit."""
         return 6 * self.hot_positions or 31
 
     @property
-    def param_word_bits(self):
+    def param_word_bits(self) -> int:
         """Bits of one group's parameters: bias, multiplier, 6-bit and 5-bit shift for each requantize lane."""
         return self.req_lanes * (self.acc_bits + self.multiplier_bits + 11)
 
     @property
-    def param_addr_bits(self):
+    def param_addr_bits(self) -> int:
         """Bits of a group address in the parameter table."""
         return _address_bits(self.param_group_depth)
 
     @property
-    def pool_addr_bits(self):
+    def pool_addr_bits(self) -> int:
         return _address_bits(self.pool_depth)
 
     @property
-    def layer_bits(self):
+    def layer_bits(self) -> int:
         return _address_bits(max(2, self.max_layers))
 
     @property
-    def dsp_estimate(self):
+    def dsp_estimate(self) -> int:
         """Multipliers by construction.
 
         Two int8 MACs each where the port is 25 bits wide or more (in a mixed build from 8 rows on), four per requantize
@@ -297,11 +303,11 @@ class HardwareConfig:
         array = 0 if self.multiplier == SHIFT_ADD else self.rows * self.lanes // (1 if single else 2)
         return array + requantizers + floats
 
-    def to_dict(self):
+    def to_dict(self) -> Notes:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Notes) -> HardwareConfig:
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:

@@ -1,5 +1,9 @@
 """Command line: a network and a target in; Verilog or VHDL, memory images and a Vivado project out."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 if __name__ == "__main__":  # before the imports below: run() says which package is missing
     from accel.start import run
 
@@ -32,6 +36,15 @@ from accel.options import (
 )
 from accel.outputs import check_outputs
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    from accel.hdl.output import Written
+    from accel.hdl.targets import Target
+    from accel.ir import Graph
+    from accel.types import StrPath
+
 DEFAULT_MODEL = "lenet5-int8"
 EPILOG = """\b
 Examples:
@@ -43,13 +56,22 @@ Examples:
 Exit codes: 0 done, 2 bad usage or bad input."""
 
 
-def hardware_config(graph, target, rows, lanes, options, precisions=None, *, fit=False):
+def hardware_config(
+    graph: Graph,
+    target: Target,
+    rows: int | None,
+    lanes: int | None,
+    options: Iterable[str],
+    precisions: Sequence[int] | None = None,
+    *,
+    fit: bool = False,
+) -> HardwareConfig:
     """The target's configuration with the chosen options; other memories grow to hold the network.
 
     precisions: the widths of the build, else 8 and those of the network. fit: other memories are as small as the
     network allows.
     """
-    values = dict(parse_option(text) for text in options)
+    values: dict[str, Any] = dict(parse_option(text) for text in options)
     values["precisions"] = precisions_for(graph) if precisions is None else precisions
     config = HardwareConfig.from_dict(
         {
@@ -74,20 +96,20 @@ def hardware_config(graph, target, rows, lanes, options, precisions=None, *, fit
 
 
 def convert(
-    model,
-    target_name,
-    rows,
-    lanes,
-    hdl,
-    out,
+    model: StrPath,
+    target_name: str,
+    rows: int | None,
+    lanes: int | None,
+    hdl: str,
+    out: StrPath,
     *,
-    options=(),
-    precisions=None,
-    golden=2,
-    preset=None,
-    fit=False,
-    stage=lambda name: None,
-):
+    options: Sequence[str] = (),
+    precisions: Sequence[int] | None = None,
+    golden: int = 2,
+    preset: bool | None = None,
+    fit: bool = False,
+    stage: Callable[[str], None] = lambda name: None,
+) -> Written:
     """Convert a model for a target and write the folder; returns accel.hdl.output.Written."""
     target = find_target(target_name)
     check_outputs(manifest.output(out), model=model_dir.folder_of(model))
@@ -155,10 +177,10 @@ class Convert:
 @taking(Convert)
 def main(given: Convert) -> None:
     """Turn a quantized network into Verilog or VHDL with memory images, a test bench and a Vivado project."""
-    out = Path("build") / "out" / Path(given.model).resolve().name if given.out is None else given.out
+    out = str(Path("build") / "out" / Path(given.model).resolve().name) if given.out is None else given.out
     with progress(not given.as_json) as bar:
         task = bar.add_task("start", total=len(STAGES))
-        begun = []
+        begun: list[str] = []
 
         def stage(name: str) -> None:
             begun.append(name)
@@ -198,7 +220,8 @@ def _print(result: Written, as_json: bool) -> None:
         figures["files"] = len(result.files)
         figures["precisions"] = ",".join(map(str, result.precisions))
         figures["notes"] = "; ".join(result.notes) or None
-        figures |= {"modules": result.modules, "lines": result.lines, **figures.pop("estimate")}
+        del figures["estimate"]
+        figures |= {"modules": result.modules, "lines": result.lines, **result.estimate}
         del figures["dsps"]  # the same as the estimate of multipliers above
         print_table(
             "Converted", ("figure", "value"), [(name.replace("_", " "), value) for name, value in figures.items()]

@@ -39,11 +39,22 @@ KW x slots x IC window is contiguous: kh = 1, slot_step = IC, element_bytes = IC
 line_row_step = 0, and weights are stored once per rotation of the ring (weight_row_step, weight_ring_words).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from accel.config import HardwareConfig, bits_code
 from accel.errors import FitError
+
+Limit: TypeAlias = Callable[[HardwareConfig], int]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAGIC = 0xB1
 OP_CONV = 1
@@ -166,41 +177,41 @@ class Field:
     low: int
     bits: int
     doc: str
-    limit: Callable[[HardwareConfig], int]
+    limit: Limit
 
-    def largest(self, config):
+    def largest(self, config: HardwareConfig) -> int:
         """The largest value that the field holds and a build of `config` accepts."""
         return min(self.limit(config), 2**self.bits - 1)
 
     @property
-    def high(self):
+    def high(self) -> int:
         """Bit above the field inside the whole descriptor, for MyHDL slices [high:base]."""
         return self.base + self.bits
 
     @property
-    def base(self):
+    def base(self) -> int:
         """Lowest bit of the field inside the whole descriptor."""
         return 32 * self.word + self.low
 
 
-def _full(bits):
+def _full(bits: int) -> Limit:
     return lambda config: 2**bits - 1
 
 
-def _line_bytes(config):
+def _line_bytes(config: HardwareConfig) -> int:
     return config.line_depth * config.lanes - 1
 
 
-def _array_words(config):
+def _array_words(config: HardwareConfig) -> int:
     """Array words that the weight bank holds at the narrowest storage."""
     return min(config.weight_depth << config.unpack_bits, 2**16)
 
 
-def _kernel_rows(config):
+def _kernel_rows(config: HardwareConfig) -> int:
     return min(_array_words(config), config.line_depth)
 
 
-def _narrowest(config):
+def _narrowest(config: HardwareConfig) -> int:
     """Code of the narrowest width of the build."""
     return bits_code(config.modes[-1])
 
@@ -309,7 +320,7 @@ _TABLE = (
 )
 
 
-def _place(table):
+def _place(table: Iterable[tuple[str, int, str, Limit]]) -> dict[str, Field]:
     fields, word, low = {}, 0, 0
     for name, bits, doc, limit in table:
         if low + bits > 32:
@@ -326,7 +337,7 @@ DESCRIPTOR_WORDS = 1 + max(field.word for field in FIELDS.values())
 DESCRIPTOR_BITS = 32 * DESCRIPTOR_WORDS
 
 
-def pack_descriptor(values, config):
+def pack_descriptor(values: Mapping[str, int], config: HardwareConfig) -> list[int]:
     """Pack {field: int} (all fields but magic; signed 8-bit fields may be negative) into DESCRIPTOR_WORDS uint32 ints.
 
     Raises FitError naming the field whose value is over the limit of `config`.
@@ -350,11 +361,11 @@ def pack_descriptor(values, config):
     return words
 
 
-def unpack_descriptor(words):
+def unpack_descriptor(words: Sequence[int] | NDArray[np.uint32]) -> dict[str, int]:
     """The inverse of pack_descriptor: {field: unsigned int}."""
     return {name: (int(words[field.word]) >> field.low) & (2**field.bits - 1) for name, field in FIELDS.items()}
 
 
-def host_address(region, offset):
+def host_address(region: int, offset: int) -> int:
     """24-bit host word address of `offset` in `region`."""
     return region << REGION_SHIFT | offset

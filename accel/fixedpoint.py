@@ -4,7 +4,10 @@ Compiler, hardware and every other reference are compared with this file. `docs/
 rules; nothing here depends on a graph or on a hardware size.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +15,19 @@ from accel.checks import shorten
 from accel.errors import ModelError, RangeError
 from accel.names import RULES, WEIGHT_BITS
 
+if TYPE_CHECKING:
+    from typing import SupportsFloat
+
+    from numpy.typing import ArrayLike
+
+    from accel.types import Bytes, Floats, Ints
+
 MULTIPLIER_MAX = 2**31 - 1
 SHIFT_RANGE = {"half_up": (0, 62), "half_away": (0, 62), "gemmlowp": (-31, 30)}
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 
-def qrange(bits):
+def qrange(bits: int) -> tuple[int, int]:
     """(qmin, qmax) of a signed integer of `bits` bits; 1 bit holds -1 and +1."""
     if not 1 <= bits <= 32:
         raise ModelError(f"bits={bits} must lie in 1..32")
@@ -26,12 +36,12 @@ def qrange(bits):
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
-def saturate(x, qmin, qmax):
+def saturate(x: ArrayLike, qmin: int, qmax: int) -> Ints:
     """x limited to [qmin, qmax], as int64."""
     return np.clip(np.asarray(x, dtype=np.int64), qmin, qmax)
 
 
-def wrap(x, bits):
+def wrap(x: ArrayLike, bits: int) -> Ints:
     """x modulo 2^bits, read as two's complement: what an accumulator of `bits` bits holds."""
     x = np.asarray(x, dtype=np.int64)
     if bits >= 64:
@@ -39,7 +49,7 @@ def wrap(x, bits):
     return (x << (64 - bits)) >> (64 - bits)
 
 
-def inverse_scale(scale):
+def inverse_scale(scale: ArrayLike) -> Floats:
     """float32(1) / float32(scale): the factor of the quantizer.
 
     Raises RangeError where the scale or its inverse is not a positive finite float32.
@@ -54,7 +64,7 @@ def inverse_scale(scale):
     return inverse
 
 
-def quantize(x, scale, zero_point, bits):
+def quantize(x: ArrayLike, scale: ArrayLike, zero_point: ArrayLike, bits: int) -> Ints:
     """saturate(round_half_even(x * inv_scale) + zero_point), computed in float32.
 
     `scale` and `zero_point` broadcast against x. One bit is sign(x) with sign(+-0) = +1. Infinities saturate;
@@ -72,19 +82,19 @@ def quantize(x, scale, zero_point, bits):
     return saturate(steps.astype(np.int64) + np.asarray(zero_point, dtype=np.int64), qmin, qmax)
 
 
-def _shift_round_half_up(product, shift):
+def _shift_round_half_up(product: Ints, shift: Ints | np.int64) -> Ints:
     """floor(product / 2^shift + 1/2); shift 0 changes nothing."""
     half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
     return (product + half) >> shift
 
 
-def _shift_round_half_away(product, shift):
+def _shift_round_half_away(product: Ints, shift: Ints) -> Ints:
     """product / 2^shift rounded to nearest, ties away from zero; shift 0 changes nothing."""
     half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
     return (product + half - ((product < 0) & (shift > 0))) >> shift
 
 
-def check_multiplier(multiplier, shift, rule):
+def check_multiplier(multiplier: Ints, shift: Ints, rule: str) -> None:
     """Raise RangeError unless multiplier and shift lie in the ranges of the rule."""
     if rule not in RULES:
         raise ModelError(f"rounding rule {shorten(rule)} is unknown; choose one of {', '.join(RULES)}")
@@ -96,7 +106,9 @@ def check_multiplier(multiplier, shift, rule):
             raise RangeError(f"{name} {int(values[bad].ravel()[0])} must lie in {minimum}..{maximum} for rule {rule}")
 
 
-def requantize(acc, multiplier, shift, *, rule, zero_point, qmin, qmax):
+def requantize(
+    acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike, *, rule: str, zero_point: ArrayLike, qmin: int, qmax: int
+) -> Ints:
     """saturate(zero_point + R(acc)) with one multiplier and shift per output channel (the last axis of acc).
 
     half_up:   R = (acc * m + 2^(s-1)) >> s, no rounding term at s = 0.
@@ -121,16 +133,16 @@ def requantize(acc, multiplier, shift, *, rule, zero_point, qmin, qmax):
         _check_int32(shifted, "accumulator << exponent")
         high = _shift_round_half_up(shifted * multiplier, np.int64(31))
         y = _shift_round_half_away(high, np.maximum(-shift, 0))
-    return saturate(saturate(y, INT32_MIN, INT32_MAX) + zero_point, qmin, qmax)
+    return saturate(saturate(y, INT32_MIN, INT32_MAX) + np.asarray(zero_point, dtype=np.int64), qmin, qmax)
 
 
-def threshold(acc, level, invert):
+def threshold(acc: ArrayLike, level: ArrayLike, invert: ArrayLike) -> Ints:
     """+1 where (acc >= level) xor invert, else -1; one level and flag per output channel (the last axis of acc)."""
     above = np.asarray(acc, dtype=np.int64) >= np.asarray(level, dtype=np.int64)
     return np.where(above ^ np.asarray(invert, dtype=bool), np.int64(1), np.int64(-1))
 
 
-def _check_int32(values, name):
+def _check_int32(values: Ints, name: str) -> None:
     if values.size and (values.min() < INT32_MIN or values.max() > INT32_MAX):
         worst = int(values.max()) if values.max() > INT32_MAX else int(values.min())
         raise RangeError(
@@ -138,7 +150,7 @@ def _check_int32(values, name):
         )
 
 
-def quantize_multiplier(real, rule):
+def quantize_multiplier(real: SupportsFloat, rule: str) -> tuple[int, int]:
     """Split a real multiplier into (m, shift) as TensorFlow Lite does: frexp, round half away, carry.
 
     half_up and half_away: real is about m / 2^shift; gemmlowp: real is about m * 2^(shift - 31).
@@ -169,7 +181,7 @@ def quantize_multiplier(real, rule):
     return multiplier, shift
 
 
-def average(total, count):
+def average(total: ArrayLike, count: ArrayLike) -> Ints:
     """total / count rounded to nearest, ties away from zero, on the stored integers (average pool)."""
     total = np.asarray(total, dtype=np.int64)
     count = np.asarray(count, dtype=np.int64)
@@ -179,17 +191,17 @@ def average(total, count):
     return np.where(total < 0, -magnitude, magnitude)
 
 
-def packed_bytes(count, bits):
+def packed_bytes(count: int, bits: int) -> int:
     """Bytes that `count` packed values of `bits` bits take: whole bytes, 4 values of 6 bits in 3 bytes."""
     return (count * bits + 7) // 8
 
 
-def _check_pack_bits(bits):
+def _check_pack_bits(bits: int) -> None:
     if bits not in WEIGHT_BITS:
         raise ModelError(f"bits={bits} cannot be packed; choose one of {', '.join(map(str, WEIGHT_BITS))}")
 
 
-def pack(values, bits):
+def pack(values: ArrayLike, bits: int) -> Bytes:
     """Pack the last axis of `values` into little-endian bytes: uint8[..., packed_bytes(count, bits)].
 
     Lower channels sit in lower bits, the bits behind the last channel are 0; one-bit values are -1 and +1,
@@ -211,7 +223,7 @@ def pack(values, bits):
     return np.packbits(stream, axis=-1, bitorder="little")
 
 
-def unpack(data, bits, count):
+def unpack(data: ArrayLike, bits: int, count: int) -> Ints:
     """The inverse of `pack`: int64[..., count] from uint8[..., packed_bytes(count, bits)].
 
     Raises ModelError where the last axis has another length. Pad bits are ignored.

@@ -5,8 +5,11 @@ well-formed. Tensors are NHWC. Arrays are int64 and read-only. `notes` holds pla
 coverage ...) and never changes what is executed.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
@@ -14,17 +17,17 @@ from accel import checks, limits
 from accel.errors import BitloomError, ModelError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, qrange
 from accel.names import ENCODINGS, WEIGHT_BITS
-from accel.tensor import RAW_BITS, Requantize, TensorType, Threshold
+from accel.tensor import RAW_BITS, Requantize, TensorType, Threshold, set_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel.types import Ints, Notes, Reals
 
 INPUT_NAME = "input"
 
 
-def _set(instance, **values):
-    for key, value in values.items():
-        object.__setattr__(instance, key, value)
-
-
-def _check_layer(layer):
+def _check_layer(layer: _Checked) -> None:
     """The checks that all layers share: names, types, notes."""
     checks.name(layer.name, "layer name")
     checks.name(layer.input_name, f"{layer.name}: input name")
@@ -40,14 +43,14 @@ def _check_layer(layer):
     limits.check_values(layer.notes, f"{layer.name}: notes")
 
 
-def _check_shape(layer, expected):
+def _check_shape(layer: _Checked, expected: tuple[int, int, int]) -> None:
     if layer.output.shape != expected:
         raise ModelError(
             f"{layer.name}: output shape must be {expected} for input {layer.input.shape}, not {layer.output.shape}"
         )
 
 
-def _check_weighted(layer, shape):
+def _check_weighted(layer: WeightedLayer, shape: tuple[int, ...]) -> None:
     """Weights, scales, bias and requantization of a layer with weights."""
     if type(layer.weight_bits) is not int or layer.weight_bits not in WEIGHT_BITS:
         raise ModelError(
@@ -57,45 +60,57 @@ def _check_weighted(layer, shape):
     weights = checks.integer_array(layer.weights, "weights", shape, *qrange(layer.weight_bits))
     if layer.weight_bits == 1 and np.any(weights == 0):
         raise RangeError("1-bit weights must be -1 or +1, not 0")
-    _set(
+    set_fields(
         layer,
         weights=weights,
         weight_scale=checks.real_array(layer.weight_scale, "weight_scale", (channels,)),
         bias=checks.integer_array(layer.bias, "bias", (channels,), INT32_MIN, INT32_MAX),
     )
-    if layer.requantize is None:
+    rule = layer.requantize
+    if rule is None:
         if layer.output.bits != RAW_BITS:
             raise ModelError(f"output of {layer.output.bits} bits needs a requantization; only raw int32 goes without")
         return
-    if not isinstance(layer.requantize, (Requantize, Threshold)):
+    if not isinstance(rule, (Requantize, Threshold)):
         raise ModelError("requantize must be a Requantize, a Threshold or None")
     if layer.output.bits == RAW_BITS:
         raise ModelError("raw int32 output must not have a requantization")
-    if isinstance(layer.requantize, Threshold) != (layer.output.bits == 1):
+    if isinstance(rule, Threshold) != (layer.output.bits == 1):
         raise ModelError(
             "1-bit output needs a Threshold"
             if layer.output.bits == 1
             else f"a Threshold puts out 1 bit, not {layer.output.bits}"
         )
-    if layer.output.bits == 1:
-        if layer.requantize.threshold.shape != (channels,):
-            raise ModelError(f"threshold must have shape {(channels,)}, not {layer.requantize.threshold.shape}")
+    if isinstance(rule, Threshold):
+        if rule.threshold.shape != (channels,):
+            raise ModelError(f"threshold must have shape {(channels,)}, not {rule.threshold.shape}")
         return
-    if layer.requantize.multiplier.shape != (channels,):
-        raise ModelError(f"multiplier must have shape {(channels,)}, not {layer.requantize.multiplier.shape}")
+    if rule.multiplier.shape != (channels,):
+        raise ModelError(f"multiplier must have shape {(channels,)}, not {rule.multiplier.shape}")
     low, high = layer.output.qrange
-    if layer.requantize.qmin < low or layer.requantize.qmax > high:
+    if rule.qmin < low or rule.qmax > high:
         raise RangeError(
-            f"qmin..qmax {layer.requantize.qmin}..{layer.requantize.qmax} must lie in "
-            f"{low}..{high} "
-            f"for {layer.output.bits}-bit output"
+            f"qmin..qmax {rule.qmin}..{rule.qmax} must lie in {low}..{high} for {layer.output.bits}-bit output"
         )
 
 
 class _Checked:
     """Runs the checks of a layer and puts its name in front of every message."""
 
-    def __post_init__(self):
+    name: str
+    input_name: str
+    input: TensorType
+    output: TensorType
+    notes: Notes
+
+    def _check(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def work(self) -> limits.Work:
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
         _check_layer(self)
         try:
             self._check()
@@ -105,7 +120,7 @@ class _Checked:
             raise type(error)(text if text.startswith(f"{self.name}: ") else f"{self.name}: {text}") from None
 
 
-def _window_count(layer, side, size, kernel, stride, before, after):
+def _window_count(side: str, size: int, kernel: int, stride: int, before: int, after: int) -> int:
     """Windows along one side; raises where the kernel is larger than the padded input."""
     padded = size + before + after
     if kernel > padded:
@@ -113,7 +128,7 @@ def _window_count(layer, side, size, kernel, stride, before, after):
     return (padded - kernel) // stride + 1
 
 
-def _padding(layer):
+def _padding(layer: Conv2D | MaxPool) -> int:
     """Elements of the padding around a layer's input."""
     top, bottom, left, right = layer.pads
     height, width, channels = layer.input.shape
@@ -132,17 +147,17 @@ class Conv2D(_Checked):
     input_name: str
     input: TensorType
     output: TensorType
-    weights: np.ndarray
+    weights: Ints
     weight_bits: int
-    weight_scale: np.ndarray
-    bias: np.ndarray
-    stride: tuple
-    pads: tuple
-    requantize: Requantize | None
-    notes: dict = field(default_factory=dict)
-    op = "conv2d"
+    weight_scale: Reals
+    bias: Ints
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    requantize: Requantize | Threshold | None
+    notes: Notes = field(default_factory=dict)
+    op: ClassVar[Literal["conv2d"]] = "conv2d"
 
-    def _check(self):
+    def _check(self) -> None:
         shape = np.shape(self.weights)
         if len(shape) != 4 or 0 in shape:
             raise ModelError(f"weights must have the shape [OC, KH, KW, IC], not {shape}")
@@ -152,28 +167,28 @@ class Conv2D(_Checked):
             raise ModelError(
                 f"weights of shape {shape} are too large; at most {limits.MAX_WEIGHTS} elements are allowed"
             )
-        _set(
+        set_fields(
             self,
             stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
             pads=checks.integers(self.pads, "pads", 4, 0, limits.MAX_SIDE),
         )
         top, bottom, left, right = self.pads
-        height = _window_count(self, "height", self.input.height, shape[1], self.stride[0], top, bottom)
-        width = _window_count(self, "width", self.input.width, shape[2], self.stride[1], left, right)
+        height = _window_count("height", self.input.height, shape[1], self.stride[0], top, bottom)
+        width = _window_count("width", self.input.width, shape[2], self.stride[1], left, right)
         _check_shape(self, (height, width, shape[0]))
         _check_weighted(self, shape)
 
     @property
-    def kernel(self):
+    def kernel(self) -> tuple[int, int]:
         return self.weights.shape[1:3]
 
     @property
-    def macs(self):
+    def macs(self) -> int:
         """Multiply-accumulates of one image, those on padding included."""
         return self.output.height * self.output.width * self.weights.size
 
     @property
-    def work(self):
+    def work(self) -> limits.Work:
         """limits.Work of one image."""
         return limits.Work(
             self.weights.size, self.output.elements + _padding(self), self.macs // self.output.channels, self.macs
@@ -188,15 +203,15 @@ class Dense(_Checked):
     input_name: str
     input: TensorType
     output: TensorType
-    weights: np.ndarray
+    weights: Ints
     weight_bits: int
-    weight_scale: np.ndarray
-    bias: np.ndarray
-    requantize: Requantize | None
-    notes: dict = field(default_factory=dict)
-    op = "dense"
+    weight_scale: Reals
+    bias: Ints
+    requantize: Requantize | Threshold | None
+    notes: Notes = field(default_factory=dict)
+    op: ClassVar[Literal["dense"]] = "dense"
 
-    def _check(self):
+    def _check(self) -> None:
         shape = np.shape(self.weights)
         if len(shape) != 2 or 0 in shape:
             raise ModelError(f"weights must have the shape [OC, IC], not {shape}")
@@ -213,11 +228,11 @@ class Dense(_Checked):
         _check_weighted(self, shape)
 
     @property
-    def macs(self):
+    def macs(self) -> int:
         return self.weights.size
 
     @property
-    def work(self):
+    def work(self) -> limits.Work:
         """limits.Work of one image."""
         return limits.Work(self.weights.size, self.output.elements, self.input.elements, self.macs)
 
@@ -233,15 +248,15 @@ class MaxPool(_Checked):
     input_name: str
     input: TensorType
     output: TensorType
-    kernel: tuple
-    stride: tuple
-    pads: tuple
-    notes: dict = field(default_factory=dict)
-    op = "maxpool"
-    macs = 0
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    notes: Notes = field(default_factory=dict)
+    op: ClassVar[Literal["maxpool"]] = "maxpool"
+    macs: ClassVar[int] = 0
 
-    def _check(self):
-        _set(
+    def _check(self) -> None:
+        set_fields(
             self,
             kernel=checks.integers(self.kernel, "kernel", 2, 1, limits.MAX_SIDE),
             stride=checks.integers(self.stride, "stride", 2, 1, limits.MAX_SIDE),
@@ -256,8 +271,8 @@ class MaxPool(_Checked):
                     "every "
                     "window holds an element"
                 )
-        height = _window_count(self, "height", self.input.height, self.kernel[0], self.stride[0], top, bottom)
-        width = _window_count(self, "width", self.input.width, self.kernel[1], self.stride[1], left, right)
+        height = _window_count("height", self.input.height, self.kernel[0], self.stride[0], top, bottom)
+        width = _window_count("width", self.input.width, self.kernel[1], self.stride[1], left, right)
         _check_shape(self, (height, width, self.input.channels))
         for item in ("bits", "scale", "zero_point"):
             if getattr(self.input, item) != getattr(self.output, item):
@@ -267,13 +282,15 @@ class MaxPool(_Checked):
                 )
 
     @property
-    def work(self):
+    def work(self) -> limits.Work:
         """limits.Work of one image."""
         windows = self.output.elements * self.kernel[0] * self.kernel[1]
         return limits.Work(0, self.output.elements + _padding(self), windows, 0)
 
 
-LAYER_CLASSES = {cls.op: cls for cls in (Conv2D, Dense, MaxPool)}
+WeightedLayer: TypeAlias = Conv2D | Dense
+Layer: TypeAlias = Conv2D | Dense | MaxPool
+LAYER_CLASSES: dict[str, type[Layer]] = {cls.op: cls for cls in (Conv2D, Dense, MaxPool)}
 
 
 @dataclass(frozen=True)
@@ -286,17 +303,17 @@ class InputEncoding:
     """
 
     kind: str = "uint8"
-    mean: tuple = (0.0,)
-    std: tuple = (1.0,)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in ENCODINGS:
             raise ModelError(f"input encoding must be one of {', '.join(ENCODINGS)}, not {checks.shorten(self.kind)}")
         for key in ("mean", "std"):
             values = getattr(self, key)
             if not isinstance(values, (tuple, list)) or not 1 <= len(values) <= limits.MAX_SIDE:
                 raise ModelError(f"input {key} must be one number per channel, not {checks.shorten(values)}")
-            _set(self, **{key: tuple(checks.real(value, f"input {key}") for value in values)})
+            set_fields(self, **{key: tuple(checks.real(value, f"input {key}") for value in values)})
         if min(self.std) <= 0:
             raise RangeError(f"input std {min(self.std)!r} must be positive")
 
@@ -308,15 +325,15 @@ class Graph:
     name: str
     input: TensorType
     encoding: InputEncoding
-    layers: tuple
-    class_names: tuple = ()
-    notes: dict = field(default_factory=dict)
+    layers: tuple[Layer, ...]
+    class_names: tuple[str, ...] = ()
+    notes: Notes = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.name(self.name, "graph name")
         if not isinstance(self.input, TensorType) or not isinstance(self.encoding, InputEncoding):
             raise ModelError(f"{self.name}: input must be a TensorType and encoding an InputEncoding")
-        _set(self, layers=tuple(self.layers), class_names=tuple(self.class_names))
+        set_fields(self, layers=tuple(self.layers), class_names=tuple(self.class_names))
         if not 1 <= len(self.layers) <= limits.MAX_LAYERS:
             raise ModelError(f"{self.name}: a graph needs 1..{limits.MAX_LAYERS} layers, not {len(self.layers)}")
         if not all(isinstance(item, str) and len(item) <= 200 for item in self.class_names):
@@ -339,7 +356,7 @@ class Graph:
         self._check_chain()
         limits.check_work(self.work, self.name)
 
-    def _check_chain(self):
+    def _check_chain(self) -> None:
         name, tensor, seen = INPUT_NAME, self.input, {INPUT_NAME}
         for layer in self.layers:
             if not isinstance(layer, tuple(LAYER_CLASSES.values())):
@@ -358,23 +375,23 @@ class Graph:
             name, tensor = layer.name, layer.output
 
     @property
-    def output(self):
+    def output(self) -> TensorType:
         """TensorType of the last layer's output."""
         return self.layers[-1].output
 
     @property
-    def macs(self):
+    def macs(self) -> int:
         """Multiply-accumulates of one image."""
         return sum(layer.macs for layer in self.layers)
 
     @property
-    def work(self):
+    def work(self) -> limits.Work:
         """limits.Work of one image, the input with it."""
         total = limits.Work(0, self.input.elements, 0, 0)
         for layer in self.layers:
             total = total.plus(layer.work)
         return total
 
-    def with_layers(self, layers):
+    def with_layers(self, layers: Iterable[Layer]) -> Graph:
         """The same graph with other layers."""
         return replace(self, layers=tuple(layers))

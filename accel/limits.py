@@ -4,12 +4,17 @@ They are checked before memory is taken, wherever a model comes from: a director
 and a graph that is built in Python obeys them too. docs/formats.md argues the numbers.
 """
 
+from __future__ import annotations
+
 import math
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from accel import checks
 from accel.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_LAYERS = 1024
 MAX_SIDE = 65535
@@ -43,16 +48,16 @@ class Work(NamedTuple):
     windows: int
     macs: int
 
-    def plus(self, other):
+    def plus(self, other: Work) -> Work:
         """The sum, number by number."""
         return Work(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 LIMITS = Work(MAX_WEIGHTS, MAX_ACTIVATIONS, MAX_WINDOWS, MAX_MACS)
-_NAMES = Work("weights", "activations with their padding", "elements of all windows", "multiply-accumulates")
+_NAMES = ("weights", "activations with their padding", "elements of all windows", "multiply-accumulates")
 
 
-def check_work(work, owner):
+def check_work(work: Work, owner: str) -> None:
     """Raise ModelError, which names `owner`, where a Work exceeds a bound."""
     for name, count, limit in zip(_NAMES, work, LIMITS, strict=True):
         if count > limit:
@@ -61,12 +66,12 @@ def check_work(work, owner):
             )
 
 
-def batch(work, largest=MAX_BATCH):
+def batch(work: Work, largest: int = MAX_BATCH) -> int:
     """Images to run at a time so that the working memory stays bounded: 1 .. largest."""
     return max(1, min(largest, MAX_ACTIVATIONS // max(work.activations, work.windows)))
 
 
-def check_text(text, owner, *, lines=False):
+def check_text(text: str, owner: str, *, lines: bool = False) -> None:
     """Raise ModelError for a text that is too long or holds control characters or surrogates; lines: ends are fine."""
     if len(text) > MAX_TEXT:
         raise ModelError(f"{owner}: a text has {len(text)} characters, at most {MAX_TEXT} are allowed")
@@ -76,7 +81,7 @@ def check_text(text, owner, *, lines=False):
         )
 
 
-def check_values(value, owner):
+def check_values(value: object, owner: str) -> None:
     """Raise ModelError unless `value` is made of plain JSON values, not too many, too deep, too long or too large.
 
     Lists may be tuples. Nothing here recurses.
@@ -101,7 +106,7 @@ def check_values(value, owner):
             _check_number(item, owner)
 
 
-def _check_number(item, owner):
+def _check_number(item: object, owner: str) -> None:
     if item is None or isinstance(item, bool):
         return
     if not isinstance(item, (int, float)):
@@ -110,7 +115,7 @@ def _check_number(item, owner):
         raise ModelError(f"{owner}: the number {checks.shorten(item)} must be finite, of at most {MAX_NUMBER} digits")
 
 
-def check_number_text(text):
+def check_number_text(text: str) -> str:
     """Raise ValueError for the text of a number that is too long, or beyond the range of float64."""
     if len(text) > MAX_NUMBER:
         raise ValueError(f"a number has {len(text)} characters, at most {MAX_NUMBER} are allowed")
@@ -119,7 +124,7 @@ def check_number_text(text):
     return text
 
 
-def blocks(rows, columns, elements, most):
+def blocks(rows: int, columns: int, elements: int, most: int) -> Iterator[tuple[slice, slice]]:
     """Slices (of rows, of columns) that cover rows x columns places so that `elements` a place stay within `most`."""
     wide = max(1, min(columns, most // elements))
     high = max(1, most // (elements * columns)) if wide == columns else 1

@@ -6,6 +6,8 @@ before it is used, every file has a CRC-32. A layer's file holds the packed weig
 padded to whole bytes, then the bias as little-endian int32.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import os
@@ -13,6 +15,7 @@ import re
 import stat
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +28,12 @@ from accel.names import WEIGHT_BITS
 from accel.outputs import Folder
 from accel.synthetic import NAMES, NAMES_TEXT, synthetic_graph
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel.ir import WeightedLayer
+    from accel.types import Bytes, Ints, Notes, StrPath
+
 MODEL_FILE = "model.json"
 ZOO = Path(__file__).resolve().parent.parent / "quant" / "zoo"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
@@ -33,17 +42,17 @@ _GRAPH_KEYS = ("name", "input", "encoding", "class_names", "notes", "layers")
 _ALL_KEYS = ("format", "format_version", *_GRAPH_KEYS, "crc32")
 
 
-def zoo_names():
+def zoo_names() -> list[str]:
     """Names of the models that ship with Bitloom."""
     return sorted(path.parent.name for path in ZOO.glob(f"*/{MODEL_FILE}"))
 
 
-def _generated(name):
+def _generated(name: StrPath) -> bool:
     """Whether a name means a generated network: no directory and no model of the zoo has it."""
     return str(name) in NAMES and not os.path.isdir(name) and not (ZOO / str(name) / MODEL_FILE).is_file()
 
 
-def resolve(name):
+def resolve(name: StrPath) -> Path:
     """Folder of a model: an existing directory, else a model of the zoo; ModelError where neither exists."""
     path = Path(name)
     if os.path.isdir(path):  # False for what is no path at all
@@ -57,12 +66,12 @@ def resolve(name):
     )
 
 
-def folder_of(name):
+def folder_of(name: StrPath) -> Path | None:
     """Folder of a model, or None where it is generated; ModelError where there is none."""
     return None if _generated(name) else resolve(name)
 
 
-def save(graph, path):
+def save(graph: Graph, path: StrPath) -> None:
     """Write `graph` to the directory `path`, complete or not at all; equal graphs give equal bytes.
 
     An existing model directory is replaced where nothing in it was added or changed since it was written. Raises
@@ -74,32 +83,33 @@ def save(graph, path):
             (folder / file_name).write_bytes(data)
 
 
-def output(path, label="--out"):
+def output(path: StrPath | None, label: str = "--out") -> Folder:
     """The model directory `path` as something to write (accel.outputs), for a check before the work."""
     return Folder(path, _owned, label)
 
 
-def _owned(folder):
+def _owned(folder: Path) -> set[str]:
     """Names of the files of a model directory; ModelError where it is none, or one is not as it was written."""
     reader = _WeightReader(folder)
     _load(folder, reader)
     return {MODEL_FILE, *reader.used}
 
 
-def digest(name):
+def digest(name: StrPath) -> str:
     """SHA-256 of a model's model.json, which holds the checksums of its other files."""
     data = contents(load(name))[MODEL_FILE] if _generated(name) else (resolve(name) / MODEL_FILE).read_bytes()
     return hashlib.sha256(data).hexdigest()
 
 
-def packed_weights(layer):
+def packed_weights(layer: WeightedLayer) -> Bytes:
     """The weights of a layer as uint8 [OC, KH, KW, bytes] (dense: [OC, bytes]), packed as in its binary file."""
     return pack(layer.weights, layer.weight_bits)
 
 
-def contents(graph):
+def contents(graph: Graph) -> dict[str, bytes]:
     """{file name: bytes} of a model directory, model.json last."""
-    files, binaries = {}, {}
+    files: dict[str, Notes] = {}
+    binaries: dict[str, bytes] = {}
     for index, layer in enumerate(graph.layers):
         if layer.op == "maxpool":
             continue
@@ -118,7 +128,7 @@ def contents(graph):
     return binaries | {MODEL_FILE: text.encode()}
 
 
-def load(name):
+def load(name: StrPath) -> Graph:
     """The Graph of a model directory, or by its name of a model of the zoo or a generated one (accel/synthetic.py).
 
     Raises ModelError or RangeError, one sentence that names the directory and what is wrong.
@@ -132,7 +142,7 @@ def load(name):
         raise type(error)(f"{folder}: {error}") from None
 
 
-def _load(folder, reader):
+def _load(folder: Path, reader: _WeightReader) -> Graph:
     data = read_file(folder / MODEL_FILE, None, limits.MAX_JSON_BYTES)
     try:
         text = data.decode()
@@ -155,7 +165,7 @@ def _load(folder, reader):
     )
 
 
-def _check_own_crc(text):
+def _check_own_crc(text: str) -> None:
     """model.json ends with the CRC-32 of all text before that entry."""
     body, key, tail = text.rpartition(_CRC_KEY)
     expected = f'{zlib.crc32(body.encode()):08x}"\n}}\n'
@@ -166,12 +176,12 @@ def _check_own_crc(text):
 class _WeightReader:
     """Reads the binaries of one directory and remembers which were named."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.used = set()
+        self.used: set[str] = set()
         self.elements = 0
 
-    def read(self, name, entry, shape):
+    def read(self, name: str, entry: Notes, shape: Sequence[int]) -> tuple[Ints, Ints]:
         """(weights, bias) of the layer `name`; all sizes are checked before memory is taken."""
         bits, file_name = entry["weight_bits"], entry["file"]
         if type(bits) is not int or bits not in WEIGHT_BITS:
@@ -206,7 +216,7 @@ class _WeightReader:
         bias = np.frombuffer(data, dtype="<i4", offset=weight_bytes)
         return unpack(packed, bits, shape[-1]), bias.astype(np.int64)
 
-    def check_strangers(self):
+    def check_strangers(self) -> None:
         """A binary that nobody names is a sign of a mixed-up directory."""
         extra = []
         with os.scandir(self.folder) as entries:
@@ -220,7 +230,7 @@ class _WeightReader:
             raise ModelError(f"{checks.shorten(extra[0])}: is not named in {MODEL_FILE}; remove the file")
 
 
-def read_file(path, size, limit):
+def read_file(path: Path, size: int | None, limit: int) -> bytes:
     """Bytes of a regular file of exactly `size` (if given), at most `limit`, checked before reading."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -3,14 +3,25 @@
 Reading trusts nothing: keys, types and ranges are checked before a value is used, `accel.ir` checks the rest.
 """
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from accel import checks, limits
 from accel.errors import BitloomError, ModelError
 from accel.fixedpoint import INT32_MAX, INT32_MIN
-from accel.ir import LAYER_CLASSES, Conv2D, Dense, InputEncoding, MaxPool, Requantize, TensorType, Threshold
+from accel.ir import LAYER_CLASSES, Conv2D, Dense, InputEncoding, MaxPool
+from accel.tensor import Requantize, TensorType, Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, NoReturn
+
+    from accel.ir import Graph, Layer
+    from accel.types import Ints, Json, Notes
 
 FORMAT = "bitloom-model"
 FORMAT_VERSION = 1
@@ -26,7 +37,10 @@ _LAYER_KEYS = {
 }
 
 
-def graph_to_dict(graph, files):
+ReadWeights: TypeAlias = "Callable[[str, Notes, tuple[int, ...]], tuple[Ints, Ints]]"
+
+
+def graph_to_dict(graph: Graph, files: Mapping[str, Notes]) -> Notes:
     """Plain values of a graph; `files` maps a layer's name to its {"file", "bytes", "crc32"}."""
     return {
         "format": FORMAT,
@@ -40,12 +54,17 @@ def graph_to_dict(graph, files):
     }
 
 
-def _tensor_to_dict(tensor):
+def _tensor_to_dict(tensor: TensorType) -> Notes:
     return {key: getattr(tensor, key) for key in _TENSOR_KEYS}
 
 
-def _layer_to_dict(layer, file_entry):
-    values = {"op": layer.op, "name": layer.name, "input": layer.input_name, "output": _tensor_to_dict(layer.output)}
+def _layer_to_dict(layer: Layer, file_entry: Notes) -> Notes:
+    values: Notes = {
+        "op": layer.op,
+        "name": layer.name,
+        "input": layer.input_name,
+        "output": _tensor_to_dict(layer.output),
+    }
     if layer.op != "dense":
         values.update(kernel=[int(side) for side in layer.kernel], stride=list(layer.stride), pads=list(layer.pads))
     if layer.op != "maxpool":
@@ -57,7 +76,7 @@ def _layer_to_dict(layer, file_entry):
     return values
 
 
-def _requantize_to_dict(rule):
+def _requantize_to_dict(rule: Requantize | Threshold) -> Notes:
     if isinstance(rule, Threshold):
         return {"rule": THRESHOLD, "threshold": rule.threshold.tolist(), "invert": rule.invert.astype(int).tolist()}
     return {
@@ -69,13 +88,13 @@ def _requantize_to_dict(rule):
     }
 
 
-def plain_notes(notes, owner):
+def plain_notes(notes: Notes, owner: str) -> Notes:
     """Notes as they come back from JSON; raises ModelError for values that JSON cannot hold."""
     limits.check_values(notes, f"{owner}: notes")
     return json.loads(json.dumps(notes))
 
 
-def take(values, keys, what):
+def take(values: object, keys: Sequence[str], what: str) -> list[Any]:
     """The values of exactly these keys, in order; a missing or unknown key raises ModelError."""
     if not isinstance(values, dict):
         raise ModelError(f"{what} must be an object, not {checks.shorten(values)}")
@@ -87,7 +106,7 @@ def take(values, keys, what):
     return [values[key] for key in keys]
 
 
-def check_format(values):
+def check_format(values: object) -> None:
     """Raise ModelError unless the top-level object is a model of the version that is read here."""
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ModelError(f"model.json: is not a {FORMAT} file; its key 'format' must say so")
@@ -99,7 +118,7 @@ def check_format(values):
         )
 
 
-def tensor_from_dict(values, what):
+def tensor_from_dict(values: object, what: str) -> TensorType:
     items = take(values, _TENSOR_KEYS, what)
     try:
         return TensorType(*items)
@@ -107,17 +126,17 @@ def tensor_from_dict(values, what):
         raise type(error)(f"{what}: {error}") from None
 
 
-def encoding_from_dict(values):
+def encoding_from_dict(values: object) -> InputEncoding:
     return InputEncoding(*take(values, ("kind", "mean", "std"), "encoding"))
 
 
-def layer_list(values):
+def layer_list(values: object) -> list[Json]:
     if not isinstance(values, list) or not 1 <= len(values) <= limits.MAX_LAYERS:
         raise ModelError(f"model.json: layers must be a list of 1..{limits.MAX_LAYERS} layers")
     return values
 
 
-def layer_from_dict(values, index, tensor, read_weights):
+def layer_from_dict(values: object, index: int, tensor: TensorType, read_weights: ReadWeights) -> Layer:
     """One layer; `tensor` is its input's type.
 
     read_weights(what, file entry, weights shape, weight_bits) returns (weights, bias) of a layer that has
@@ -139,10 +158,10 @@ def layer_from_dict(values, index, tensor, read_weights):
             name, input_name, tensor, output, entry["kernel"], entry["stride"], entry["pads"], entry["notes"]
         )
     requantize = _requantize(entry["requantize"], output.channels, name)
-    scale = _list(entry["weight_scale"], output.channels, f"{name}: weight_scale")
-    scale = np.array([checks.real(value, f"{name}: weight_scale") for value in scale])
+    scales = _list(entry["weight_scale"], output.channels, f"{name}: weight_scale")
+    scale = np.array([checks.real(value, f"{name}: weight_scale") for value in scales])
     if op == "dense":
-        shape = (output.channels, tensor.elements)
+        shape: tuple[int, ...] = (output.channels, tensor.elements)
     else:
         kernel = checks.integers(entry["kernel"], f"{name}: kernel", 2, 1, limits.MAX_SIDE)
         shape = (output.channels, *kernel, tensor.channels)
@@ -153,13 +172,13 @@ def layer_from_dict(values, index, tensor, read_weights):
     return Conv2D(*common, entry["stride"], entry["pads"], requantize, entry["notes"])
 
 
-def _list(values, count, what):
+def _list(values: object, count: int, what: str) -> list[object]:
     if not isinstance(values, list) or len(values) != count:
         raise ModelError(f"{what} must be a list of {count} numbers, one per output channel")
     return values
 
 
-def _requantize(values, channels, name):
+def _requantize(values: object, channels: int, name: str) -> Requantize | Threshold | None:
     if values is None:
         return None
     if isinstance(values, dict) and values.get("rule") == THRESHOLD:
@@ -173,19 +192,19 @@ def _requantize(values, channels, name):
         raise type(error)(f"{name}: {error}") from None
 
 
-def _threshold(values, channels, name):
+def _threshold(values: object, channels: int, name: str) -> Threshold:
     _, threshold, invert = take(values, _THRESHOLD_KEYS, f"{name}: requantize")
     return Threshold(
         _integer_list(threshold, channels, f"{name}: threshold", INT32_MIN, INT32_MAX + 1),
-        _integer_list(invert, channels, f"{name}: invert", 0, 1),
+        _integer_list(invert, channels, f"{name}: invert", 0, 1).astype(bool),
     )
 
 
-def _integer_list(values, count, what, low, high):
+def _integer_list(values: object, count: int, what: str, low: int, high: int) -> Ints:
     return np.array([checks.integer(item, what, low, high) for item in _list(values, count, what)])
 
 
-def dump(value, indent=0):
+def dump(value: Json, indent: int = 0) -> str:
     """Deterministic JSON text: objects over several lines, lists of numbers and of texts on one line."""
     pad = "  " * (indent + 1)
     if isinstance(value, dict) and value:
@@ -197,18 +216,18 @@ def dump(value, indent=0):
     return json.dumps(value, allow_nan=False)
 
 
-def parse(text):
+def parse(text: str) -> Any:
     """JSON text -> values. Refused: NaN, infinity, repeated keys, and what is beyond the bounds of accel/limits.py."""
     if sum(map(text.count, ",:[{")) > limits.MAX_VALUES:  # before a value is made
         raise ModelError(f"model.json: holds more than {limits.MAX_VALUES} values")
 
-    def pairs(items):
+    def pairs(items: list[tuple[str, Json]]) -> Notes:
         values = dict(items)
         if len(values) != len(items):
             raise ValueError("a key is used twice")
         return values
 
-    def constant(name):
+    def constant(name: str) -> NoReturn:
         raise ValueError(f"{name} is not allowed")
 
     try:

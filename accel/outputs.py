@@ -4,14 +4,23 @@ A folder is replaced only where everything in it is what we wrote: its kind read
 checksums out of the folder (`owned`). A file is replaced only where it carries the mark of its kind.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from accel.checks import shown
 from accel.errors import BitloomError, OutputError
 from accel.work_folder import existing_parent, work_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    from accel.types import StrPath
 
 _LONGEST_PATH = 3800  # PATH_MAX less what stands below the folder
 _MARK_WINDOW = 4096  # bytes from a file's beginning and end in which its mark stands
@@ -24,13 +33,13 @@ class Folder:
     owned raises BitloomError where the folder is none of its kind or a listed file is not as it was written.
     """
 
-    path: object
-    owned: object
+    path: StrPath | None
+    owned: Callable[[Path], Iterable[str]]
     label: str = "--out"
 
     what = "folder"
 
-    def check_content(self, goal):
+    def check_content(self, goal: Path) -> None:
         """Raise OutputError where the existing `goal` may not be replaced."""
         if not stat.S_ISDIR(os.lstat(goal).st_mode):
             raise OutputError(f"{self.label} {shown(goal)}: exists and is not a folder; choose another output folder")
@@ -62,13 +71,13 @@ class File:
     A callable mark(path) -> bool decides by itself; None replaces any regular file.
     """
 
-    path: object
-    mark: object
+    path: StrPath | None
+    mark: bytes | Callable[[Path], bool] | None
     label: str = "--out"
 
     what = "file"
 
-    def check_content(self, goal):
+    def check_content(self, goal: Path) -> None:
         """Raise OutputError where the existing `goal` may not be replaced."""
         if not stat.S_ISREG(os.lstat(goal).st_mode):
             raise OutputError(f"{self.label} {shown(goal)}: exists and is not a file; choose another output file")
@@ -81,28 +90,31 @@ class File:
             )
 
 
-def check_outputs(*outputs, **inputs):
+Output: TypeAlias = Folder | File
+
+
+def check_outputs(*outputs: Output, **inputs: StrPath | list[StrPath] | None) -> None:
     """Raise OutputError, one sentence, where one of the outputs (Folder, File) cannot or may not be written.
 
     Outputs whose path is None are left out. inputs: {option without dashes: path, list of paths or None} of files and
     folders that the command reads: no output may be, hold or lie in one of them, nor in another output. Nothing stays
     behind.
     """
-    outputs = [output for output in outputs if output.path is not None]
-    goals = [place(output) for output in outputs]
-    for index, (output, goal) in enumerate(zip(outputs, goals, strict=True)):
+    wanted = [output for output in outputs if output.path is not None]
+    goals = [place(output) for output in wanted]
+    for index, (output, goal) in enumerate(zip(wanted, goals, strict=True)):
         for name, paths in inputs.items():
             for path in paths if isinstance(paths, list) else [paths]:
                 if path is not None and os.path.lexists(path):
                     _check_apart(output, goal, f"--{name}", Path(os.path.realpath(path)))
-        for other, taken in zip(outputs[:index], goals, strict=False):
+        for other, taken in zip(wanted[:index], goals, strict=False):
             _check_apart(output, goal, other.label, taken)
             _check_apart(other, taken, output.label, goal)
-    for output in outputs:
+    for output in wanted:
         check_output(output)
 
 
-def check_output(output):
+def check_output(output: Output) -> Path:
     """The place of one output as an absolute path; OutputError where it cannot or may not be written."""
     goal = place(output)
     try:
@@ -117,16 +129,16 @@ def check_output(output):
     return goal
 
 
-def check_named(path, label="--out"):
+def check_named(path: StrPath, label: str = "--out") -> None:
     """Raise OutputError for an empty name, which pathlib would take for the current folder."""
     if not os.fspath(path):
         raise OutputError(f"{label} '': names nothing; choose another output folder")
 
 
-def place(output):
+def place(output: Output) -> Path:
     """The absolute path of an output, links in the folders above it resolved. Raises OutputError."""
     label, what = output.label, output.what
-    text = os.fspath(output.path)
+    text = os.fspath("" if output.path is None else output.path)
     check_named(text, label)
     if not text.isprintable():
         raise OutputError(
@@ -160,7 +172,7 @@ def place(output):
     return goal
 
 
-def _check_apart(output, goal, label, other):
+def _check_apart(output: Output, goal: Path, label: str, other: Path) -> None:
     """No output is `other`, holds it, or lies in it where it is a folder."""
     if goal == other:
         relation = "is"
@@ -175,7 +187,7 @@ def _check_apart(output, goal, label, other):
     )
 
 
-def _stranger(folder, names):
+def _stranger(folder: Path, names: set[str]) -> str | None:
     """The first thing in the folder that is not listed, as a reason, or None."""
     folders = {parent for name in names for parent in Path(name).parents}
     for current, below, files in os.walk(folder, onerror=_raise):
@@ -190,11 +202,11 @@ def _stranger(folder, names):
     return None
 
 
-def _raise(error):
+def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def has_mark(path, mark):
+def has_mark(path: Path, mark: bytes) -> bool:
     """Whether the file holds the bytes `mark` near its beginning or end."""
     with open(path, "rb") as stream:
         head = stream.read(_MARK_WINDOW)
@@ -202,6 +214,6 @@ def has_mark(path, mark):
         return mark in head or mark in stream.read(_MARK_WINDOW)
 
 
-def reason(error):
+def reason(error: OSError) -> str:
     """What the system says about an OSError."""
     return getattr(error, "strerror", None) or type(error).__name__

@@ -3,6 +3,10 @@
 Numpy only. Products are summed by float64 matrix products, which the bounds of accel/limits.py keep exact.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel import fixedpoint, limits
@@ -10,10 +14,18 @@ from accel.errors import ModelError, RangeError, UnsupportedError
 from accel.fixedpoint import INT32_MAX, INT32_MIN
 from accel.tensor import Requantize, Threshold
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from numpy.typing import ArrayLike
+
+    from accel.ir import Graph, Layer, WeightedLayer
+    from accel.types import Array, Ints
+
 _CHUNK_ELEMENTS = 2**19  # keeps a working set of some MB in the caches
 
 
-def accumulator_bounds(layer):
+def accumulator_bounds(layer: WeightedLayer) -> tuple[Ints, Ints]:
     """(low, high) int64[OC]: the range of the accumulator with bias, proven from the layer's actual weights.
 
     Every input element may take any stored value of its type; padding is one of these values.
@@ -26,7 +38,7 @@ def accumulator_bounds(layer):
     return layer.bias + positive * low + negative * high, layer.bias + positive * high + negative * low
 
 
-def check_accumulators(layer):
+def check_accumulators(layer: WeightedLayer) -> None:
     """Raise RangeError unless every possible accumulator fits int32, for gemmlowp also when shifted up."""
     low, high = accumulator_bounds(layer)
     requantize = layer.requantize
@@ -44,7 +56,7 @@ def check_accumulators(layer):
         )
 
 
-def run(graph, q, keep=None):
+def run(graph: Graph, q: Array, keep: Collection[str] | None = None) -> dict[str, Ints]:
     """Execute `graph` on integers q [N, H, W, C]; returns {layer name: int64 [N, H, W, C]}, raw accumulators
     included.
 
@@ -52,7 +64,7 @@ def run(graph, q, keep=None):
     outside the input type or an accumulator outside int32.
     """
     q, batch = _check_input(graph, q), limits.batch(graph.work, len(q))
-    parts = {layer.name: [] for layer in graph.layers if keep is None or layer.name in keep}
+    parts: dict[str, list[Ints]] = {layer.name: [] for layer in graph.layers if keep is None or layer.name in keep}
     for start in range(0, max(1, len(q)), batch):
         tensor = q[start : start + batch]
         for layer in graph.layers:
@@ -62,14 +74,14 @@ def run(graph, q, keep=None):
     return {name: part[0] if len(part) == 1 else np.concatenate(part) for name, part in parts.items()}
 
 
-def check_network(graph):
+def check_network(graph: Graph) -> None:
     """check_accumulators of every layer with weights: such a network runs on the hardware, whatever the image."""
     for layer in graph.layers:
         if layer.op != "maxpool":
             check_accumulators(layer)
 
 
-def run_layer(layer, q):
+def run_layer(layer: Layer, q: Ints) -> Ints:
     """Execute one layer on int64 [N, H, W, C] of its input type, in parts that keep the working set small."""
     rows, columns, channels = layer.output.shape
     place = max(layer.work.windows // (rows * columns), channels)  # elements at one place of the output
@@ -83,7 +95,7 @@ def run_layer(layer, q):
     return out
 
 
-def _check_input(graph, q):
+def _check_input(graph: Graph, q: ArrayLike) -> Ints:
     q = np.asarray(q)
     if q.dtype.kind not in "iu":
         raise ModelError(f"{graph.name}: input must be integers, not {q.dtype}")
@@ -98,7 +110,7 @@ def _check_input(graph, q):
     return q.astype(np.int64)
 
 
-def _windows(layer, q):
+def _windows(layer: Layer, q: Ints) -> Ints:
     """View [N, OH, OW, C, KH, KW] of the padded tensor's windows; a dense layer's only one is its whole input."""
     if layer.op == "dense":
         return q.reshape(len(q), 1, 1, -1, 1, 1)
@@ -109,11 +121,11 @@ def _windows(layer, q):
     return windows[:, :: layer.stride[0], :: layer.stride[1]]
 
 
-def _max_pool(windows):
+def _max_pool(windows: Ints) -> Ints:
     return windows.max(axis=(4, 5))
 
 
-def _weighted(layer):
+def _weighted(layer: WeightedLayer) -> Callable[[Ints], Ints]:
     """Function from windows to the layer's output.
 
     Sums are float64 matrix products, and exact: |x - zero point| <= 255, |w| <= 128, at most MAX_WEIGHTS of them, so
@@ -121,7 +133,7 @@ def _weighted(layer):
     """
     weights = layer.weights.reshape(layer.weights.shape[0], -1).T.astype(np.float64)
 
-    def compute(windows):
+    def compute(windows: Ints) -> Ints:
         columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, len(weights)) - layer.input.zero_point
         acc = (columns.astype(np.float64) @ weights).astype(np.int64) + layer.bias
         acc = acc.reshape(*windows.shape[:3], -1)
@@ -132,7 +144,7 @@ def _weighted(layer):
     return compute
 
 
-def _stored(layer, acc):
+def _stored(layer: WeightedLayer, acc: Ints) -> Ints:
     """What the layer stores for its accumulators."""
     rule = layer.requantize
     if rule is None:
@@ -150,7 +162,7 @@ def _stored(layer, acc):
     )
 
 
-def encode_input(graph, images):
+def encode_input(graph: Graph, images: ArrayLike) -> Ints:
     """Images [N, H, W, C] -> the graph's input integers.
 
     Encoding uint8 takes raw uint8 images: q = u - 128. Encoding float takes normalized float32 images, or
@@ -177,7 +189,7 @@ def encode_input(graph, images):
     return fixedpoint.quantize(images, graph.input.scale, graph.input.zero_point, graph.input.bits)
 
 
-def classify(graph, q, batch=limits.MAX_BATCH):
+def classify(graph: Graph, q: Array, batch: int = limits.MAX_BATCH) -> Ints:
     """Class of each image: the index of the largest output, the lowest among equals; int64 [N]."""
     if graph.output.height != 1 or graph.output.width != 1:
         raise UnsupportedError(f"{graph.name}: output {graph.output.shape} is not a vector of classes")

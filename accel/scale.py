@@ -4,13 +4,22 @@ The hardware's range observer, scale generator and dequantizer are compared with
 is called float32 here is rounded to nearest, ties to even, subnormals included, as IEEE 754 says.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from accel.errors import ModelError, RangeError
 from accel.fixedpoint import qrange
 from accel.names import ACTIVATION_BITS
+
+if TYPE_CHECKING:
+    from typing import SupportsFloat
+
+    from numpy.typing import ArrayLike
+
+    from accel.types import Floats
 
 ONE, ZERO, INFINITY = np.float32(1), np.float32(0), np.float32(np.inf)
 
@@ -32,7 +41,7 @@ class Range(NamedTuple):
     nan: bool
 
 
-def observe(values):
+def observe(values: ArrayLike) -> Range:
     """Range of float32 values: NaN is ignored, -0 counts as 0; of no value at all (inf, -inf, 0)."""
     values = np.asarray(values, dtype=np.float32).ravel()
     usable = values[~np.isnan(values)] + ZERO  # -0 + 0 = +0
@@ -42,7 +51,7 @@ def observe(values):
     return Range(minimum, maximum, abs_max, len(usable) < len(values))
 
 
-def scale_steps(bits, symmetric):
+def scale_steps(bits: int, symmetric: bool) -> int:
     """The divisor of the range: 2^(bits-1) - 1 symmetric, 2^bits - 1 affine; 1 bit is symmetric with divisor 1."""
     if bits not in ACTIVATION_BITS:
         raise ModelError(f"bits={bits} must be one of {', '.join(map(str, ACTIVATION_BITS))}")
@@ -51,7 +60,7 @@ def scale_steps(bits, symmetric):
     return 2 ** (bits - 1) - 1 if symmetric else 2**bits - 1
 
 
-def scale_of(minimum, maximum, bits, symmetric):
+def scale_of(minimum: SupportsFloat, maximum: SupportsFloat, bits: int, symmetric: bool) -> Scale:
     """Scale, inverse and zero point of the range minimum .. maximum, widened to contain 0.
 
     In float32: lo = min(minimum, 0), hi = max(maximum, 0); d = max(-lo, hi) if symmetric, else hi - lo;
@@ -79,7 +88,7 @@ def scale_of(minimum, maximum, bits, symmetric):
     return Scale(scale, inv_scale, min(max(zero_point, qmin), qmax))
 
 
-def dequantize(q, scale, zero_point):
+def dequantize(q: ArrayLike, scale: float | np.float32, zero_point: int) -> Floats:
     """float32(q - zero_point) * float32(scale): the exact integer difference is rounded to float32, then the product.
 
     q: integers of at most 32 bits (codes or raw accumulators). scale: a positive float32 whose inverse is finite.

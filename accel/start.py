@@ -3,11 +3,17 @@
 Imports only what comes with Python, so that it can speak when anything else is missing.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import sys
+from typing import TYPE_CHECKING
 
 from accel.errors import TargetError
+
+if TYPE_CHECKING:
+    pass
 
 EXIT_USAGE = 2
 OWN = ("accel", "quant", "sim", "benchmarks", "scripts", "tests")
@@ -19,7 +25,7 @@ GROUPS = (
 MODULES = {"pillow": "PIL"}
 
 
-def run(module, program):
+def run(module: str, program: str) -> None:
     """Run the click command `main` of a module as the main program, as in run("sim.cli", "python -m sim").
 
     Never returns: ends the process with the command's exit code, 2 where a Python package is missing.
@@ -36,7 +42,7 @@ def run(module, program):
     run_cli(command, program)
 
 
-def explain(error):
+def explain(error: ImportError) -> str | None:
     """The sentence for an ImportError, or None where it is not about a package of others."""
     name = (error.name or "").partition(".")[0]
     if not name or name in OWN:
@@ -48,7 +54,7 @@ def explain(error):
     return missing_text(package)
 
 
-def need(*packages, alone=False):
+def need(*packages: str, alone: bool = False) -> None:
     """Raise TargetError where one of these packages is not installed: said before the work begins.
 
     alone: what runs needs no others of its group, so they are not named.
@@ -58,7 +64,7 @@ def need(*packages, alone=False):
             raise TargetError(missing_text(package, alone))
 
 
-def missing_text(package, alone=False):
+def missing_text(package: str, alone: bool = False) -> str:
     """The sentence for a package that is not installed; names all that is missing of its group, unless alone."""
     group = () if alone else next((group for group in GROUPS if package in group), ())
     others = [

@@ -1,6 +1,9 @@
 """What a tensor and its elements are, and how accumulators become stored integers: the leaves of the integer graph."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,11 +12,15 @@ from accel.errors import ModelError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, check_multiplier, inverse_scale, pack, packed_bytes, qrange, unpack
 from accel.names import ACTIVATION_BITS
 
+if TYPE_CHECKING:
+    from accel.types import Array, Flags, Ints
+
 RAW_BITS = 32
 TENSOR_BITS = (*ACTIVATION_BITS, RAW_BITS)
 
 
-def _set(instance, **values):
+def set_fields(instance: object, **values: object) -> None:
+    """Set fields of a frozen dataclass, while it is made."""
     for key, value in values.items():
         object.__setattr__(instance, key, value)
 
@@ -33,9 +40,9 @@ class TensorType:
     scale: float
     zero_point: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for side in ("height", "width", "channels"):
-            _set(self, **{side: checks.integer(getattr(self, side), side, 1, limits.MAX_SIDE)})
+            set_fields(self, **{side: checks.integer(getattr(self, side), side, 1, limits.MAX_SIDE)})
         if self.elements > limits.MAX_ACTIVATIONS:
             raise ModelError(
                 f"shape {self.shape} has {self.elements} elements, at most {limits.MAX_ACTIVATIONS} are allowed"
@@ -52,53 +59,53 @@ class TensorType:
         else:
             inverse_scale(scale)
             low, high = (0, 0) if self.bits == 1 else qrange(self.bits)
-        _set(self, scale=scale, zero_point=checks.integer(self.zero_point, "zero_point", low, high))
+        set_fields(self, scale=scale, zero_point=checks.integer(self.zero_point, "zero_point", low, high))
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         return self.height, self.width, self.channels
 
     @property
-    def elements(self):
+    def elements(self) -> int:
         return self.height * self.width * self.channels
 
     @property
-    def pixel_bytes(self):
+    def pixel_bytes(self) -> int:
         """Bytes of one pixel's channels, packed; sub-byte channels fill up the last byte with 0 bits."""
         return packed_bytes(self.channels, self.bits)
 
     @property
-    def stored_channels(self):
+    def stored_channels(self) -> int:
         """Channels of a pixel with those that fill up its last byte."""
         return self.pixel_bytes * 8 // self.bits
 
     @property
-    def stream_bytes(self):
+    def stream_bytes(self) -> int:
         """Bytes of the tensor as a stream: channels packed, whole bytes per pixel."""
         return self.height * self.width * self.pixel_bytes
 
     @property
-    def qrange(self):
+    def qrange(self) -> tuple[int, int]:
         """(qmin, qmax) of a stored element."""
         return qrange(self.bits)
 
     @property
-    def padding(self):
+    def padding(self) -> int:
         """The element that convolutions insert as padding: the zero point, -1 in a 1-bit tensor."""
         return -1 if self.bits == 1 else self.zero_point
 
-    def holds(self, q):
+    def holds(self, q: Array) -> bool:
         """Whether every element of an integer array is a value of this type."""
         low, high = self.qrange
         return not q.size or (int(q.min()) >= low and int(q.max()) <= high and not (self.bits == 1 and np.any(q == 0)))
 
-    def to_bytes(self, q):
+    def to_bytes(self, q: Array) -> bytes:
         """Elements [..., H, W, C] -> the bytes of the stream, for one tensor or many."""
         if self.bits == RAW_BITS:
             return np.ascontiguousarray(q).astype("<i4").tobytes()
         return pack(q, self.bits).tobytes()
 
-    def from_bytes(self, data):
+    def from_bytes(self, data: bytes) -> Ints:
         """The bytes of one stream -> elements int64 [H, W, C]; pad bits are ignored."""
         if self.bits == RAW_BITS:
             return np.frombuffer(data, dtype="<i4").astype(np.int64).reshape(self.shape)
@@ -115,12 +122,12 @@ class Requantize:
     """
 
     rule: str
-    multiplier: np.ndarray
-    shift: np.ndarray
+    multiplier: Ints
+    shift: Ints
     qmin: int
     qmax: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = np.shape(self.multiplier)
         if len(shape) != 1:
             raise ModelError(f"multiplier must hold one value per output channel, not shape {shape}")
@@ -129,7 +136,7 @@ class Requantize:
         check_multiplier(multiplier, shift, self.rule)
         qmin = checks.integer(self.qmin, "qmin", -128, 127)
         qmax = checks.integer(self.qmax, "qmax", qmin, 127)
-        _set(self, multiplier=multiplier, shift=shift, qmin=qmin, qmax=qmax)
+        set_fields(self, multiplier=multiplier, shift=shift, qmin=qmin, qmax=qmax)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +146,14 @@ class Threshold:
     One threshold and one flag per output channel. A threshold lies in int32, or one above it: never reached.
     """
 
-    threshold: np.ndarray
-    invert: np.ndarray
+    threshold: Ints
+    invert: Flags
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = np.shape(self.threshold)
         if len(shape) != 1:
             raise ModelError(f"threshold must hold one value per output channel, not shape {shape}")
-        _set(
+        set_fields(
             self,
             threshold=checks.integer_array(self.threshold, "threshold", shape, INT32_MIN, INT32_MAX + 1),
             invert=checks.flag_array(self.invert, "invert", shape),

@@ -4,14 +4,20 @@ A work folder `.bitloom-XXXXXXXX` holds the file `owner`, which its run keeps lo
 however that ends. A folder whose owner file has our text and no lock is of a dead run.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accel.signals import unbroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PREFIX = ".bitloom-"
 OWNER, NEW, OLD = "owner", "new", "old"
@@ -19,7 +25,7 @@ _TEXT = "Bitloom: output of a run that is not finished; a later run removes this
 
 
 @contextmanager
-def work_folder(goal):
+def work_folder(goal: Path) -> Iterator[Path]:
     """Yield a Path to a new folder beside `goal`, on its file system; it is gone when the block ends.
 
     First removes those of dead runs. Raises OSError where no folder can be made.
@@ -38,12 +44,12 @@ def work_folder(goal):
                 os.close(lock)
 
 
-def existing_parent(goal):
+def existing_parent(goal: Path) -> Path:
     """The nearest path above `goal` that exists; a folder, where the goal can exist at all."""
     return next(parent for parent in goal.parents if os.path.lexists(parent))
 
 
-def _make(parent, name):
+def _make(parent: Path, name: str) -> tuple[Path, int]:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     lock = os.open(folder / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     _lock(lock)
@@ -51,7 +57,7 @@ def _make(parent, name):
     return folder, lock
 
 
-def _lock(handle):
+def _lock(handle: int) -> bool:
     """Whether the lock was free; where the file system has no locks it counts as taken."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,7 +66,7 @@ def _lock(handle):
     return True
 
 
-def _sweep(parent):
+def _sweep(parent: Path) -> None:
     """Remove the work folders of dead runs in `parent`; what was moved out of its place goes back."""
     for folder in sorted(parent.glob(f"{PREFIX}*")):
         try:
@@ -78,7 +84,7 @@ def _sweep(parent):
             os.close(handle)
 
 
-def _restore(old, goal):
+def _restore(old: Path, goal: Path) -> None:
     """A run killed between its two renames left the goal empty and the earlier output here."""
     if os.path.lexists(old) and not os.path.lexists(goal):
         os.rename(old, goal)

@@ -60,11 +60,25 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_modules(path):
-    """Full names of what a file imports; `from a import b` gives both a and a.b."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+def is_for_types(node):
+    """Whether a statement is `if TYPE_CHECKING:`, whose imports never run."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def statements(path, types):
+    """Every node of a file; types: those below `if TYPE_CHECKING:` too."""
+    pending = [ast.parse(path.read_text(encoding="utf-8"), str(path))]
+    while pending:
+        node = pending.pop()
+        yield node
+        if types or not is_for_types(node):
+            pending += ast.iter_child_nodes(node)
+
+
+def imported_modules(path, types=True):
+    """Full names of what a file imports; `from a import b` gives both a and a.b. types: for annotations only too."""
     package = list(path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(tree):
+    for node in statements(path, types):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -93,7 +107,9 @@ def test_imports_go_one_way(package):
 def test_imports_run_in_no_circle():
     files = {module_name(path): path for path in python_files()}
     graph = {
-        name: {module for module in imported_modules(path) if module in files and not is_inside(name, module)}
+        name: {
+            module for module in imported_modules(path, types=False) if module in files and not is_inside(name, module)
+        }
         for name, path in files.items()
     }
     try:
@@ -108,6 +124,9 @@ def test_the_import_reader_sees_every_form(tmp_path, monkeypatch):
     file.parent.mkdir(parents=True)
     file.write_text("import torch.nn as nn\nfrom accel import fixedpoint\nfrom .. import models\n")
     assert {"torch.nn", "accel", "accel.fixedpoint", "quant", "quant.models"} == set(imported_modules(file))
+    file.write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from accel import ir\n")
+    assert "accel.ir" in set(imported_modules(file))
+    assert {"typing", "typing.TYPE_CHECKING"} == set(imported_modules(file, types=False))
 
 
 def test_no_python_file_is_too_long():

@@ -5,21 +5,34 @@ long as every layer gets its fastest walk; so a table per layer over these three
 The figures are those of `compile_graph`: the same passes, walks and predictions make them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from accel.compile.energy import stage_energy_pj
-from accel.compile.fuse import fuse_pools
+from accel.compile.fuse import Stage, fuse_pools
 from accel.compile.lower import fits, stage_options
 from accel.compile.place import roomiest
 from accel.compile.prepare import prepare
 from accel.compile.storage import weight_memory
 from accel.errors import FitError, ModelError
-from accel.ir import Requantize, TensorType, Threshold
+from accel.tensor import Requantize, TensorType, Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from accel.config import HardwareConfig
+    from accel.ir import Graph, Layer, WeightedLayer
 
 SHIFT = 30
+Widths: TypeAlias = tuple[int, int, int]  # bits of a layer's input, weights and output
+Choices: TypeAlias = Iterable[int | Iterable[int]]  # for all layers, or one for each
+PlacedStage: TypeAlias = tuple[Stage, bool, bool]  # whether it is the first, the last
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class LayerCost:
     file_bytes: int
     energy_pj: float
 
-    def __add__(self, other):
+    def __add__(self, other: LayerCost) -> LayerCost:
         return LayerCost(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
 
 
@@ -50,15 +63,15 @@ class CostTables:
     those that the build cannot run. fixed: cost of what stands before the first layer with weights. input_bits,
     output_bits: widths of the network's ends. refusals: per layer why a combination is missing."""
 
-    config: object
-    layers: tuple
-    tables: tuple
+    config: HardwareConfig
+    layers: tuple[str, ...]
+    tables: tuple[Mapping[Widths, LayerCost], ...]
     fixed: LayerCost
     input_bits: int
     output_bits: int
-    refusals: tuple
+    refusals: tuple[Mapping[Widths, str], ...]
 
-    def total(self, weight_bits, activation_bits):
+    def total(self, weight_bits: Sequence[int], activation_bits: Sequence[int]) -> LayerCost:
         """LayerCost of the network with these widths: one per layer, and per layer but the last.
 
         Raises FitError where the build cannot run a layer so, or where the weight bank is too small.
@@ -84,24 +97,25 @@ class CostTables:
         return cost
 
 
-def roomy(config, fixed=()):
+def roomy(config: HardwareConfig, fixed: Iterable[str] = ()) -> HardwareConfig:
     """`config` with the largest depths that can be built, but for the options in `fixed`: no choice is left out for
     want of memory."""
     return replace(roomiest(config), **{name: getattr(config, name) for name in fixed})
 
 
-def weighted_layers(graph):
+def weighted_layers(graph: Graph) -> list[WeightedLayer]:
     """The layers with weights."""
     return [layer for layer in graph.layers if layer.op != "maxpool"]
 
 
-def with_widths(graph, weight_bits, activation_bits):
+def with_widths(graph: Graph, weight_bits: Sequence[int], activation_bits: Sequence[int]) -> Graph:
     """A graph of the same shapes with other widths and without meaning: for the compiler's figures only.
 
     weight_bits: one per layer with weights; activation_bits: one per such layer but the last. Weights are 0 (1 bit:
     -1 and +1 in turn). The network's input and output keep their widths, zero points that are not 0 stay so.
     """
-    layers, tensor, index = [], graph.input, 0
+    layers: list[Layer] = []
+    tensor, index = graph.input, 0
     count = len(weighted_layers(graph))
     if len(weight_bits) != count or len(activation_bits) != count - 1:
         raise ModelError(
@@ -120,15 +134,16 @@ def with_widths(graph, weight_bits, activation_bits):
     return replace(graph, layers=tuple(layers), notes={})
 
 
-def _stand_in(layer, source, output_bits, weight_bits):
+def _stand_in(layer: WeightedLayer, source: TensorType, output_bits: int, weight_bits: int) -> WeightedLayer:
     channels = layer.output.channels
     nothing = np.zeros(channels, dtype=np.int64)
     weights = np.zeros(layer.weights.shape, dtype=np.int64)
     if weight_bits == 1:
         weights = (np.arange(weights.size) % 2 * 2 - 1).reshape(weights.shape)
-    output, rule = _output(layer.output, output_bits), None
+    output = _output(layer.output, output_bits)
+    rule: Requantize | Threshold | None = None
     if output.bits == 1:
-        rule = Threshold(nothing, nothing)
+        rule = Threshold(nothing, nothing.astype(bool))
     elif layer.requantize is not None:
         rule = Requantize("half_up", nothing + 2**SHIFT, nothing + SHIFT, *output.qrange)
     return replace(
@@ -143,7 +158,7 @@ def _stand_in(layer, source, output_bits, weight_bits):
     )
 
 
-def _output(tensor, bits):
+def _output(tensor: TensorType, bits: int) -> TensorType:
     """The tensor type with other bits; the smallest zero point stays the smallest, others stay not 0."""
     if bits == tensor.bits:
         return tensor
@@ -155,7 +170,13 @@ def _output(tensor, bits):
     return replace(tensor, bits=bits, scale=tensor.scale, zero_point=zero_point)
 
 
-def cost_tables(graph, config, weight_bits, activation_bits, advance=lambda count=1: None):
+def cost_tables(
+    graph: Graph,
+    config: HardwareConfig,
+    weight_bits: Choices,
+    activation_bits: Choices,
+    advance: Callable[[], None] = lambda: None,
+) -> CostTables:
     """The CostTables of a network's shapes on a build.
 
     graph: any graph of these shapes. weight_bits, activation_bits: the widths to choose from, or one such list per
@@ -167,7 +188,9 @@ def cost_tables(graph, config, weight_bits, activation_bits, advance=lambda coun
     input_bits, output_bits = graph.input.bits, graph.output.bits
     edges = [(input_bits,), *activations, (output_bits,)]
     wanted = [set(product(edges[index], weights[index], edges[index + 1])) for index in range(len(names))]
-    tables, refusals, fixed = [{} for _ in names], [{} for _ in names], ZERO
+    tables: list[dict[Widths, LayerCost]] = [{} for _ in names]
+    refusals: list[dict[Widths, str]] = [{} for _ in names]
+    fixed = ZERO
     while any(wanted):
         chosen = _cover(wanted)
         candidate = with_widths(graph, [key[1] for key in chosen], [key[2] for key in chosen[:-1]])
@@ -187,17 +210,19 @@ def cost_tables(graph, config, weight_bits, activation_bits, advance=lambda coun
     return CostTables(config, tuple(names), tuple(tables), fixed, input_bits, output_bits, tuple(refusals))
 
 
-def _per_layer(values, count):
+def _per_layer(values: Choices, count: int) -> list[tuple[int, ...]]:
     """One tuple of widths per layer; a plain list stands for all of them."""
     values = tuple(values)
-    if all(isinstance(value, int) for value in values):
-        return [values] * count
-    if len(values) != count:
-        raise ModelError(f"{len(values)} lists of widths do not fit {count} layers; give one list, or one per layer")
-    return [tuple(value) for value in values]
+    shared = tuple(value for value in values if isinstance(value, int))
+    if len(shared) == len(values):
+        return [shared] * count
+    lists = [tuple(value) for value in values if not isinstance(value, int)]
+    if len(lists) != count:
+        raise ModelError(f"{len(lists)} lists of widths do not fit {count} layers; give one list, or one per layer")
+    return lists
 
 
-def _cover(wanted):
+def _cover(wanted: Sequence[set[Widths]]) -> list[Widths]:
     """One key per layer, neighbours agreeing on the edge between them, with at least one key that is wanted."""
     start = next(index for index, keys in enumerate(wanted) if keys)
     chosen = {start: min(wanted[start], key=_order)}
@@ -208,20 +233,20 @@ def _cover(wanted):
     return [chosen[index] for index in range(len(wanted))]
 
 
-def _order(key):
+def _order(key: Widths) -> tuple[int, ...]:
     return tuple(-bits for bits in key)
 
 
-def _matching(keys, side, bits):
+def _matching(keys: set[Widths], side: int, bits: int) -> Widths:
     """A wanted key with these bits on a side; where none is left one of 8 bits that has them."""
     found = [key for key in keys if key[side] == bits]
     return min(found, key=_order) if found else ((bits, 8, 8) if side == 0 else (8, 8, bits))
 
 
-def _groups(graph, names):
+def _groups(graph: Graph, names: Collection[str]) -> list[list[PlacedStage]]:
     """Stages by layer with weights: those before the first one, then each one's; with first, last."""
     stages = fuse_pools(prepare(graph))
-    groups = [[]]
+    groups: list[list[PlacedStage]] = [[]]
     for index, stage in enumerate(stages):
         if stage.name in names:
             groups.append([])
@@ -229,14 +254,14 @@ def _groups(graph, names):
     return groups
 
 
-def _group_cost(stages, config):
+def _group_cost(stages: Iterable[PlacedStage], config: HardwareConfig) -> LayerCost:
     cost = ZERO
     for stage, first, last in stages:
         cost += stage_cost(stage, config, first=first, last=last)
     return cost
 
 
-def stage_cost(stage, config, *, first, last):
+def stage_cost(stage: Stage, config: HardwareConfig, *, first: bool, last: bool) -> LayerCost:
     """LayerCost of a stage with its fastest walk that fits the line buffer.
 
     Raises FitError where the build has no such walk, or where the activation or pooling memory is too small.

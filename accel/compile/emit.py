@@ -1,30 +1,58 @@
 """Writes the descriptor of one stage from its walk, parameters and placement."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel.descriptor import DESCRIPTOR_STRIDE, FIELDS, pack_descriptor
 from accel.errors import FitError
 from accel.fixedpoint import pack
+from accel.tensor import Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from accel.compile.fuse import Stage
+    from accel.compile.parameters import Parameters
+    from accel.compile.place import Placement
+    from accel.compile.walks import Walk
+    from accel.config import HardwareConfig
+    from accel.ir import MaxPool, WeightedLayer
+    from accel.tensor import TensorType
 
 _NO_POOL = dict.fromkeys(
     ("pool_kh_minus1", "pool_kw_minus1", "pool_pad_top", "pool_pad_left", "pool_oh_minus1", "pool_ow_minus1"), 0
 )
 
 
-def pad_byte(tensor):
+def pad_byte(tensor: TensorType) -> int:
     """A byte of padding: the padding element in every element that a byte holds."""
     return int(pack([tensor.padding] * (8 // tensor.bits), tensor.bits)[0])
 
 
-def _limits(layer):
+def _limits(layer: WeightedLayer) -> tuple[int, int, int]:
     """(zero point, qmin, qmax) of what the requantizer puts out."""
     rule = layer.requantize
     if rule is None:
         return 0, 0, 0
-    return layer.output.zero_point, *((-1, 1) if layer.output.bits == 1 else (rule.qmin, rule.qmax))
+    return layer.output.zero_point, *((-1, 1) if isinstance(rule, Threshold) else (rule.qmin, rule.qmax))
 
 
-def descriptor_values(stage, walk, params, placement, in_words, config, *, first, last):
+def descriptor_values(
+    stage: Stage,
+    walk: Walk,
+    params: Parameters,
+    placement: Placement,
+    in_words: int,
+    config: HardwareConfig,
+    *,
+    first: bool,
+    last: bool,
+) -> dict[str, int]:
     """{field: value} of one stage, magic left out."""
     layer = stage.layer
     zero_point, qmin, qmax = _limits(layer)
@@ -53,7 +81,7 @@ def descriptor_values(stage, walk, params, placement, in_words, config, *, first
     return values | walk.precision.codes | walk_values(walk) | pool_values(stage.pool)
 
 
-def pool_values(pool):
+def pool_values(pool: MaxPool | None) -> dict[str, int]:
     """{field: value} of a stage's max pool, or of none."""
     if pool is None:
         return _NO_POOL
@@ -67,7 +95,7 @@ def pool_values(pool):
     }
 
 
-def walk_values(walk):
+def walk_values(walk: Walk) -> dict[str, int]:
     """{field: value} of what a walk says alone."""
     return walk.fields | {
         "oh_minus1": walk.rows - 1,
@@ -78,7 +106,7 @@ def walk_values(walk):
     }
 
 
-def too_large(values, config):
+def too_large(values: Mapping[str, int], config: HardwareConfig) -> str | None:
     """The first field that cannot hold its value on a build of `config`, in words, else None."""
     for name, value in values.items():
         limit = FIELDS[name].largest(config)
@@ -87,7 +115,7 @@ def too_large(values, config):
     return None
 
 
-def emit(stage, values, config):
+def emit(stage: Stage, values: Mapping[str, int], config: HardwareConfig) -> NDArray[np.uint32]:
     """uint32 [DESCRIPTOR_STRIDE]; FitError names the stage where a field cannot hold its value."""
     try:
         words = pack_descriptor(values, config)

@@ -7,25 +7,33 @@ we can do about it)", ISSCC 2014, figure 1.1.9: integer multiplication 0.2 pJ (8
 the square of the width (8 to 32 bits: 15.5 times), additions in proportion to it.
 """
 
-import math
+from __future__ import annotations
 
-from accel.ir import Requantize
+import math
+from typing import TYPE_CHECKING
+
+from accel.tensor import Requantize
+
+if TYPE_CHECKING:
+    from accel.compile.fuse import Stage
+    from accel.compile.walks import Walk
+    from accel.config import HardwareConfig
 
 MULTIPLY_8_PJ, MULTIPLY_32_PJ, ADD_32_PJ = 0.2, 3.1, 0.1
 SMALL_SRAM_PJ = 10 / 8  # a byte of a memory of 8 KB: line buffer, activations
 LARGE_SRAM_PJ = 20 / 8  # a byte of a memory of 32 KB: the weight bank's blocks
 
 
-def multiply_accumulate_pj(bits):
+def multiply_accumulate_pj(bits: int) -> float:
     """A product of two `bits`-bit numbers and its addition."""
     return MULTIPLY_8_PJ * (bits / 8) ** 2 + _add_pj(2 * bits)
 
 
-def _add_pj(bits):
+def _add_pj(bits: int) -> float:
     return ADD_32_PJ * bits / 32
 
 
-def stage_energy_pj(stage, walk, in_words, out_words, config):
+def stage_energy_pj(stage: Stage, walk: Walk, in_words: int, out_words: int, config: HardwareConfig) -> float:
     """Picojoules of one run of a stage.
 
     walk: its Walk. in_words, out_words: words of its input and output. The weight bank is read once per array word that

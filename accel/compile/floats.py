@@ -1,5 +1,9 @@
 """A program on a build with float streams: its registers, and images as float32."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel.config import bits_code
@@ -17,14 +21,24 @@ from accel.fixedpoint import inverse_scale, unpack
 from accel.scale import dequantize
 from accel.tensor import RAW_BITS
 
+if TYPE_CHECKING:
+    from typing import SupportsFloat
 
-def float_beats(tensor, config):
+    from numpy.typing import ArrayLike
+
+    from accel.compile.program import Program
+    from accel.config import HardwareConfig
+    from accel.tensor import TensorType
+    from accel.types import Array, Floats
+
+
+def float_beats(tensor: TensorType, config: HardwareConfig) -> int:
     """Beats of a tensor as float32, lanes / 4 a beat; elements that fill up a pixel's bytes count."""
     elements = tensor.height * tensor.width * tensor.stored_channels
     return -(-elements // config.float_lanes)
 
 
-def register_values(program):
+def register_values(program: Program) -> tuple[int, ...]:
     """(input scale, input format, input beats less one, output scale, output format); 0 for a stream of integers."""
     source, result, config = program.input, program.output, program.config
     values = [0] * 5
@@ -39,7 +53,7 @@ def register_values(program):
     return tuple(values)
 
 
-def register_writes(program):
+def register_writes(program: Program) -> list[tuple[int, int]]:
     """[(address, word)] of the registers that this build's float streams have."""
     registers = (REG_INPUT_SCALE, REG_INPUT_FORMAT, REG_INPUT_BEATS), (REG_OUTPUT_SCALE, REG_OUTPUT_FORMAT)
     values, config = register_values(program), program.config
@@ -48,17 +62,17 @@ def register_writes(program):
     return [(host_address(REGION_REGISTERS, register), word) for register, word in zip(chosen, words, strict=True)]
 
 
-def _bits(value):
+def _bits(value: SupportsFloat) -> int:
     return int(np.float32(value).view(np.uint32))
 
 
-def _format(tensor):
+def _format(tensor: TensorType) -> int:
     """Zero point in bits 7:0, width code in bits 9:8, raw in bit 10."""
     raw = tensor.bits == RAW_BITS
     return tensor.zero_point & 255 | (0 if raw else bits_code(tensor.bits)) << 8 | raw << 10
 
 
-def encode_floats(program, image):
+def encode_floats(program: Program, image: ArrayLike) -> bytes:
     """One image [H, W, C] -> bytes of whole beats of float32.
 
     Floats go as they are; integers stand for their real values, which the hardware quantizes to the same integers.
@@ -78,7 +92,7 @@ def encode_floats(program, image):
     return stored.tobytes().ljust(size, b"\0")
 
 
-def float_stream(program, q):
+def float_stream(program: Program, q: Array) -> bytes:
     """Bytes of the float32 stream that the hardware makes of output integers [H, W, C]."""
     tensor = program.output
     data = np.frombuffer(tensor.to_bytes(q), dtype=np.uint8)
@@ -86,7 +100,7 @@ def float_stream(program, q):
     return dequantize(stored, tensor.scale, tensor.zero_point).astype("<f4").tobytes()
 
 
-def decode_floats(program, data):
+def decode_floats(program: Program, data: bytes) -> Floats:
     """Bytes of the output stream -> float32 [H, W, C]."""
     tensor = program.output
     shape = tensor.height, tensor.width, tensor.stored_channels

@@ -1,7 +1,10 @@
 """Compiles a graph: prepare, fuse, choose walks, fold, pack, place, emit, predict; one pass a file."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +20,13 @@ from accel.compile.storage import weight_memory
 from accel.compile.walks import Walk, walks
 from accel.errors import FitError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from accel.config import HardwareConfig
+    from accel.ir import Graph
+    from accel.tensor import TensorType
+
 
 @dataclass(frozen=True)
 class Lowered:
@@ -29,7 +39,7 @@ class Lowered:
     needs: Needs
 
 
-def compile_graph(graph, config):
+def compile_graph(graph: Graph, config: HardwareConfig) -> Program:
     """The Program that runs `graph` on a build of `config`.
 
     Raises UnsupportedError for a layer that the hardware does not have, RangeError for an accumulator that
@@ -39,7 +49,7 @@ def compile_graph(graph, config):
     return _assemble(graph, _choose(_candidates(graph, config), config), config)
 
 
-def fit_config(graph, config, *, fastest=False):
+def fit_config(graph: Graph, config: HardwareConfig, *, fastest: bool = False) -> HardwareConfig:
     """`config` with the smallest memory depths that hold `graph`.
 
     The weight bank gets the smallest depth at all, every layer's walk the fastest that this leaves room for; with
@@ -59,7 +69,7 @@ def fit_config(graph, config, *, fastest=False):
 
 
 @contextmanager
-def _network_named(graph):
+def _network_named(graph: Graph) -> Iterator[None]:
     """A FitError inside gets the network's name."""
     try:
         yield
@@ -67,7 +77,7 @@ def _network_named(graph):
         raise FitError(f"{graph.name}: {error}") from None
 
 
-def _candidates(graph, config):
+def _candidates(graph: Graph, config: HardwareConfig) -> list[list[Lowered]]:
     """The options of every stage."""
     layers = sum(not is_trivial_pool(layer) for layer in graph.layers)
     with _network_named(graph):  # a stage takes up a layer with weights and a pool
@@ -81,7 +91,7 @@ def _candidates(graph, config):
     ]
 
 
-def stage_options(stage, config, *, first, last):
+def stage_options(stage: Stage, config: HardwareConfig, *, first: bool, last: bool) -> list[Lowered]:
     """The possible lowerings of a stage, fastest first, fewer words among equals.
 
     first: it reads the input stream; last: it writes the output stream. Raises FitError where a field of the descriptor
@@ -95,13 +105,13 @@ def stage_options(stage, config, *, first, last):
     return sorted(options, key=lambda item: (item.cycles, item.needs.weights, item.needs.line))
 
 
-def _check_fields(stage, values, config):
+def _check_fields(stage: Stage, values: Mapping[str, int], config: HardwareConfig) -> None:
     problem = too_large(values, config)
     if problem:
         raise FitError(f"{stage.name}: descriptor: {problem}; choose a larger array (rows, lanes) or a smaller layer")
 
 
-def _possible(stage, options, config):
+def _possible(stage: Stage, options: Sequence[Walk], config: HardwareConfig) -> list[Walk]:
     """The walks that the largest build of this size holds; FitError that names the least that is needed."""
     largest = roomiest(config)
     possible = [walk for walk in options if _holds(walk, largest)]
@@ -112,11 +122,11 @@ def _possible(stage, options, config):
     return possible
 
 
-def _holds(walk, config):
+def _holds(walk: Walk, config: HardwareConfig) -> bool:
     return walk.line_words <= config.line_depth and too_large(walk_values(walk), config) is None
 
 
-def _lower(stage, walk, params, config, first, last):
+def _lower(stage: Stage, walk: Walk, params: Parameters, config: HardwareConfig, first: bool, last: bool) -> Lowered:
     in_words = words(stage.layer.input, config)
     cycles = stage_cycles(walk, params, in_words, config)
     pool = stage.output.width * params.pixel_groups if stage.pool is not None else 0
@@ -132,12 +142,12 @@ def _lower(stage, walk, params, config, first, last):
     return Lowered(stage, walk, params, cycles, needs)
 
 
-def words(tensor, config):
+def words(tensor: TensorType, config: HardwareConfig) -> int:
     """Words of `lanes` bytes that a tensor takes."""
     return -(-tensor.stream_bytes // config.lanes)
 
 
-def _choose(candidates, config):
+def _choose(candidates: Sequence[Sequence[Lowered]], config: HardwareConfig) -> list[Lowered]:
     """The fastest lowering of every stage that fits the line buffer.
 
     While the weight bank is too small the stage that loses the fewest cycles by it takes fewer weights.
@@ -161,12 +171,12 @@ def _choose(candidates, config):
     return chosen
 
 
-def fits(item, config):
+def fits(item: Lowered, config: HardwareConfig) -> bool:
     """The line buffer holds it, and so do the descriptor's fields."""
     return _holds(item.walk, config)
 
 
-def _assemble(graph, lowered, config):
+def _assemble(graph: Graph, lowered: Sequence[Lowered], config: HardwareConfig) -> Program:
     needs = [item.needs for item in lowered]
     with _network_named(graph):
         check_fit(needs, config)

@@ -1,13 +1,22 @@
 """Packs a walk's weights into the words of the weight bank."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel import fixedpoint
 from accel.config import SHIFT_ADD
 from accel.rtl.array.shift_codes import encode_shift_add
 
+if TYPE_CHECKING:
+    from accel.compile.walks import Walk
+    from accel.config import HardwareConfig
+    from accel.types import Bytes
 
-def pack_weights(walk, config):
+
+def pack_weights(walk: Walk, config: HardwareConfig) -> Bytes:
     """uint8 [words, rows, lanes]: rotation, tile, kernel row, array word; narrow weights share the words' bytes.
 
     A byte (row, lane) of a bank word holds its array words one above the other, each with the channels of that lane,

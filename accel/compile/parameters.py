@@ -1,15 +1,25 @@
 """Folds zero point and packing offset into the bias, proves the ranges, fills the parameter table."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel import reference
 from accel.errors import FitError, RangeError
 from accel.fixedpoint import INT32_MAX, INT32_MIN, wrap
-from accel.ir import Requantize, Threshold
 from accel.rtl.array.mac_array import word_offset
 from accel.rtl.output.shift_multiplier import khot_positions, khot_word
+from accel.tensor import Requantize, Threshold
+
+if TYPE_CHECKING:
+    from accel.compile.fuse import Stage
+    from accel.compile.walks import Walk
+    from accel.config import HardwareConfig
+    from accel.ir import WeightedLayer
+    from accel.types import Ints
 
 SHIFT2_LOW = 8  # position of the second shift in an entry's shifts word
 
@@ -22,9 +32,9 @@ class Parameters:
     last_count: valid bytes of the pixel's last group.
     """
 
-    bias: np.ndarray
-    multiplier: np.ndarray
-    shifts: np.ndarray
+    bias: Ints
+    multiplier: Ints
+    shifts: Ints
     groups: int
     last_groups: int
     last_count: int
@@ -32,7 +42,7 @@ class Parameters:
     pixel_groups: int
 
 
-def fold_bias(layer, walk, config):
+def fold_bias(layer: WeightedLayer, walk: Walk, config: HardwareConfig) -> Ints:
     """The bias that the hardware adds: bias - zero point * sum of weights - offset of the array, modulo 2^32.
 
     The 1-bit mode counts equal bits twice: the products' number is taken off. A threshold, clamped just outside the
@@ -61,28 +71,28 @@ def fold_bias(layer, walk, config):
             "point folded in, outside int32; use a smaller bias or smaller weights"
         )
     if isinstance(layer.requantize, Threshold):
-        folded = folded - _clamped_threshold(layer, low, high, limit)
+        folded = folded - _clamped_threshold(layer.requantize, layer.name, low, high, limit)
     compute_bits = walk.precision.compute_bits
     if compute_bits == 1:
         folded = folded - layer.weights[0].size
     return wrap(folded - walk.tile_words * word_offset(config, compute_bits), 32)
 
 
-def _clamped_threshold(layer, low, high, limit):
+def _clamped_threshold(rule: Threshold, name: str, low: Ints, high: Ints, limit: int) -> Ints:
     """The thresholds, at most one beyond the accumulator's range; RangeError where the difference would overflow."""
-    level = np.clip(layer.requantize.threshold, low, high + 1)
+    level = np.clip(rule.threshold, low, high + 1)
     bad = np.flatnonzero((low - level < -limit) | (high - level >= limit))
     if bad.size:
         channel = int(bad[0])
         raise RangeError(
-            f"{layer.name}: channel {channel} compares accumulators of {int(low[channel])}.."
+            f"{name}: channel {channel} compares accumulators of {int(low[channel])}.."
             f"{int(high[channel])} with {int(level[channel])}, a difference beyond {limit}; use fewer "
             "inputs or smaller weights"
         )
     return level
 
 
-def split_shift(requantize):
+def split_shift(requantize: Requantize) -> tuple[bool, Ints, Ints]:
     """(round_away, first shift, second shift) of a rounding rule: one datapath serves all three."""
     shift = requantize.shift
     if requantize.rule == "gemmlowp":
@@ -90,7 +100,7 @@ def split_shift(requantize):
     return requantize.rule == "half_away", shift, np.zeros_like(shift)
 
 
-def parameters(stage, walk, config):
+def parameters(stage: Stage, walk: Walk, config: HardwareConfig) -> Parameters:
     """The Parameters of one stage. A raw stage uses one channel a group, in lane 0."""
     layer = stage.layer
     channels, lanes = layer.output.channels, config.req_lanes
@@ -102,37 +112,37 @@ def parameters(stage, walk, config):
     last_channels = channels - (walk.tiles - 1) * config.rows
     last_groups = -(-last_channels // per_group)
     total = (walk.tiles - 1) * groups + last_groups
-    entries = [_spread(values, total, per_group, lanes) for values in (bias, multiplier, shifts)]
+    bias, multiplier, shifts = (_spread(values, total, per_group, lanes) for values in (bias, multiplier, shifts))
     last_count = 4 if raw else last_channels - (last_groups - 1) * per_group
-    return Parameters(*entries, groups, last_groups, last_count, bool(away), total)
+    return Parameters(bias, multiplier, shifts, groups, last_groups, last_count, bool(away), total)
 
 
-def _scaling(layer, config):
+def _scaling(layer: WeightedLayer, config: HardwareConfig) -> tuple[bool, Ints, Ints]:
     """(round away, multiplier words, shifts words) of the parameter entries; bit 0 of a threshold's word inverts."""
     rule = layer.requantize
     if isinstance(rule, Requantize):
         away, shift1, shift2 = split_shift(rule)
-        return away, _multiplier_words(layer, config), shift1 | shift2 << SHIFT2_LOW
+        return away, _multiplier_words(rule.multiplier, layer.name, config), shift1 | shift2 << SHIFT2_LOW
     nothing = np.zeros(layer.output.channels, dtype=np.int64)
     return False, nothing if rule is None else rule.invert.astype(np.int64), nothing
 
 
-def _multiplier_words(layer, config):
+def _multiplier_words(multipliers: Ints, name: str, config: HardwareConfig) -> Ints:
     """The multipliers, or their one bits on a build without multipliers behind the array."""
-    multipliers, most = layer.requantize.multiplier, config.hot_positions
+    most = config.hot_positions
     if not most:
         return multipliers
     for channel, multiplier in enumerate(multipliers.tolist()):
         if khot_positions(multiplier, most) is None:
             raise FitError(
-                f"{layer.name}: the multiplier {multiplier} of channel {channel} has "
+                f"{name}: the multiplier {multiplier} of channel {channel} has "
                 f"{multiplier.bit_count()} one bits but requantizer={config.requantizer} takes {most}; "
                 "export the model with such multipliers or build with requantizer=full"
             )
     return np.array([khot_word(multiplier, most) for multiplier in multipliers.tolist()], dtype=np.int64)
 
 
-def _spread(values, groups, per_group, lanes):
+def _spread(values: Ints, groups: int, per_group: int, lanes: int) -> Ints:
     """Place channel values: `per_group` lanes of every group of `lanes` entries, the others zero."""
     grid = np.zeros((groups, lanes), dtype=np.int64)
     filled = np.zeros(groups * per_group, dtype=np.int64)

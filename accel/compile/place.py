@@ -4,10 +4,19 @@ Weights and parameters lie one stage after the other. Activations alternate betw
 activation memory, so that a stage's input and output never overlap.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from accel.config import DEPTH_LIMITS, HOST_REGION_WORDS
 from accel.errors import FitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from accel.config import HardwareConfig
 
 SMALLEST = {option: low for option, (low, _) in DEPTH_LIMITS.items()}
 UNITS = {
@@ -44,7 +53,7 @@ class Needs:
     pool: int
 
 
-def place(needs, config):
+def place(needs: Sequence[Needs], config: HardwareConfig) -> list[Placement]:
     """One Placement a stage. Raises FitError that names the memory, the need and the option that helps."""
     check_fit(needs, config)
     placements, weight_base, param_base, in_base = [], 0, 0, 0
@@ -57,7 +66,7 @@ def place(needs, config):
     return placements
 
 
-def memory_needs(needs, config):
+def memory_needs(needs: Sequence[Needs], config: HardwareConfig) -> dict[str, tuple[int, str]]:
     """{option of HardwareConfig: (smallest value that fits, who needs it)} of a whole program."""
     params = sum(need.param_groups for need in needs) * config.req_lanes
     act_name, act_words = _largest(needs, lambda need: need.in_words + need.out_words)
@@ -73,12 +82,12 @@ def memory_needs(needs, config):
     }
 
 
-def _largest(needs, measure):
+def _largest(needs: Sequence[Needs], measure: Callable[[Needs], int]) -> tuple[str, int]:
     need = max(needs, key=measure)
     return need.name, measure(need)
 
 
-def check_fit(needs, config):
+def check_fit(needs: Sequence[Needs], config: HardwareConfig) -> None:
     """Raise FitError for the first memory that is too small."""
     for option, (needed, purpose) in memory_needs(needs, config).items():
         available = getattr(config, option)
@@ -89,7 +98,7 @@ def check_fit(needs, config):
             )
 
 
-def _remedy(option, depth):
+def _remedy(option: str, depth: int) -> str:
     larger = {
         "weight_depth": "choose a larger array (rows, lanes)",
         "act_depth": "raise lanes",
@@ -100,27 +109,28 @@ def _remedy(option, depth):
     return f"raise {option} to {depth}" + (f" or {larger}" if larger else "")
 
 
-def roomiest(config):
+def roomiest(config: HardwareConfig) -> HardwareConfig:
     """`config` with the largest depths that can be built at its size."""
     weight_depth = min(LARGEST["weight_depth"], 4 * HOST_REGION_WORDS // (config.rows * config.lanes))
-    return replace(config, **dict(LARGEST, weight_depth=weight_depth))
+    depths: dict[str, Any] = dict(LARGEST, weight_depth=weight_depth)
+    return replace(config, **depths)
 
 
-def smallest_depth(option, needed):
+def smallest_depth(option: str, needed: int) -> int:
     """Smallest depth that can be built and holds `needed` entries."""
     return max(SMALLEST[option], 1 << max(0, needed - 1).bit_length())
 
 
-def fitted(needs, config):
+def fitted(needs: Sequence[Needs], config: HardwareConfig) -> HardwareConfig:
     """`config` with the smallest depths that hold a program. Raises FitError beyond what can be built."""
-    depths = {}
+    depths: dict[str, Any] = {}
     for option, (needed, purpose) in memory_needs(needs, config).items():
         depths[option] = smallest_depth(option, needed)
         check_buildable(option, needed, purpose)
     return replace(config, **depths)
 
 
-def check_buildable(option, needed, purpose):
+def check_buildable(option: str, needed: int, purpose: str) -> None:
     """Raise FitError where no build has so large a memory; purpose: who needs it."""
     if needed > LARGEST[option]:
         raise FitError(f"{purpose} {needed} {UNITS[option]}; {_remedy(option, smallest_depth(option, needed))}")

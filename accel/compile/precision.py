@@ -1,14 +1,21 @@
 """Chooses the widths of every layer: how its weights are stored and what the array computes in."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.config import SHIFT_ADD, bits_code
 from accel.errors import FitError
-from accel.ir import RAW_BITS
 from accel.rtl.array.mac_array import packed_range
 from accel.rtl.array.shift_codes import CODES
+from accel.tensor import RAW_BITS
+
+if TYPE_CHECKING:
+    from accel.config import HardwareConfig
+    from accel.ir import Graph, WeightedLayer
 
 
 @dataclass(frozen=True)
@@ -27,27 +34,27 @@ class Precision:
     note: str = ""
 
     @property
-    def channels_per_byte(self):
+    def channels_per_byte(self) -> int:
         """Channels that a lane multiplies in a cycle."""
         return 8 // self.compute_bits
 
     @property
-    def array_words(self):
+    def array_words(self) -> int:
         """Words of the array that one word of the weight bank holds."""
         return self.compute_bits // self.weight_bits
 
     @property
-    def input_spread(self):
+    def input_spread(self) -> int:
         """Lanes that one source byte fills."""
         return self.compute_bits // self.input_bits
 
     @property
-    def pad_weight(self):
+    def pad_weight(self) -> int:
         """Weight of the channels that fill up a byte or a word."""
         return 1 if self.weight_bits == 1 else 0
 
     @property
-    def codes(self):
+    def codes(self) -> dict[str, int]:
         """The descriptor's width fields; raw output has the code 0."""
         output_bits = 8 if self.output_bits == RAW_BITS else self.output_bits
         widths = {
@@ -59,14 +66,14 @@ class Precision:
         return {f"{name}_code": bits_code(bits) for name, bits in widths.items()}
 
 
-def precisions_for(graph):
+def precisions_for(graph: Graph) -> tuple[int, ...]:
     """The widths of a build that runs `graph` and gains all that it offers: 8 and every width in the graph."""
     tensors = [graph.input, *(layer.output for layer in graph.layers)]
     used = {tensor.bits for tensor in tensors} | {layer.weight_bits for layer in graph.layers if layer.op != "maxpool"}
     return tuple(sorted((used | {8}) - {RAW_BITS}, reverse=True))
 
 
-def layer_precision(layer, config):
+def layer_precision(layer: WeightedLayer, config: HardwareConfig) -> Precision:
     """The Precision of a layer with weights: the smallest storage that the build has, the narrowest exact mode.
 
     Raises FitError where the build lacks the width of an activation.
@@ -98,7 +105,7 @@ def layer_precision(layer, config):
     return precision
 
 
-def _check_powers(layer):
+def _check_powers(layer: WeightedLayer) -> None:
     """Raise FitError for a weight that a shift-add array does not have."""
     bad = np.argwhere(~np.isin(layer.weights, list(CODES)))
     if bad.size:
@@ -110,16 +117,16 @@ def _check_powers(layer):
         )
 
 
-def _storage_bits(weight_bits):
+def _storage_bits(weight_bits: int) -> int:
     return 8 if weight_bits == 6 else weight_bits
 
 
-def _wider(bits, config):
+def _wider(bits: int, config: HardwareConfig) -> int:
     """The next wider mode of the build."""
     return min(mode for mode in config.modes if mode > bits)
 
 
-def _storage_note(weight_bits, storage, config):
+def _storage_note(weight_bits: int, storage: int, config: HardwareConfig) -> str:
     """What is lost where the build lacks the width of the weights."""
     if weight_bits in config.precisions:
         return ""
@@ -127,12 +134,12 @@ def _storage_note(weight_bits, storage, config):
     return f"{place} {weight_bits}-bit weights in {storage} bits: the build has no {weight_bits}-bit width"
 
 
-def _with_note(precision, note, **changes):
+def _with_note(precision: Precision, note: str, **changes: int) -> Precision:
     """The Precision with changes and one more note."""
     return replace(precision, note="; ".join(part for part in (precision.note, note) if part), **changes)
 
 
-def _in_packed_range(layer, precision, config):
+def _in_packed_range(layer: WeightedLayer, precision: Precision, config: HardwareConfig) -> Precision:
     """Compute wider where a weight leaves the range that the array multiplies exactly in this mode."""
     weights = layer.weights.reshape(layer.weights.shape[0], -1)
     while precision.compute_bits < 8:
@@ -154,7 +161,7 @@ def _in_packed_range(layer, precision, config):
     return precision
 
 
-def _without_silent_pads(layer, precision, config):
+def _without_silent_pads(layer: WeightedLayer, precision: Precision, config: HardwareConfig) -> Precision:
     """Store wider where 1-bit weights, which have no zero, would meet zero points in the pad channels of padding."""
     padded = layer.op == "conv2d" and any(layer.pads)
     filled = layer.input.stored_channels > layer.input.channels

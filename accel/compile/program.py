@@ -1,6 +1,9 @@
 """A compiled network: descriptors, memory contents, and how an image goes in and comes out."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +22,12 @@ from accel.descriptor import (
     unpack_descriptor,
 )
 from accel.errors import FitError, ModelError, RangeError
-from accel.ir import TensorType
+from accel.tensor import TensorType
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from accel.types import Array, Bytes, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ class LayerPlan:
     weight_memory: WeightMemory
 
     @property
-    def macs_per_lane(self):
+    def macs_per_lane(self) -> int:
         """Multiply-accumulates of one row and lane in a cycle of this layer."""
         return self.precision.channels_per_byte
 
@@ -71,60 +79,60 @@ class Program:
 
     config: HardwareConfig
     graph_name: str
-    layers: tuple
-    descriptors: np.ndarray = field(repr=False)
-    weights: np.ndarray = field(repr=False)
-    bias: np.ndarray = field(repr=False)
-    multiplier: np.ndarray = field(repr=False)
-    shifts: np.ndarray = field(repr=False)
+    layers: tuple[LayerPlan, ...]
+    descriptors: NDArray[np.uint32] = field(repr=False)
+    weights: Bytes = field(repr=False)
+    bias: NDArray[np.int32] = field(repr=False)
+    multiplier: NDArray[np.uint32] = field(repr=False)
+    shifts: NDArray[np.uint32] = field(repr=False)
 
     @property
-    def input(self):
+    def input(self) -> TensorType:
         """TensorType of the input image."""
         return self.layers[0].input
 
     @property
-    def output(self):
+    def output(self) -> TensorType:
         """TensorType of the output."""
         return self.layers[-1].output
 
     @property
-    def predicted_cycles(self):
+    def predicted_cycles(self) -> int:
         """One image on a waiting accelerator: from its first input beat taken to its last output beat given."""
         first, last = unpack_descriptor(self.descriptors[0]), unpack_descriptor(self.descriptors[-1])
         return image_cycles(self.steady_cycles, first, last, self.output.stream_bytes, self.config)
 
     @property
-    def steady_cycles(self):
+    def steady_cycles(self) -> int:
         """Cycles from one image's last output beat to the next one's, back to back."""
         return sum(layer.predicted_cycles for layer in self.layers)
 
     @property
-    def mac_count(self):
+    def mac_count(self) -> int:
         """Multiply-accumulates of one image."""
         return sum(layer.mac_count for layer in self.layers)
 
     @property
-    def notes(self):
+    def notes(self) -> tuple[str, ...]:
         """What a reader of the report should know: the layers that run wider than their own widths, and why."""
         return tuple(f"{layer.name}: {layer.precision.note}" for layer in self.layers if layer.precision.note)
 
     @property
-    def input_beats(self):
+    def input_beats(self) -> int:
         """Stream beats of one input image."""
         if self.config.float_input:
             return floats.float_beats(self.input, self.config)
         return self.layers[0].in_words
 
     @property
-    def output_beats(self):
+    def output_beats(self) -> int:
         """Stream beats of one output."""
         if self.config.float_output:
             return floats.float_beats(self.output, self.config)
         return self.layers[-1].out_words
 
     @property
-    def cycle_limit(self):
+    def cycle_limit(self) -> int:
         """Cycles after which the watchdog ends a layer.
 
         Feeder, array and requantizer each work for no more than the predicted cycles, in which they overlap; pauses of
@@ -132,7 +140,7 @@ class Program:
         """
         return min(4 * max(layer.predicted_cycles for layer in self.layers) + 1024, 2**32 - 1)
 
-    def host_writes(self):
+    def host_writes(self) -> list[tuple[int, int]]:
         """[(address, data)] that load the program through the host port: descriptors, parameters, weights, formats.
 
         Layers of 6-bit weights go packed, three words for four, where the build unpacks them.
@@ -153,7 +161,7 @@ class Program:
             )
         return writes + weight_writes(self.weights, self.layers) + floats.register_writes(self)
 
-    def encode_input(self, q):
+    def encode_input(self, q: ArrayLike) -> bytes:
         """One image of integers [H, W, C] -> bytes of whole beats; builds with float_input take float32 as well."""
         if self.config.float_input:
             return floats.encode_floats(self, q)
@@ -166,7 +174,7 @@ class Program:
             raise RangeError(f"{self.graph_name}: input must be {allowed}")
         return tensor.to_bytes(q).ljust(self.input_beats * self.config.lanes, b"\0")
 
-    def decode_output(self, data):
+    def decode_output(self, data: bytes) -> Ints | Floats:
         """Bytes of the output stream -> int64 [H, W, C], float32 from builds with float_output.
 
         Bytes behind the last element are ignored.
@@ -178,13 +186,13 @@ class Program:
             raise ModelError(f"{self.graph_name}: output has {len(data)} bytes, {size} are needed")
         return self.output.from_bytes(bytes(data[:size]))
 
-    def output_stream(self, q):
+    def output_stream(self, q: Array) -> bytes:
         """The bytes that the hardware puts out for output integers [H, W, C]: what decode_output takes."""
         if self.config.float_output:
             return floats.float_stream(self, q)
         return self.output.to_bytes(q)
 
-    def truncated(self, count):
+    def truncated(self, count: int) -> Program:
         """The first `count` layers as a program that puts out the last one's result, to compare layers."""
         if not 1 <= count <= len(self.layers):
             raise ModelError(f"{self.graph_name}: has {len(self.layers)} layers, not {count}")

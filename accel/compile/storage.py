@@ -1,12 +1,24 @@
 """Bytes of the weights: in the weight bank, on the wire, and the host writes that bring them there."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.config import SHIFT_ADD
 from accel.descriptor import REGION_WEIGHTS, REGION_WEIGHTS6, host_address
 from accel.fixedpoint import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel.compile.program import LayerPlan
+    from accel.compile.walks import Walk
+    from accel.config import HardwareConfig
+    from accel.ir import WeightedLayer
+    from accel.types import Bytes
 
 GROUP_VALUES = 16  # 6-bit weights that three words of the wire bring into four of the bank
 
@@ -24,7 +36,7 @@ class WeightMemory:
     wire_bits: int
 
 
-def weight_memory(layer, walk, config):
+def weight_memory(layer: WeightedLayer, walk: Walk, config: HardwareConfig) -> WeightMemory:
     """The WeightMemory of a layer with its walk."""
     bits = walk.precision.weight_bits
     bank_bytes = walk.weight_words * config.rows * config.lanes
@@ -35,7 +47,7 @@ def weight_memory(layer, walk, config):
     )
 
 
-def weight_writes(weights, layers):
+def weight_writes(weights: Bytes, layers: Iterable[LayerPlan]) -> list[tuple[int, int]]:
     """[(address, data)] of the weight bank, uint8 [words, rows, lanes]: the layers lie in it one after the other."""
     word_size = weights[0].size // 4  # host words of a bank word
     host_words = np.ascontiguousarray(weights).view("<u4").reshape(-1)

@@ -10,16 +10,25 @@ whole bytes; an array word takes fewer of them where the array computes wider th
   dense  the same run, straight from the activation memory.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.compile.precision import Precision, layer_precision
 from accel.descriptor import FIELDS, OP_CONV, OP_DENSE
 from accel.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from accel.compile.fuse import Stage
+    from accel.config import HardwareConfig
+    from accel.ir import Conv2D, WeightedLayer
+    from accel.types import Ints
 
 MAX_KERNEL_ROWS = 2 ** FIELDS["need_rows"].bits - 1
 MAX_ROW_STEP = 2 ** FIELDS["row_step"].bits - 1
@@ -70,25 +79,25 @@ class Walk:
     run_bytes: int
     rotations: int
     line_words: int
-    fields: dict
-    weight_values: Callable[[], np.ndarray] = field(repr=False)
+    fields: dict[str, int]
+    weight_values: Callable[[], Ints] = field(repr=False)
 
     @property
-    def tile_words(self):
+    def tile_words(self) -> int:
         """Array words of one tile: the accumulator receives the array's constant offset this often."""
         return self.kernel_rows * self.kernel_words
 
     @property
-    def weight_words(self):
+    def weight_words(self) -> int:
         """Words of the weight bank."""
         return -(-self.rotations * self.tiles * self.tile_words // self.precision.array_words)
 
-    def tail_bytes(self, config):
+    def tail_bytes(self, config: HardwareConfig) -> int:
         """Source bytes of a kernel row's last array word."""
         return (self.run_bytes - 1) % (config.lanes // self.precision.input_spread) + 1
 
 
-def walks(stage, config, *, from_stream):
+def walks(stage: Stage, config: HardwareConfig, *, from_stream: bool) -> list[Walk]:
     """All walks that are possible for a stage; the caller picks the fastest one that fits its memories.
 
     KH + SH slots let the feeder write ahead of the window; KH slots are the least that a window needs.
@@ -96,7 +105,7 @@ def walks(stage, config, *, from_stream):
     layer, precision = stage.layer, layer_precision(stage.layer, config)
     if layer.op == "dense" or _covers_input(layer):
         return [_whole_input(layer, config, precision, from_stream)]
-    top, bottom, _, _ = _used_pads(stage)
+    top, bottom, _, _ = _used_pads(stage, layer)
     if layer.input.height + top + bottom < layer.kernel[0] or top >= layer.kernel[0]:
         raise UnsupportedError(
             f"{layer.name}: pads {layer.pads} of kernel {tuple(layer.kernel)} make "
@@ -112,16 +121,15 @@ def walks(stage, config, *, from_stream):
     all_rows = (stage.computed_size[0] - 1) * stride + kernel
     slots = range(min(kernel + stride, all_rows, MAX_SLOTS), kernel - 1, -1)
     makers = (_rows,) if precision.weight_bits == 1 else (_rows, _strip)
-    return [make(stage, config, precision, count) for make in makers for count in slots]
+    return [make(stage, layer, config, precision, count) for make in makers for count in slots]
 
 
-def _covers_input(layer):
+def _covers_input(layer: Conv2D) -> bool:
     return tuple(layer.kernel) == layer.input.shape[:2] and not any(layer.pads)
 
 
-def _used_pads(stage):
+def _used_pads(stage: Stage, layer: Conv2D) -> tuple[int, int, int, int]:
     """Pads (top, bottom, left, right) that the needed windows reach; bottom and right may be negative."""
-    layer = stage.layer
     rows, columns = stage.computed_size
     top, _, left, _ = layer.pads
     bottom = (rows - 1) * layer.stride[0] + layer.kernel[0] - top - layer.input.height
@@ -129,11 +137,11 @@ def _used_pads(stage):
     return top, bottom, left, right
 
 
-def _words(byte_count, config):
+def _words(byte_count: int, config: HardwareConfig) -> int:
     return -(-byte_count // config.lanes)
 
 
-def _stored(layer, precision):
+def _stored(layer: WeightedLayer, precision: Precision) -> Ints:
     """Weights [OC, KH, KW, stored channels]: pad channels get pad weights."""
     channels = layer.input.channels
     weights = layer.weights.reshape(layer.weights.shape[0], -1, 1, channels) if layer.op == "dense" else layer.weights
@@ -141,12 +149,12 @@ def _stored(layer, precision):
     return np.pad(weights, pads, constant_values=precision.pad_weight)
 
 
-def _reshaped(layer, precision, kernel_rows):
+def _reshaped(layer: WeightedLayer, precision: Precision, kernel_rows: int) -> Ints:
     """The stored weights, `kernel_rows` runs an output channel."""
     return _stored(layer, precision).reshape(1, layer.output.channels, kernel_rows, -1)
 
 
-def _whole_input(layer, config, precision, from_stream):
+def _whole_input(layer: WeightedLayer, config: HardwareConfig, precision: Precision, from_stream: bool) -> Walk:
     """flat or dense: one window over the whole input, one run of bytes."""
     size = layer.input.stream_bytes
     words, array_words = _words(size, config), _words(size * precision.input_spread, config)
@@ -159,10 +167,9 @@ def _whole_input(layer, config, precision, from_stream):
     return Walk(precision, "flat", OP_CONV, 1, 1, tiles, 1, array_words, size, 1, words, fields, weights)
 
 
-def _common_fields(stage, slots):
+def _common_fields(stage: Stage, layer: Conv2D, slots: int) -> dict[str, int]:
     """Fields of feeder and window that rows and strip share."""
-    layer = stage.layer
-    top, bottom, _, _ = _used_pads(stage)
+    top, bottom, _, _ = _used_pads(stage, layer)
     return {
         "ring_slots_minus1": slots - 1,
         "top_rows": top,
@@ -173,11 +180,10 @@ def _common_fields(stage, slots):
     }
 
 
-def _rows(stage, config, precision, slots):
-    layer = stage.layer
+def _rows(stage: Stage, layer: Conv2D, config: HardwareConfig, precision: Precision, slots: int) -> Walk:
     kernel_height, kernel_width = layer.kernel
     pixel = layer.input.pixel_bytes
-    top, _, left, right = _used_pads(stage)
+    top, _, left, right = _used_pads(stage, layer)
     rows, columns = stage.computed_size
     row_bytes = layer.input.width * pixel
     slot_words = _words((left + layer.input.width + max(right, 0)) * pixel, config)
@@ -185,7 +191,7 @@ def _rows(stage, config, precision, slots):
     kernel_words = _words(kernel_width * pixel * precision.input_spread, config)
     tiles = -(-layer.output.channels // config.rows)
     prefill = ring_words if left or right > 0 else top * slot_words
-    fields = _common_fields(stage, slots) | {
+    fields = _common_fields(stage, layer, slots) | {
         "prefill_words": prefill,
         "row_elements_minus1": 0,
         "element_bytes_minus1": row_bytes - 1,
@@ -217,18 +223,17 @@ def _rows(stage, config, precision, slots):
     )
 
 
-def _strip(stage, config, precision, slots):
-    layer = stage.layer
+def _strip(stage: Stage, layer: Conv2D, config: HardwareConfig, precision: Precision, slots: int) -> Walk:
     out_channels, _, kernel_width, _ = layer.weights.shape
     pixel = layer.input.pixel_bytes
-    top, _, left, right = _used_pads(stage)
+    top, _, left, right = _used_pads(stage, layer)
     rows, columns = stage.computed_size
     column_bytes = slots * pixel
     ring_words = _words((left + layer.input.width + max(right, 0)) * column_bytes, config)
     kernel_words = _words(kernel_width * column_bytes * precision.input_spread, config)
     tiles = -(-out_channels // config.rows)
     rotations = min(rows, slots // math.gcd(slots, layer.stride[0]))
-    fields = _common_fields(stage, slots) | {
+    fields = _common_fields(stage, layer, slots) | {
         "prefill_words": ring_words if left or right > 0 or top else 0,
         "row_elements_minus1": layer.input.width - 1,
         "element_bytes_minus1": pixel - 1,
@@ -260,7 +265,7 @@ def _strip(stage, config, precision, slots):
     )
 
 
-def _rotated(layer, precision, slots, rotations):
+def _rotated(layer: Conv2D, precision: Precision, slots: int, rotations: int) -> Ints:
     """Weights of a strip: kernel row kh stands in the slot that holds its input row; the other slots get zeros."""
     stored = _stored(layer, precision)
     out_channels, kernel_height, kernel_width, channels = stored.shape

@@ -1,0 +1,132 @@
+"""Every function of the packages says what it takes and gives, and says nothing of it only where there is a reason."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("accel", "quant", "sim")
+LATER = ("accel/hdl/", "quant/")
+NOT_FUNCTIONS = ("accel/rtl/", "sim/stand_ins/", "sim/test_")  # blocks of hardware, and tests
+
+# How often `Any` and `object` stand in the annotations of a file, and why nothing more precise does.
+FOREIGN = "what a stranger hands over, checked here"
+OPTIONS = "options that differ by what takes them"
+LOOSE = {
+    "accel/checks.py": (8, FOREIGN),
+    "accel/cli.py": (6, "what is printed may be anything with a text"),
+    "accel/compile/place.py": (2, "fields of a configuration by name, to replace"),
+    "accel/config.py": (1, FOREIGN),
+    "accel/convert.py": (2, "fields of a configuration by name, and figures to print"),
+    "accel/limits.py": (2, FOREIGN),
+    "accel/model_json.py": (13, FOREIGN),
+    "accel/tensor.py": (2, "any field of any layer"),
+    "accel/types.py": (1, "values of JSON, whose readers know the keys"),
+    "sim/accelerator.py": (1, "the engine's name says which Dut it is"),
+    "sim/batch.py": (1, "arrays of several element types"),
+    "sim/bus.py": (1, "an int, or a tuple where a stream has several fields"),
+    "sim/cases/graphs.py": (1, OPTIONS),
+    "sim/cases/mixed.py": (3, OPTIONS),
+    "sim/cli.py": (1, "fields of a configuration by name"),
+    "sim/driver.py": (1, "what `with` hands to __exit__"),
+    "sim/engines/__init__.py": (1, OPTIONS),
+    "sim/engines/cache.py": (1, "anything with a text may shape what is cached"),
+    "sim/engines/convert_job.py": (1, "an attribute of a module by name"),
+    "sim/engines/dut.py": (3, "MyHDL has no types; what `with` hands to __exit__"),
+    "sim/engines/myhdl_engine.py": (2, "MyHDL has no types"),
+}
+
+
+def checked_files():
+    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return [
+        name for name in (path.relative_to(ROOT).as_posix() for path in files) if not name.startswith(NOT_FUNCTIONS)
+    ]
+
+
+def functions(tree):
+    """Every function but lambdas, with whether it is a method."""
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield child, isinstance(node, ast.ClassDef)
+
+
+def parameters(function):
+    given = function.args
+    return [
+        *(given.posonlyargs + given.args),
+        *([given.vararg] if given.vararg else []),
+        *given.kwonlyargs,
+        *([given.kwarg] if given.kwarg else []),
+    ]
+
+
+def missing(function, is_method):
+    """What of a function has no annotation; self and cls need none."""
+    static = any(isinstance(item, ast.Name) and item.id == "staticmethod" for item in function.decorator_list)
+    named = parameters(function)[1 if is_method and not static else 0 :]
+    return [item.arg for item in named if item.annotation is None] + ([] if function.returns else ["return"])
+
+
+def annotations(tree):
+    """Every annotation, and what stands behind the name of an alias."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from (item.annotation for item in parameters(node) if item.annotation)
+            yield from [node.returns] if node.returns else []
+        elif isinstance(node, ast.AnnAssign):
+            yield node.annotation
+            if isinstance(node.annotation, ast.Name) and node.annotation.id == "TypeAlias":
+                yield node.value
+
+
+def names(annotation):
+    """The names in an annotation, those in texts too, but not the words of a Literal."""
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier() is False:
+            yield from names(ast.parse(node.value, mode="eval"))
+
+
+def loose(tree):
+    return sum(name in ("Any", "object") for annotation in annotations(tree) for name in names(annotation))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_function_is_annotated(package):
+    bare = [
+        f"{name}: {function.name} lacks {', '.join(missing(function, is_method))}"
+        for name in checked_files()
+        if name.startswith(package + "/") and not name.startswith(LATER)
+        for function, is_method in functions(ast.parse((ROOT / name).read_text(encoding="utf-8")))
+        if missing(function, is_method)
+    ]
+    assert not bare, "\n".join(bare)
+
+
+def test_any_and_object_have_a_reason():
+    found = Counter()
+    for name in checked_files():
+        if not name.startswith(LATER):
+            found[name] = loose(ast.parse((ROOT / name).read_text(encoding="utf-8")))
+    assert {name: count for name, count in found.items() if count} == {
+        name: count for name, (count, _) in LOOSE.items()
+    }
+
+
+def test_the_reader_finds_what_is_missing_and_what_is_loose():
+    tree = ast.parse(
+        "def first(a: int, *b, c: Any = 1) -> 'list[object]': ...\n"
+        "class Second:\n"
+        "    field: Callable[..., object]\n"
+        "    kind: Literal['object']\n"
+        "    def third(self, x): ...\n"
+        "    @staticmethod\n"
+        "    def fourth(x: int) -> None: ...\n"
+    )
+    assert [missing(function, is_method) for function, is_method in functions(tree)] == [["b"], ["x", "return"], []]
+    assert loose(tree) == 3
