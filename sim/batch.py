@@ -1,12 +1,26 @@
 """The accelerator on Verilator: host writes and batches of images run in one C loop (engines/batch.h)."""
 
+from __future__ import annotations
+
 import ctypes
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.descriptor import REG_IMAGES, REG_STATUS, REGION_REGISTERS, host_address
 from sim.bus import STALLS
 from sim.driver import STATUS_ERROR, STATUS_INTERVAL, Accelerator, AcceleratorError, Run, kept_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from accel.config import HardwareConfig
+    from accel.types import Bytes
+    from sim.bus import Stalls
+    from sim.engines.verilator import VerilatorDut
 
 DONE, TIMEOUT, ERROR, UNSTABLE, OVERFLOW, END = range(6)
 OUTPUT_BEATS = 1 << 16  # room for outputs that are longer than the loaded program's, or whose program is preset
@@ -47,7 +61,9 @@ class _Batch(ctypes.Structure):
 class BatchAccelerator(Accelerator):
     """Accelerator on a VerilatorDut whose model has the accelerator's ports."""
 
-    def __init__(self, dut, config):
+    dut: VerilatorDut
+
+    def __init__(self, dut: VerilatorDut, config: HardwareConfig) -> None:
         super().__init__(dut, config)
         library = dut.library
         library.batch_host_write.argtypes = library.batch_host_read.argtypes = [
@@ -60,20 +76,20 @@ class BatchAccelerator(Accelerator):
         library.batch_run.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Batch)]
         library.batch_run.restype = ctypes.c_int
 
-    def write_many(self, writes):
+    def write_many(self, writes: Iterable[tuple[int, int]]) -> None:
         pairs = np.array(list(writes), dtype=np.uint32).reshape(-1, 2)
         addresses, words = np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
         self.dut.library.batch_host_write(self.dut.model, addresses.ctypes.data, words.ctypes.data, len(words))
         self.dut.cycle += len(words)
 
-    def read_many(self, addresses):
+    def read_many(self, addresses: Iterable[int]) -> list[int]:
         addresses = np.array(addresses, dtype=np.uint32)
         words = np.zeros(len(addresses), dtype=np.uint32)
         self.dut.library.batch_host_read(self.dut.model, addresses.ctypes.data, words.ctypes.data, len(words))
         self.dut.cycle += 2 * len(words)
         return words.tolist()
 
-    def run_to_end(self, images, limit, interval=64):
+    def run_to_end(self, images: Iterable[bytes], limit: int, interval: int = 64) -> bool:
         """Stream images in, back to back, until the program has run once or stopped with an error.
 
         limit: cycles. interval: cycles between looks at the registers. Returns whether it ended; what comes out is
@@ -86,7 +102,7 @@ class BatchAccelerator(Accelerator):
         batch.end_address, batch.end_mask = host_address(REGION_REGISTERS, REG_IMAGES), 2**32 - 1
         return self._start(batch) in (ERROR, END)
 
-    def _run(self, images, stalls, seed, isolated, limit):
+    def _run(self, images: list[bytes], stalls: Stalls, seed: int, isolated: bool, limit: int) -> Run:
         capacity = OUTPUT_BEATS + max(1024, self.output_beats) * len(images)
         batch, arrays = self._batch(images, stalls, seed, isolated, limit, capacity)
         outcome = self._start(batch)
@@ -95,13 +111,13 @@ class BatchAccelerator(Accelerator):
         if outcome != DONE:
             self._stuck(batch.images_done, len(images), limit)
         outputs, start = [], 0
-        for end in np.flatnonzero(arrays["out_last"][: batch.out_beats]) + 1:
+        for end in (np.flatnonzero(arrays["out_last"][: batch.out_beats]) + 1).tolist():
             outputs.append(_image_bytes(arrays["out_data"][start:end], arrays["out_keep"][start:end]))
             start = end
-        cycles = (arrays[name][: len(images)].astype(int).tolist() for name in ("first_cycle", "last_cycle"))
-        return Run(outputs, *cycles)
+        first, last = (arrays[name][: len(images)].astype(int).tolist() for name in ("first_cycle", "last_cycle"))
+        return Run(outputs, first, last)
 
-    def _start(self, batch):
+    def _start(self, batch: _Batch) -> int:
         outcome = self.dut.library.batch_run(self.dut.model, batch)
         self.source_cut = outcome != DONE
         self.dut.cycle = batch.cycle
@@ -109,7 +125,9 @@ class BatchAccelerator(Accelerator):
             raise AcceleratorError(f"m_axis: cycle {batch.cycle}: a stalled beat changed or its valid fell")
         return outcome
 
-    def _batch(self, images, stalls, seed, isolated, limit, capacity):
+    def _batch(
+        self, images: list[bytes], stalls: Stalls, seed: int, isolated: bool, limit: int, capacity: int
+    ) -> tuple[_Batch, dict[str, NDArray[Any]]]:
         """(the _Batch, the arrays that it points to)."""
         lanes = self.config.lanes
         ends = np.cumsum([len(image) // lanes for image in images])
@@ -143,7 +161,7 @@ class BatchAccelerator(Accelerator):
         return batch, arrays
 
 
-def _image_bytes(beats, keep):
+def _image_bytes(beats: Bytes, keep: NDArray[np.uint64]) -> bytes:
     """Bytes of one image; only the last beat may be partly filled, others are checked one by one."""
     full = np.uint64((1 << beats.shape[1]) - 1)
     if (keep[:-1] == full).all():

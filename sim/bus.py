@@ -11,12 +11,25 @@ An item is an int for a stream with one field, else a tuple with one int a field
     transfer(dut, source, sink)          # runs until all is through, then checks that nothing is left
 """
 
+from __future__ import annotations
+
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from random import Random
+    from typing import Unpack
+
+    from sim.engines.dut import Dut
+
+Item: TypeAlias = Any  # int, or a tuple of one int a field where the stream has several
 
 
-def pauses(rng, probability, burst=1):
+def pauses(rng: Random, probability: float, burst: int = 1) -> Iterator[bool]:
     """Endless True (pause) / False; pauses last `burst` cycles on average, `probability` of all cycles."""
     if probability <= 0:
         yield from repeat(False)
@@ -36,13 +49,13 @@ class Stalls:
     sink: float = 0.0
     burst: int = 1
 
-    def source_pauses(self, rng):
+    def source_pauses(self, rng: Random) -> Iterator[bool]:
         return pauses(rng, self.source, self.burst)
 
-    def sink_pauses(self, rng):
+    def sink_pauses(self, rng: Random) -> Iterator[bool]:
         return pauses(rng, self.sink, self.burst)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
 
@@ -58,10 +71,33 @@ STALLS = {
 }
 
 
-class _Stream:
+class BusModel(Protocol):
+    """What takes part in a clock cycle."""
+
+    def drive(self) -> None: ...
+
+    def sample(self) -> None: ...
+
+
+class Names(TypedDict, total=False):
+    """Names of a stream's ports, as Stream takes them."""
+
+    fields: Sequence[str]
+    valid: str
+    ready: str | None
+
+
+class Stream:
     """The ports of one stream and the transfers seen on it."""
 
-    def __init__(self, dut, prefix, fields=("data",), valid="valid", ready="ready"):
+    def __init__(
+        self,
+        dut: Dut,
+        prefix: str,
+        fields: Sequence[str] = ("data",),
+        valid: str = "valid",
+        ready: str | None = "ready",
+    ) -> None:
         self.dut = dut
         self.name = prefix
         self.fields = tuple(f"{prefix}_{field}" for field in fields)
@@ -70,45 +106,53 @@ class _Stream:
         missing = {*self.fields, self.valid, self.ready or self.valid} - set(dut.ports)
         if missing:
             raise ValueError(f"stream {prefix}: the block has no port {', '.join(sorted(missing))}")
-        self.cycles = []  # clock cycle of each transfer
+        self.cycles: list[int] = []  # clock cycle of each transfer
 
-    def drive(self):
+    def drive(self) -> None:
         """Poke what this model drives in the coming cycle."""
 
-    def sample(self):
+    def sample(self) -> None:
         """Look at the settled values just before the clock edge."""
 
-    def finish(self):
+    def finish(self) -> None:
         """Check that nothing is left over."""
 
     @property
-    def done(self):
+    def done(self) -> bool:
         return True
 
-    def _item(self):
+    def _item(self) -> Item:
         values = tuple(self.dut.peek(name) for name in self.fields)
         return values[0] if len(values) == 1 else values
 
-    def _transfers(self):
+    def _transfers(self) -> bool:
         return bool(self.dut.peek(self.valid)) and (self.ready is None or bool(self.dut.peek(self.ready)))
 
 
-class Source(_Stream):
+class Source(Stream):
     """Drives a stream. An offered item stays until it is taken; before that the fields carry garbage."""
 
-    def __init__(self, dut, prefix, *, rng=None, pauses=None, **names):
+    def __init__(
+        self,
+        dut: Dut,
+        prefix: str,
+        *,
+        rng: Random | None = None,
+        pauses: Iterator[bool] | None = None,
+        **names: Unpack[Names],
+    ) -> None:
         super().__init__(dut, prefix, **names)
         self.rng = rng
         self.pauses = pauses or repeat(False)
-        self.queue = deque()
+        self.queue: deque[Item] = deque()
         self.offering = False
         dut.poke(self.valid, 0)
 
-    def send(self, *items):
+    def send(self, *items: Item) -> None:
         """Append items to what is still to be sent."""
         self.queue.extend(items)
 
-    def drive(self):
+    def drive(self) -> None:
         paused = next(self.pauses)
         if not self.offering:
             self.offering = bool(self.queue) and not paused
@@ -122,35 +166,35 @@ class Source(_Stream):
                     port = self.dut.ports[name]
                     self.dut.poke(name, self.rng.randint(port.low, port.high))
 
-    def sample(self):
+    def sample(self) -> None:
         if self.offering and self._transfers():
             self.cycles.append(self.dut.cycle)
             self.queue.popleft()
             self.offering = False
 
     @property
-    def done(self):
+    def done(self) -> bool:
         return not self.queue
 
-    def finish(self):
+    def finish(self) -> None:
         if self.queue:
             raise AssertionError(f"{self.name}: {len(self.queue)} items were never taken")
 
 
-class Monitor(_Stream):
+class Monitor(Stream):
     """Watches a stream: records transfers, compares them, checks that a stalled item is stable."""
 
-    def __init__(self, dut, prefix, **names):
+    def __init__(self, dut: Dut, prefix: str, **names: Unpack[Names]) -> None:
         super().__init__(dut, prefix, **names)
-        self.received = []
-        self.expected = None
-        self._held = None
+        self.received: list[Item] = []
+        self.expected: list[Item] | None = None
+        self._held: Item | None = None
 
-    def expect(self, *items):
+    def expect(self, *items: Item) -> None:
         """Append items that must arrive, in this order."""
         self.expected = [*(self.expected or []), *items]
 
-    def sample(self):
+    def sample(self) -> None:
         valid = bool(self.dut.peek(self.valid))
         item = self._item() if valid else None
         if self._held is not None and item != self._held:
@@ -163,7 +207,7 @@ class Monitor(_Stream):
             self.received.append(item)
             self.cycles.append(self.dut.cycle)
 
-    def _check(self, index, item):
+    def _check(self, index: int, item: Item) -> None:
         if self.expected is None:
             return
         if index >= len(self.expected):
@@ -173,30 +217,31 @@ class Monitor(_Stream):
             raise AssertionError(f"{where}: expected {self.expected[index]}, got {item}")
 
     @property
-    def done(self):
+    def done(self) -> bool:
         return self.expected is None or len(self.received) >= len(self.expected)
 
-    def finish(self):
+    def finish(self) -> None:
         if self._held is not None:
             raise AssertionError(f"{self.name}: item {self._held} is still offered at the end")
-        if not self.done:
+        if self.expected is not None and not self.done:
             raise AssertionError(f"{self.name}: only {len(self.received)} of {len(self.expected)} items arrived")
 
 
 class Sink(Monitor):
     """A Monitor that also drives ready."""
 
-    def __init__(self, dut, prefix, *, pauses=None, **names):
+    def __init__(self, dut: Dut, prefix: str, *, pauses: Iterator[bool] | None = None, **names: Unpack[Names]) -> None:
         super().__init__(dut, prefix, **names)
         self.pauses = pauses or repeat(False)
         if self.ready is None:
             raise ValueError(f"sink {prefix}: a stream without ready takes a Monitor")
+        self.driven = self.ready
 
-    def drive(self):
-        self.dut.poke(self.ready, not next(self.pauses))
+    def drive(self) -> None:
+        self.dut.poke(self.driven, not next(self.pauses))
 
 
-def run_until(dut, models, done, limit=20000):
+def run_until(dut: Dut, models: Sequence[Stream], done: Callable[[], bool], limit: int = 20000) -> None:
     """Run clock cycles with these bus models until done() is true; AssertionError after `limit` cycles."""
     for _ in range(limit):
         if done():
@@ -206,7 +251,7 @@ def run_until(dut, models, done, limit=20000):
     raise AssertionError(f"not done after {limit} cycles ({states})")
 
 
-def run_cycles(dut, models, cycles):
+def run_cycles(dut: Dut, models: Sequence[BusModel], cycles: int) -> None:
     """Run a number of clock cycles with these bus models."""
     for _ in range(cycles):
         for model in models:
@@ -216,7 +261,7 @@ def run_cycles(dut, models, cycles):
         dut.step()
 
 
-def transfer(dut, *models, limit=20000, quiet=8):
+def transfer(dut: Dut, *models: Stream, limit: int = 20000, quiet: int = 8) -> None:
     """Run until every model is done and `quiet` cycles more; nothing may follow, all queues must be empty."""
     run_until(dut, models, lambda: all(model.done for model in models), limit)
     run_cycles(dut, models, quiet)

@@ -1,8 +1,11 @@
 """`python -m sim`: run a network on a simulated accelerator and compare it with the integer reference."""
 
+from __future__ import annotations
+
 import importlib.util
 import shutil
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -28,6 +31,14 @@ from sim.comparison import run_network, run_reference, trace_image
 from sim.driver import AcceleratorError
 from sim.engines import ENGINES
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from accel.compile.program import Program
+    from accel.ir import Graph
+    from accel.types import Ints, Notes
+    from sim.network import NetworkRun
+
 CHOICES = [*ENGINES, "reference"]
 SHOWN_MISMATCHES = 10
 DIGITS_SHAPE = (28, 28, 1)
@@ -36,7 +47,7 @@ MAX_ELEMENTS = 2 * limits.MAX_ACTIVATIONS  # of all input images
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main():
+def main() -> None:
     """Simulate the accelerator.
 
     Example: python -m sim run --model lenet5-int8 --data digits --count 20 --engine verilator
@@ -107,7 +118,7 @@ def run(given: Run) -> int:
             result = run_reference(graph, q)
         else:
 
-            def advance(done):
+            def advance(done: int) -> None:
                 bar.advance(task, done)
 
             try:
@@ -116,7 +127,7 @@ def run(given: Run) -> int:
                 click.echo(f"mismatch: {graph.name} on {given.engine}: {error}", err=True)
                 return EXIT_MISMATCH
     values = figures(graph, program, given.engine, result, labels)
-    layer_rows = breakdown.by_layer(program, result.cycles and result.cycles[-1], result.counters)
+    layer_rows = breakdown.by_layer(program, result.cycles[-1] if result.cycles else None, result.counters)
     if given.as_json:
         print_json(values | {"layers": layer_rows})
     else:
@@ -132,7 +143,7 @@ def run(given: Run) -> int:
     return EXIT_MISMATCH
 
 
-def load_inputs(graph, images, count, data_dir):
+def load_inputs(graph: Graph, images: str | None, count: int, data_dir: str | None) -> tuple[Ints, Ints | None]:
     """(input integers, labels or None) of at most `count` images; images None: digits where they fit, else random."""
     if images is None:
         images = "digits" if graph.input.shape == DIGITS_SHAPE else RANDOM
@@ -146,7 +157,7 @@ def load_inputs(graph, images, count, data_dir):
     return reference.encode_input(graph, pixels[:count]), None if labels is None else labels[:count]
 
 
-def _check_count(graph, count):
+def _check_count(graph: Graph, count: int) -> None:
     """Raise RangeError for more images than memory should hold at a time."""
     most = max(1, MAX_ELEMENTS // graph.input.elements)
     if count > most:
@@ -155,14 +166,16 @@ def _check_count(graph, count):
         )
 
 
-def random_inputs(graph, count, seed=1):
+def random_inputs(graph: Graph, count: int, seed: int = 1) -> Ints:
     """Integers over the whole range of the input tensor, the same for the same seed."""
     low, high = graph.input.qrange
     values = np.random.default_rng(seed).integers(low, high + 1, (count, *graph.input.shape))
     return np.where(values < 0, -1, 1) if graph.input.bits == 1 else values
 
 
-def compile_for(graph, rows, lanes, precisions=None, **options):
+def compile_for(
+    graph: Graph, rows: int, lanes: int, precisions: tuple[int, ...] | None = None, **options: Any
+) -> Program:
     """The program of a graph for a size, with memories as large as it needs and, by default, the widths it needs.
 
     options: other fields of the configuration; depths among them are kept.
@@ -175,7 +188,7 @@ def compile_for(graph, rows, lanes, precisions=None, **options):
     return compile_graph(graph, replace(fit_config(graph, config), **depths))
 
 
-def check_engine(engine):
+def check_engine(engine: str) -> None:
     """Raise TargetError when the tools of an engine are missing."""
     if engine == "reference":
         return
@@ -193,7 +206,7 @@ def check_engine(engine):
         raise TargetError(f"engine {engine}: needs {' and '.join(missing)}; install it or choose another engine")
 
 
-def figures(graph, program, engine, result, labels):
+def figures(graph: Graph, program: Program, engine: str, result: NetworkRun, labels: Ints | None) -> Notes:
     """The values of the report."""
     config = program.config
     cycles = result.cycles_per_image

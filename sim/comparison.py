@@ -1,7 +1,10 @@
 """Run a network on an engine and compare every integer with the reference."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,18 @@ from accel.compile import fit_config
 from accel.config import DEPTH_LIMITS
 from sim.accelerator import open_accelerator
 from sim.waves import WAVES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import Unpack
+
+    from accel.compile.program import Program
+    from accel.config import HardwareConfig
+    from accel.ir import Graph
+    from accel.types import Array, Ints
+    from sim.driver import Accelerator, RunOptions
+    from sim.engines import DutOptions
 
 IMAGE_LIMIT_FACTOR = 4  # an image that takes this many times the prediction counts as stuck
 IMAGE_LIMIT_EXTRA = 20_000
@@ -22,13 +37,13 @@ class Mismatch:
 
     layer: str
     image: int
-    coordinate: tuple  # (h, w, c)
+    coordinate: tuple[int, ...]  # (h, w, c)
     expected: int
     got: int
     wrong: int  # wrong integers in this image's layer
     total: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         h, w, c = self.coordinate
         return (
             f"image {self.image}, layer {self.layer}, (h,w,c)=({h},{w},{c}): expected {self.expected}, "
@@ -36,7 +51,7 @@ class Mismatch:
         )
 
 
-def find_mismatches(layer, expected, got, first_image=0):
+def find_mismatches(layer: str, expected: Array, got: Array, first_image: int = 0) -> list[Mismatch]:
     """A Mismatch for each image of [N, H, W, C] arrays that differs."""
     found = []
     for image, (want, have) in enumerate(zip(expected, got, strict=True), start=first_image):
@@ -51,24 +66,24 @@ def find_mismatches(layer, expected, got, first_image=0):
 class NetworkRun:
     """What a run on an engine gave. Cycles and counters are None on the reference."""
 
-    outputs: np.ndarray  # [N, H, W, C] of the last layer
-    mismatches: list = field(default_factory=list)
-    cycles: list | None = None  # of each image
-    counters: list | None = None  # (cycles, stall cycles) of each hardware layer, last image
+    outputs: Ints  # [N, H, W, C] of the last layer
+    mismatches: list[Mismatch] = field(default_factory=list)
+    cycles: list[int] | None = None  # of each image
+    counters: list[tuple[int, int]] | None = None  # (cycles, stall cycles) of each hardware layer, last image
     seconds: float = 0.0
 
     @property
-    def cycles_per_image(self):
+    def cycles_per_image(self) -> int | None:
         return max(self.cycles) if self.cycles else None
 
 
-def shared_config(graphs, config):
+def shared_config(graphs: Iterable[Graph], config: HardwareConfig) -> HardwareConfig:
     """`config` with memories that hold any of the networks, one at a time: one hardware for all of them."""
     fitted = [fit_config(graph, config) for graph in graphs]
     return replace(config, **{depth: max(getattr(one, depth) for one in fitted) for depth in DEPTH_LIMITS})
 
 
-def run_reference(graph, q):
+def run_reference(graph: Graph, q: Ints) -> NetworkRun:
     """The integer reference as an engine."""
     started = time.monotonic()
     last = graph.layers[-1].name
@@ -76,7 +91,16 @@ def run_reference(graph, q):
     return NetworkRun(outputs, seconds=time.monotonic() - started)
 
 
-def run_network(graph, program, q, engine, *, layers=False, advance=lambda count: None, **options):
+def run_network(
+    graph: Graph,
+    program: Program,
+    q: Ints,
+    engine: str,
+    *,
+    layers: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+    **options: Unpack[DutOptions],
+) -> NetworkRun:
     """Run images on an engine and compare the output with the reference: compare_on on an accelerator of its own.
 
     options go to open_accelerator.
@@ -85,7 +109,16 @@ def run_network(graph, program, q, engine, *, layers=False, advance=lambda count
         return compare_on(accelerator, graph, program, q, layers=layers, advance=advance)
 
 
-def compare_on(accelerator, graph, program, q, *, layers=False, advance=lambda count: None, **options):
+def compare_on(
+    accelerator: Accelerator,
+    graph: Graph,
+    program: Program,
+    q: Ints,
+    *,
+    layers: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+    **options: Unpack[RunOptions],
+) -> NetworkRun:
     """Run images on an open accelerator and compare the output, with `layers` that of every layer.
 
     q: input integers [N, H, W, C]. advance(count) is called as images come out. options go to Accelerator.run.
@@ -104,7 +137,13 @@ def compare_on(accelerator, graph, program, q, *, layers=False, advance=lambda c
     return run
 
 
-def run_program(accelerator, program, q, advance=lambda count: None, **options):
+def run_program(
+    accelerator: Accelerator,
+    program: Program,
+    q: Iterable[Ints],
+    advance: Callable[[int], None] = lambda count: None,
+    **options: Unpack[RunOptions],
+) -> NetworkRun:
     """Load a program and run images; options go to Accelerator.run."""
     accelerator.load(program)
     limit = IMAGE_LIMIT_FACTOR * program.predicted_cycles + IMAGE_LIMIT_EXTRA
@@ -120,9 +159,10 @@ def run_program(accelerator, program, q, advance=lambda count: None, **options):
     return NetworkRun(np.stack(outputs), cycles=cycles, seconds=time.monotonic() - started)
 
 
-def trace_image(program, image_q, engine, name, **options):
+def trace_image(program: Program, image_q: Ints, engine: str, name: str, **options: Unpack[DutOptions]) -> Path:
     """Run one image again with a waveform; returns the path of the VCD file."""
     path = WAVES / f"{name}-{engine}.vcd"
-    with open_accelerator(program.config, engine, trace=path, **options) as accelerator:
+    options["trace"] = path
+    with open_accelerator(program.config, engine, **options) as accelerator:
         run_program(accelerator, program, [image_q])
     return path

@@ -1,20 +1,29 @@
 """Networks for the tests of the whole accelerator: each named one is awkward in its own way, the others random."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.config import HardwareConfig
-from accel.ir import Graph, InputEncoding, Requantize, TensorType
+from accel.ir import Graph, InputEncoding
 from accel.names import RULES
+from accel.tensor import Requantize, TensorType
 from sim.cases.graphs import conv, dense, maxpool, random_graph
 
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
-def chain(name, *layers):
+    from accel.ir import Layer
+
+
+def chain(name: str, *layers: Layer) -> Graph:
     return Graph(name, layers[0].input, InputEncoding(), layers)
 
 
-def awkward(rng):
+def awkward(rng: Generator) -> Graph:
     """IC not a multiple of lanes, asymmetric pads, stride 2, no square, a zero point, OC below and beside rows."""
     source = TensorType(11, 6, 5, 8, 0.02, 37)
     first = conv(rng, "a", "input", source, 3, (3, 2), (2, 1), (0, 1, 1, 0), "half_away", qmin=-20)
@@ -25,7 +34,7 @@ def awkward(rng):
     return chain("awkward", first, second, pool, third, last)
 
 
-def small(rng):
+def small(rng: Generator) -> Graph:
     """Three layers in a few hundred cycles at 4x4, for the slow simulators: convolution with pool, another, dense."""
     source = TensorType(6, 5, 3, 8, 0.02, -9)
     first = conv(rng, "a", "input", source, 5, (3, 3), pads=(1, 0, 1, 1), rule="gemmlowp")
@@ -35,7 +44,7 @@ def small(rng):
     return chain("small", first, pool, second, last)
 
 
-def dense_first(rng):
+def dense_first(rng: Generator) -> Graph:
     """Starts with a dense layer and ends with int8, not raw."""
     source = TensorType(3, 5, 3, 8, 0.05, -77)
     first = dense(rng, "a", "input", source, 21, "half_away")
@@ -43,18 +52,18 @@ def dense_first(rng):
     return chain("dense_first", first, second, dense(rng, "c", "b", second.output, 17))
 
 
-def one_layer(rng):
+def one_layer(rng: Generator) -> Graph:
     """One strided 1x1 convolution with an int8 output."""
     return chain("one_layer", conv(rng, "only", "input", TensorType(7, 9, 3, 8, 0.1, 127), 10, (1, 1), (2, 3)))
 
 
-def one_raw_layer(rng):
+def one_raw_layer(rng: Generator) -> Graph:
     """One convolution whose accumulators come out of a map of pixels."""
     source = TensorType(6, 4, 2, 8, 0.1, -128)
     return chain("one_raw_layer", conv(rng, "only", "input", source, 5, (3, 3), pads=(1, 1, 2, 0), raw=True))
 
 
-def pools(rng):
+def pools(rng: Generator) -> Graph:
     """A pool first, pools that round down and up, a window of one row, two pools in a row."""
     source = TensorType(13, 10, 3, 8, 0.03, 5)
     first = maxpool("first", "input", source, (3, 2), pads=(2, 2, 1, 1))
@@ -66,7 +75,7 @@ def pools(rng):
     return chain("pools", first, conv_a, down, again, conv_b, last)
 
 
-def exponents(rng):
+def exponents(rng: Generator) -> Graph:
     """gemmlowp with exponents of both signs in one layer, then the ends of the shifts and multipliers of the others."""
     source = TensorType(5, 5, 2, 8, 0.1, 3)
     first = conv(rng, "both", "input", source, 12, (1, 1), weight_bits=2)
@@ -82,7 +91,7 @@ def exponents(rng):
     return chain("exponents", first, second, third)
 
 
-def extreme(rng):
+def extreme(rng: Generator) -> Graph:
     """Every weight and zero point at an end of its range: the largest sums of the packed multipliers."""
     source = TensorType(4, 4, 9, 8, 0.1, -128)
     first = conv(rng, "a", "input", source, 9, (3, 3), pads=(1, 1, 1, 1), rule="half_away")
@@ -95,7 +104,7 @@ def extreme(rng):
     return chain("extreme", first, replace(last, weights=weights))
 
 
-def deep(rng):
+def deep(rng: Generator) -> Graph:
     """Eight layers: the whole program memory of a build with max_layers=8."""
     layers, name, source = [], "input", TensorType(3, 4, 2, 8, 0.1, 60)
     for number in range(8):
@@ -122,7 +131,7 @@ FULL = HardwareConfig(
 )
 
 
-def full_rows(rng):
+def full_rows(rng: Generator) -> Graph:
     """Two rows of 256 words each in the line buffer, 768 + 256 words of activations, 256 pooled columns."""
     first = conv(rng, "a", "input", TensorType(3, 256, 4, 8, 0.1, 9), 4, (1, 1))
     second = conv(rng, "b", "a", first.output, 4, (1, 1), rule="half_away")
@@ -130,19 +139,19 @@ def full_rows(rng):
     return chain("full_rows", first, second, pool, conv(rng, "c", "p", pool.output, 3, (1, 1), (1, 50)))
 
 
-def full_weights(rng):
+def full_weights(rng: Generator) -> Graph:
     """1 + 33 * 31 words of weights."""
     first = conv(rng, "a", "input", TensorType(11, 3, 4, 8, 0.1, 9), 4, (1, 1))
     return chain("full_weights", first, dense(rng, "b", "a", first.output, 124, raw=True))
 
 
-def full_parameters(rng):
+def full_parameters(rng: Generator) -> Graph:
     """1 + 127 groups of four channels."""
     first = conv(rng, "a", "input", TensorType(4, 2, 4, 8, 0.1, 9), 4, (1, 1))
     return chain("full_parameters", first, dense(rng, "b", "a", first.output, 508))
 
 
-def narrow_sums(rng):
+def narrow_sums(rng: Generator) -> Graph:
     """A random network whose accumulators are proven to fit 16 bits: few products of 1- and 2-bit weights."""
     source = TensorType(
         int(rng.integers(3, 9)), int(rng.integers(3, 9)), int(rng.integers(1, 6)), 8, 0.1, int(rng.integers(-128, 128))
@@ -165,5 +174,5 @@ def narrow_sums(rng):
     return chain("narrow_sums", first, second, last)
 
 
-def random_network(rng):
+def random_network(rng: Generator) -> Graph:
     return random_graph(rng, layers=int(rng.integers(1, 6)), max_side=14, max_channels=19)

@@ -1,15 +1,24 @@
 """Block cases: ports, parameters and a drive-and-check function, run on every engine and in VHDL."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sim.bus import STALLS
 from sim.engines import ENGINES, open_dut
 from sim.waves import WAVES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sim.bus import Stalls
+    from sim.engines.dut import Block, Dut, Params, Ports
 
 
 @dataclass(frozen=True)
@@ -27,24 +36,24 @@ class BlockCase:
     """
 
     name: str
-    block: Callable
-    ports: Callable
-    run: Callable
-    params: Mapping = field(default_factory=dict)
-    stalls: tuple = ("none", "both", "bursts")
+    block: Block
+    ports: Callable[[], Ports]
+    run: Callable[[Dut, random.Random, Stalls], None]
+    params: Params = field(default_factory=dict)
+    stalls: tuple[str, ...] = ("none", "both", "bursts")
     vhdl: bool = True
-    vhdl_compare: Mapping = field(default_factory=dict)
+    vhdl_compare: Mapping[str, str | Callable[[Dut], int]] = field(default_factory=dict)
     vhdl_skip: int = 0
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
-    def random(self, seed, stalls):
+    def random(self, seed: int, stalls: Stalls) -> random.Random:
         """The random generator of a run: the same on all engines, another for each seed, case and pattern."""
         return random.Random(f"{seed}/{self.name}/{stalls}")
 
 
-def across(cases, engines=ENGINES):
+def across(cases: Iterable[BlockCase], engines: Sequence[str] = ENGINES) -> pytest.MarkDecorator:
     """Parametrise `def test_x(case, stalls, engine, seed)` over case x stall pattern x engine."""
     combinations = [
         pytest.param(case, STALLS[name], engine, id=f"{case}-{name}-{engine}")
@@ -55,7 +64,7 @@ def across(cases, engines=ENGINES):
     return pytest.mark.parametrize(("case", "stalls", "engine"), combinations)
 
 
-def run_case(case, stalls, engine, seed):
+def run_case(case: BlockCase, stalls: Stalls, engine: str, seed: int) -> None:
     """Run one case; on a failure run it again with a waveform and name the seed and the file in the error."""
     try:
         run_once(case, stalls, engine, seed)
@@ -67,7 +76,14 @@ def run_case(case, stalls, engine, seed):
         raise
 
 
-def run_once(case, stalls, engine, seed, trace=None, observe=None):
+def run_once(
+    case: BlockCase,
+    stalls: Stalls,
+    engine: str,
+    seed: int,
+    trace: Path | None = None,
+    observe: Callable[[Dut], None] | None = None,
+) -> None:
     with open_dut(case.block, case.ports(), case.params, engine, trace=trace, seed=1) as dut:
         if observe:
             observe(dut)
@@ -76,11 +92,11 @@ def run_once(case, stalls, engine, seed, trace=None, observe=None):
                 dut.reset()
             case.run(dut, case.random(seed, stalls), stalls)
         except Exception as error:
-            error.while_driving = True
+            vars(error).update(while_driving=True)
             raise
 
 
-def _waveform(case, stalls, engine, seed, path):
+def _waveform(case: BlockCase, stalls: Stalls, engine: str, seed: int, path: Path) -> str:
     try:
         run_once(case, stalls, engine, seed, trace=Path(path))
     except Exception as again:

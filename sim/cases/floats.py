@@ -1,6 +1,17 @@
 """Float32 bit patterns for the tests of the float blocks: every class, ties and their neighbours, random patterns."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+    from typing import SupportsFloat
+
+    from accel.types import Floats
 
 INFINITY, NAN = 0x7F800000, 0x7FC00000
 EDGES = (
@@ -35,26 +46,26 @@ EDGES = (
 )
 
 
-def bits_of(value):
+def bits_of(value: SupportsFloat) -> int:
     """Bit pattern of a number as float32."""
     return int(np.float32(value).view(np.uint32))
 
 
-def float_of(bits):
+def float_of(bits: int) -> np.float32:
     """float32 with this bit pattern."""
     return np.uint32(bits).view(np.float32)
 
 
-def floats(patterns):
+def floats(patterns: Sequence[int]) -> Floats:
     """float32 array of bit patterns."""
     return np.array(patterns, dtype=np.uint32).view(np.float32)
 
 
-def is_nan(bits):
+def is_nan(bits: int) -> bool:
     return bits & 0x7FFFFFFF > INFINITY
 
 
-def random_pattern(rng):
+def random_pattern(rng: Random) -> int:
     """Any class: edge values, exponents around 1, subnormals, everything."""
     kind = rng.randrange(5)
     sign = rng.getrandbits(1) << 31
@@ -69,7 +80,7 @@ def random_pattern(rng):
     return rng.getrandbits(32)
 
 
-def around_ties(inv_scale, highest, spread=1):
+def around_ties(inv_scale: float, highest: int, spread: int = 1) -> list[int]:
     """Patterns whose products with inv_scale lie at the half-integers up to highest, and their neighbours.
 
     Both signs; `spread` float32 steps around the quotient half / inv_scale.

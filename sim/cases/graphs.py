@@ -1,20 +1,36 @@
 """Random integer graphs for the tests: seeded, any shape, every rounding rule."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel.fixedpoint import INT32_MAX, INT32_MIN, qrange
-from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool, Requantize, TensorType, Threshold
+from accel.ir import Conv2D, Dense, Graph, InputEncoding, MaxPool
 from accel.names import ACTIVATION_BITS, RULES, WEIGHT_BITS
+from accel.tensor import Requantize, TensorType, Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from numpy.random import Generator
+
+    from accel.ir import Layer
+    from accel.types import Ints
 
 
-def tensor(rng, height, width, channels, bits=8):
+def tensor(rng: Generator, height: int, width: int, channels: int, bits: int = 8) -> TensorType:
     """A tensor type with a random scale and zero point."""
     low, high = (0, 0) if bits == 1 else qrange(bits)
     zero_point = int(rng.integers(low, high + 1))
     return TensorType(height, width, channels, bits, float(rng.uniform(0.001, 0.1)), zero_point)
 
 
-def requantize(rng, channels, rule, reduction, qmin=-128, qmax=127):
+def requantize(
+    rng: Generator, channels: int, rule: str, reduction: int, qmin: int = -128, qmax: int = 127
+) -> Requantize:
     """Multipliers and shifts that spread accumulators of `reduction` products over the output range."""
     real = rng.uniform(0.3, 3.0, channels) * 40 / (5000 * np.sqrt(reduction))
     exponent = np.floor(np.log2(real)).astype(np.int64) + 1
@@ -23,12 +39,14 @@ def requantize(rng, channels, rule, reduction, qmin=-128, qmax=127):
     return Requantize(rule, multiplier, shift, qmin, qmax)
 
 
-def spread_of(reduction, widths):
+def spread_of(reduction: int, widths: Iterable[int]) -> float:
     """Standard deviation of a sum of `reduction` products of weights and inputs of `widths` bits."""
     return np.prod([max(2**bits / 3.5, 1) for bits in widths]) * np.sqrt(reduction)
 
 
-def narrow_requantize(rng, channels, rule, reduction, widths, output_bits):
+def narrow_requantize(
+    rng: Generator, channels: int, rule: str, reduction: int, widths: Iterable[int], output_bits: int
+) -> Requantize:
     """As requantize, for weights and input of `widths` (weight bits, input bits) and narrow outputs."""
     real = rng.uniform(0.3, 3.0, channels) * 2**output_bits / 6 / spread_of(reduction, widths)
     exponent = np.floor(np.log2(real)).astype(np.int64) + 1
@@ -38,7 +56,7 @@ def narrow_requantize(rng, channels, rule, reduction, widths, output_bits):
     return Requantize(rule, multiplier, exponent if rule == "gemmlowp" else 31 - exponent, qmin, qmax)
 
 
-def threshold(rng, channels, reduction, widths):
+def threshold(rng: Generator, channels: int, reduction: int, widths: Iterable[int]) -> Threshold:
     """Batch norm and sign of random channels, gammas of both signs and zeros among them: gamma > 0 is a threshold,
     gamma < 0 an inverted one, gamma = 0 a constant."""
     level = np.round(rng.normal(0, spread_of(reduction, widths), channels)).astype(np.int64)
@@ -49,22 +67,22 @@ def threshold(rng, channels, reduction, widths):
 
 
 def conv(
-    rng,
-    name,
-    input_name,
-    source,
-    out_channels,
-    kernel,
-    stride=(1, 1),
-    pads=(0, 0, 0, 0),
-    rule="half_up",
-    raw=False,
-    weight_bits=8,
-    qmin=-128,
-    qmax=127,
-    output_bits=8,
-    spread=False,
-):
+    rng: Generator,
+    name: str,
+    input_name: str,
+    source: TensorType,
+    out_channels: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    rule: str = "half_up",
+    raw: bool = False,
+    weight_bits: int = 8,
+    qmin: int = -128,
+    qmax: int = 127,
+    output_bits: int = 8,
+    spread: bool = False,
+) -> Conv2D:
     """A convolution with random weights on the tensor type `source`; spread: narrow weights use the output's range."""
     kh, kw = kernel
     height = (source.height + pads[0] + pads[1] - kh) // stride[0] + 1
@@ -80,17 +98,26 @@ def conv(
         return Conv2D(name, input_name, source, output, weights, weight_bits, scale, bias, stride, pads, None)
     output = tensor(rng, height, width, out_channels, output_bits)
     if output_bits == 1:
-        rule = threshold(rng, out_channels, reduction, widths)
+        scaling: Requantize | Threshold = threshold(rng, out_channels, reduction, widths)
     elif (source.bits, output_bits, spread) == (8, 8, False):
-        rule = requantize(rng, out_channels, rule, reduction, qmin, qmax)
+        scaling = requantize(rng, out_channels, rule, reduction, qmin, qmax)
     else:
-        rule = narrow_requantize(rng, out_channels, rule, reduction, widths, output_bits)
-    return Conv2D(name, input_name, source, output, weights, weight_bits, scale, bias, stride, pads, rule)
+        scaling = narrow_requantize(rng, out_channels, rule, reduction, widths, output_bits)
+    return Conv2D(name, input_name, source, output, weights, weight_bits, scale, bias, stride, pads, scaling)
 
 
 def dense(
-    rng, name, input_name, source, out_channels, rule="half_up", raw=False, weight_bits=8, output_bits=8, spread=False
-):
+    rng: Generator,
+    name: str,
+    input_name: str,
+    source: TensorType,
+    out_channels: int,
+    rule: str = "half_up",
+    raw: bool = False,
+    weight_bits: int = 8,
+    output_bits: int = 8,
+    spread: bool = False,
+) -> Dense:
     """A dense layer with random weights on the tensor type `source`."""
     weights = random_weights(rng, (out_channels, source.elements), weight_bits)
     widths = weight_bits, source.bits
@@ -102,15 +129,15 @@ def dense(
         return Dense(name, input_name, source, output, weights, weight_bits, scale, bias, None)
     output = tensor(rng, 1, 1, out_channels, output_bits)
     if output_bits == 1:
-        rule = threshold(rng, out_channels, source.elements, widths)
+        scaling: Requantize | Threshold = threshold(rng, out_channels, source.elements, widths)
     elif (source.bits, output_bits, spread) == (8, 8, False):
-        rule = requantize(rng, out_channels, rule, source.elements)
+        scaling = requantize(rng, out_channels, rule, source.elements)
     else:
-        rule = narrow_requantize(rng, out_channels, rule, source.elements, widths, output_bits)
-    return Dense(name, input_name, source, output, weights, weight_bits, scale, bias, rule)
+        scaling = narrow_requantize(rng, out_channels, rule, source.elements, widths, output_bits)
+    return Dense(name, input_name, source, output, weights, weight_bits, scale, bias, scaling)
 
 
-def random_weights(rng, shape, bits):
+def random_weights(rng: Generator, shape: Sequence[int], bits: int) -> Ints:
     """Weights over the full range of `bits`, extremes included."""
     if bits == 1:
         return rng.integers(0, 2, shape) * 2 - 1
@@ -118,7 +145,14 @@ def random_weights(rng, shape, bits):
     return rng.integers(low, high + 1, shape)
 
 
-def maxpool(name, input_name, source, kernel, stride=None, pads=(0, 0, 0, 0)):
+def maxpool(
+    name: str,
+    input_name: str,
+    source: TensorType,
+    kernel: tuple[int, int],
+    stride: tuple[int, int] | None = None,
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+) -> MaxPool:
     """A max pool on the tensor type `source`."""
     stride = kernel if stride is None else stride
     height = (source.height + pads[0] + pads[1] - kernel[0]) // stride[0] + 1
@@ -127,12 +161,12 @@ def maxpool(name, input_name, source, kernel, stride=None, pads=(0, 0, 0, 0)):
     return MaxPool(name, input_name, source, output, kernel, stride, pads)
 
 
-def images(rng, graph, count):
+def images(rng: Generator, graph: Graph, count: int) -> Ints:
     """Random inputs of a graph, int64 [count, H, W, C]."""
     return random_weights(rng, (count, *graph.input.shape), graph.input.bits)
 
 
-def random_graph(rng, layers=3, max_side=9, max_channels=11):
+def random_graph(rng: Generator, layers: int = 3, max_side: int = 9, max_channels: int = 11) -> Graph:
     """A random chain: convolutions and pools, often a dense layer at the end, which may be raw."""
     source = tensor(
         rng,
@@ -140,7 +174,8 @@ def random_graph(rng, layers=3, max_side=9, max_channels=11):
         int(rng.integers(2, max_side + 1)),
         int(rng.integers(1, max_channels + 1)),
     )
-    graph_input, name, built = source, "input", []
+    graph_input, name = source, "input"
+    built: list[Layer] = []
     for index in range(layers):
         last = index == layers - 1
         if last:
@@ -155,7 +190,7 @@ def random_graph(rng, layers=3, max_side=9, max_channels=11):
     return Graph("random", graph_input, InputEncoding(), tuple(built))
 
 
-def narrow_network(rng):
+def narrow_network(rng: Generator) -> Graph:
     """A network whose accumulators fit 16 bits: two-bit weights, few inputs."""
     source = tensor(rng, 6, 5, 3)
     first = conv(rng, "a", "input", source, 6, (3, 3), (1, 1), (1, 1, 1, 1), "gemmlowp", weight_bits=2)
@@ -164,32 +199,47 @@ def narrow_network(rng):
     return Graph("narrow", source, InputEncoding(), (first, pool, last))
 
 
-def _random_layer(rng, kind, name, input_name, source, max_channels, raw):
+def _window(rng: Generator, source: TensorType, largest: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """A random (kernel, pads) for a tensor, the kernel at most `largest`."""
+    height, width = (min(int(rng.integers(1, largest + 1)), side) for side in source.shape[:2])
+    top, bottom, left, right = (min(int(rng.integers(0, 3)), side - 1) for side in (height, height, width, width))
+    return (height, width), (top, bottom, left, right)
+
+
+def _random_layer(
+    rng: Generator, kind: str, name: str, input_name: str, source: TensorType, max_channels: int, raw: bool
+) -> Layer:
     rule = str(rng.choice(RULES))
     out_channels = int(rng.integers(1, max_channels + 1))
     if kind == "dense":
         return dense(rng, name, input_name, source, out_channels, rule, raw)
     largest = 3 if kind == "pool" else 5
-    kernel = tuple(min(int(rng.integers(1, largest + 1)), side) for side in source.shape[:2])
-    pads = tuple(min(int(rng.integers(0, 3)), kernel[side // 2] - 1) for side in range(4))
+    kernel, pads = _window(rng, source, largest)
     if kind == "pool":
         return maxpool(name, input_name, source, kernel, pads=pads)
-    stride = tuple(int(value) for value in rng.integers(1, 4, 2))
+    down, right = rng.integers(1, 4, 2).tolist()
     qmin, qmax = sorted(int(value) for value in rng.integers(-128, 128, 2))
     if rng.integers(2):
         qmin, qmax = -128, 127
-    return conv(rng, name, input_name, source, out_channels, kernel, stride, pads, rule, raw, 8, qmin, qmax)
+    return conv(rng, name, input_name, source, out_channels, kernel, (down, right), pads, rule, raw, 8, qmin, qmax)
 
 
 def random_mixed_graph(
-    rng, layers=3, max_side=9, max_channels=11, *, weight_widths=WEIGHT_BITS, widths=ACTIVATION_BITS, input_bits=None
-):
+    rng: Generator,
+    layers: int = 3,
+    max_side: int = 9,
+    max_channels: int = 11,
+    *,
+    weight_widths: Sequence[int] = WEIGHT_BITS,
+    widths: Sequence[int] = ACTIVATION_BITS,
+    input_bits: int | None = None,
+) -> Graph:
     """A random chain in which every tensor and every layer's weights have a width of their own.
 
     1-bit outputs have inverted and constant channels. input_bits: width of the first tensor, else a random one.
     """
 
-    def side(largest, least=1):
+    def side(largest: int, least: int = 1) -> int:
         return int(rng.integers(least, largest + 1))
 
     source = tensor(
@@ -200,7 +250,8 @@ def random_mixed_graph(
         int(rng.choice(widths)) if input_bits is None else input_bits,
     )
     encoding = InputEncoding("uint8" if source.bits == 8 else "float")
-    graph_input, name, built = source, "input", []
+    graph_input, name = source, "input"
+    built: list[Layer] = []
     for index in range(layers):
         last = index == layers - 1
         kind = str(rng.choice(["conv", "conv", "dense" if last else "pool"]))
@@ -218,12 +269,19 @@ def random_mixed_graph(
     return Graph("mixed", graph_input, encoding, tuple(built))
 
 
-def _mixed_layer(rng, kind, name, input_name, source, out_channels, options):
+def _mixed_layer(
+    rng: Generator,
+    kind: str,
+    name: str,
+    input_name: str,
+    source: TensorType,
+    out_channels: int,
+    options: Mapping[str, Any],
+) -> Layer:
     if kind == "dense":
         return dense(rng, name, input_name, source, out_channels, **options)
-    kernel = tuple(min(int(rng.integers(1, 4)), side) for side in source.shape[:2])
-    pads = tuple(min(int(rng.integers(0, 3)), kernel[side // 2] - 1) for side in range(4))
+    kernel, pads = _window(rng, source, 3)
     if kind == "pool":
         return maxpool(name, input_name, source, kernel, pads=pads)
-    stride = tuple(int(value) for value in rng.integers(1, 3, 2))
-    return conv(rng, name, input_name, source, out_channels, kernel, stride, pads, **options)
+    down, right = rng.integers(1, 3, 2).tolist()
+    return conv(rng, name, input_name, source, out_channels, kernel, (down, right), pads, **options)

@@ -4,7 +4,10 @@ This is independent of the compiler: the descriptor follows the loop nest of acc
 are direct sums over the padded tensor.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -12,6 +15,14 @@ from accel.config import HardwareConfig, bits_code
 from accel.descriptor import FIELDS, OP_CONV, OP_DENSE, pack_descriptor
 from accel.rtl.array.mac_array import packed_range, word_offset
 from sim.cases.precision import join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from random import Random
+
+    from numpy.typing import ArrayLike
+
+    from accel.types import Ints
 
 
 @dataclass(frozen=True)
@@ -21,10 +32,10 @@ class Shape:
     height: int
     width: int
     channels: int
-    kernel: tuple
+    kernel: tuple[int, int]
     outputs: int
-    stride: tuple = (1, 1)
-    pads: tuple = (0, 0, 0, 0)
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     strip: bool = False
 
 
@@ -37,27 +48,27 @@ class Widths:
     inputs: int = 8
 
     @property
-    def input_shift(self):
+    def input_shift(self) -> int:
         """log2 of the array words that one activation word makes."""
         return bits_code(self.inputs) - bits_code(self.compute)
 
     @property
-    def weight_shift(self):
+    def weight_shift(self) -> int:
         """log2 of the array words in one word of the weight bank."""
         return bits_code(self.weight) - bits_code(self.compute)
 
     @property
-    def stored_weight(self):
+    def stored_weight(self) -> int:
         """Bits of a weight in the weight bank."""
         return 8 if self.weight == 6 else self.weight
 
     @property
-    def no_weight(self):
+    def no_weight(self) -> int:
         """Weight of a channel that is not there."""
         return 1 if self.weight == 1 else 0
 
     @property
-    def fields(self):
+    def fields(self) -> dict[str, int]:
         return {
             "compute_code": bits_code(self.compute),
             "weight_code": bits_code(self.weight),
@@ -68,7 +79,7 @@ class Widths:
 INT8 = Widths()
 
 
-def all_widths(config):
+def all_widths(config: HardwareConfig) -> list[Widths]:
     """Every combination that the build accepts."""
     bits = config.modes
     every = [Widths(compute, weight, inputs) for compute in bits for weight in bits for inputs in bits]
@@ -77,6 +88,9 @@ def all_widths(config):
         for widths in every
         if min(widths.weight_shift, widths.input_shift) >= 0 and config.lanes >> widths.input_shift
     ]
+
+
+Operand: TypeAlias = tuple[tuple[int | None, ...], int, bool, bool, int, int, bool]
 
 
 @dataclass
@@ -89,43 +103,43 @@ class Layer:
     """
 
     config: HardwareConfig
-    fields: dict
-    words: list
-    weights: list
-    operands: list = field(default_factory=list)
-    results: list = field(default_factory=list)
+    fields: dict[str, int]
+    words: list[int]
+    weights: list[Ints]
+    operands: list[Operand] = field(default_factory=list)
+    results: list[tuple[int, int]] = field(default_factory=list)
 
     @property
-    def descriptor(self):
+    def descriptor(self) -> int:
         return describe(self.config, **self.fields)
 
 
-def describe(config, **fields):
+def describe(config: HardwareConfig, **fields: int) -> int:
     """A descriptor vector: zero in every field that is not named."""
     values = {name: 0 for name in FIELDS if name != "magic"}
     return sum(word << 32 * i for i, word in enumerate(pack_descriptor({**values, **fields}, config)))
 
 
-def to_words(data, lanes):
+def to_words(data: ArrayLike, lanes: int) -> list[int]:
     """Bytes to words of `lanes` bytes, the last one padded with garbage."""
     data = [int(value) & 0xFF for value in np.ravel(data)]
     data += [0xA5] * (-len(data) % lanes)
     return [sum(byte << 8 * i for i, byte in enumerate(data[at : at + lanes])) for at in range(0, len(data), lanes)]
 
 
-def pack(values, bits):
+def pack(values: ArrayLike, bits: int) -> list[int]:
     """Whole bytes of elements, low ones first."""
     flat, per_byte = np.ravel(values).tolist(), 8 // bits
     assert len(flat) % per_byte == 0
     return [join(flat[at : at + per_byte], bits) for at in range(0, len(flat), per_byte)]
 
 
-def pack_accumulators(values, config):
+def pack_accumulators(values: Iterable[int], config: HardwareConfig) -> int:
     bits = config.acc_bits
     return sum((int(value) & 2**bits - 1) << bits * i for i, value in enumerate(values))
 
 
-def random_values(rng, shape, bits=8):
+def random_values(rng: Random, shape: Sequence[int], bits: int = 8) -> Ints:
     """Signed values of `bits` bits (1 bit: +1 and -1); one tensor in eight holds only extremes."""
     values = np.random.default_rng(rng.getrandbits(32))
     if bits == 1:
@@ -136,7 +150,9 @@ def random_values(rng, shape, bits=8):
     return values.integers(low, high + 1, shape)
 
 
-def dense(rng, config, inputs, outputs, in_base=0, widths=INT8):
+def dense(
+    rng: Random, config: HardwareConfig, inputs: int, outputs: int, in_base: int = 0, widths: Widths = INT8
+) -> Layer:
     """A dense layer on a random vector of `inputs` elements in the activation memory."""
     lanes, rows = config.lanes, config.rows
     x, weights = _stored(rng, config, widths, (inputs,), outputs, ())
@@ -161,7 +177,9 @@ def dense(rng, config, inputs, outputs, in_base=0, widths=INT8):
     return layer
 
 
-def _stored(rng, config, widths, shape, outputs, kernel):
+def _stored(
+    rng: Random, config: HardwareConfig, widths: Widths, shape: Sequence[int], outputs: int, kernel: Sequence[int]
+) -> tuple[Ints, Ints]:
     """Random input [*shape] and weights [rows of all tiles, *kernel, channels], channels filled up to whole bytes.
 
     A channel that is not there is 0 bits in the input; its weight is 0, or +1 where a weight is one bit.
@@ -179,13 +197,13 @@ def _stored(rng, config, widths, shape, outputs, kernel):
     return x, np.pad(weights, ((0, 0),) * (weights.ndim - 1) + ((0, spare),), constant_values=widths.no_weight)
 
 
-def _products(weights, x, widths, axes):
+def _products(weights: Ints, x: Ints, widths: Widths, axes: int) -> Ints:
     """What the array adds up for every row: the dot product, or twice the number of equal bits."""
     dot = np.sum(weights * x, axis=tuple(range(1, axes + 1)))
     return dot + x.size if widths.compute == 1 else dot
 
 
-def _array_words(config, widths, blocks, kwords):
+def _array_words(config: HardwareConfig, widths: Widths, blocks: Ints, kwords: int) -> Ints:
     """blocks: [tile, kernel row, row, channels] to array words [row, lane, channel of a byte] in their order."""
     per_byte = 8 // widths.compute
     spare = kwords * config.lanes * per_byte - blocks.shape[-1]
@@ -194,7 +212,7 @@ def _array_words(config, widths, blocks, kwords):
     return words.reshape(-1, config.rows, config.lanes, per_byte)
 
 
-def _bank_words(rng, config, widths, array_words):
+def _bank_words(rng: Random, config: HardwareConfig, widths: Widths, array_words: Iterable[Ints]) -> list[Ints]:
     """Array words to bank words [row, lane]; garbage in the parts behind the end."""
     ratio, part_bits = 1 << widths.weight_shift, 8 >> widths.weight_shift
     parts = [
@@ -208,7 +226,9 @@ def _bank_words(rng, config, widths, array_words):
     return [np.tensordot(scale, np.array(parts[at : at + ratio]), 1) for at in range(0, len(parts), ratio)]
 
 
-def convolution(rng, config, shape, in_base=None, widths=INT8):
+def convolution(
+    rng: Random, config: HardwareConfig, shape: Shape, in_base: int | None = None, widths: Widths = INT8
+) -> Layer:
     """A convolution of a random tensor that comes from the stream, or from the activation memory at in_base."""
     lanes, rows, step = config.lanes, config.rows, config.lanes >> widths.input_shift
     (kh, kw), (sh, sw), (top, bottom, left, right) = shape.kernel, shape.stride, shape.pads
@@ -297,7 +317,7 @@ def convolution(rng, config, shape, in_base=None, widths=INT8):
     return layer
 
 
-def _spread(values, shape, rotation, fill=0):
+def _spread(values: Ints, shape: Shape, rotation: int, fill: int = 0) -> Ints:
     """[tile, row, kh, kw, ic] to [tile, row, block, run]: a block is a kernel row or the whole strip."""
     (kh, kw), depth = shape.kernel, values.shape[-1]
     if shape.strip:
@@ -309,7 +329,7 @@ def _spread(values, shape, rotation, fill=0):
     return values.reshape(*values.shape[:3], -1)
 
 
-def _strip_fields(shape, ic, slots, kwords_of_tiles, prefill_words):
+def _strip_fields(shape: Shape, ic: int, slots: int, kwords_of_tiles: int, prefill_words: int) -> dict[str, int]:
     left, ring = shape.pads[2], slots * kwords_of_tiles
     return {
         "prefill_words": prefill_words,
@@ -328,7 +348,7 @@ def _strip_fields(shape, ic, slots, kwords_of_tiles, prefill_words):
     }
 
 
-def _row_fields(shape, ic, slots, slot_words, lanes):
+def _row_fields(shape: Shape, ic: int, slots: int, slot_words: int, lanes: int) -> dict[str, int]:
     ring = slots * slot_words
     return {
         "prefill_words": ring,

@@ -1,11 +1,21 @@
 """The accelerator between a source that never ends, a receiver and a host that writes while both go on."""
 
+from __future__ import annotations
+
 import random
 from collections import deque
+from typing import TYPE_CHECKING
 
 from accel.descriptor import REG_STATUS
 from sim.bus import STALLS, Sink
 from sim.driver import HOST_READ_CYCLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from sim.bus import Stalls
+    from sim.driver import Accelerator
+    from sim.engines.dut import Dut
 
 
 class LiveSource:
@@ -15,29 +25,38 @@ class LiveSource:
     is longer}. begun: the numbers of the images whose first beat was taken, with its cycle.
     """
 
-    def __init__(self, dut, images, lanes, *, pauses, lengths=()):
+    def __init__(
+        self,
+        dut: Dut,
+        images: Sequence[bytes],
+        lanes: int,
+        *,
+        pauses: Iterator[bool],
+        lengths: Mapping[int, int] | Iterable[tuple[int, int]] = (),
+    ) -> None:
         self.dut, self.images, self.lanes, self.pauses = dut, images, lanes, pauses
-        self.lengths, self.number, self.index, self.offering, self.begun = dict(lengths), 0, 0, False, []
+        self.lengths, self.number, self.index, self.offering = dict(lengths), 0, 0, False
+        self.begun: list[tuple[int, int]] = []
 
     @property
-    def beats(self):
+    def beats(self) -> int:
         """Beats of the present transfer."""
         return len(self.images[self.number % len(self.images)]) // self.lanes + self.lengths.get(self.number, 0)
 
-    def renew(self):
+    def renew(self) -> None:
         """Start anew with the next image."""
         self.offering = False
         if self.index:
             self.number, self.index = self.number + 1, 0
 
-    def drive(self):
+    def drive(self) -> None:
         self.offering |= not next(self.pauses)
         image, at = self.images[self.number % len(self.images)], self.lanes * self.index
         self.dut.poke("s_axis_tvalid", self.offering)
         self.dut.poke("s_axis_tdata", int.from_bytes(image[at : at + self.lanes], "little"))
         self.dut.poke("s_axis_tlast", self.index == self.beats - 1)
 
-    def sample(self):
+    def sample(self) -> None:
         if self.offering and self.dut.peek("s_axis_tready"):
             if self.index == 0:
                 self.begun.append((self.number, self.dut.cycle))
@@ -50,7 +69,15 @@ class LiveSource:
 class Live:
     """Runs cycles and collects whole outputs; the rules of AXI4-Stream are checked in every cycle."""
 
-    def __init__(self, accelerator, images, *, stalls=STALLS["none"], seed=1, lengths=()):
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        images: Sequence[bytes],
+        *,
+        stalls: Stalls = STALLS["none"],
+        seed: int = 1,
+        lengths: Mapping[int, int] | Iterable[tuple[int, int]] = (),
+    ) -> None:
         rng = random.Random(f"{seed}/{stalls}")
         self.dut = accelerator.dut
         self.source = LiveSource(
@@ -64,10 +91,11 @@ class Live:
             ready="tready",
             pauses=stalls.sink_pauses(rng),
         )
-        self.lanes, self.outputs, self.current, self.seen = accelerator.config.lanes, [], bytearray(), 0
-        self.writes = deque()
+        self.lanes, self.current, self.seen = accelerator.config.lanes, bytearray(), 0
+        self.outputs: list[bytes] = []
+        self.writes: deque[tuple[int, int]] = deque()
 
-    def cycle(self, count=1):
+    def cycle(self, count: int = 1) -> None:
         """Clock cycles, a host write in each while there are any."""
         dut = self.dut
         for _ in range(count):
@@ -83,7 +111,7 @@ class Live:
             dut.step()
             self._collect()
 
-    def _collect(self):
+    def _collect(self) -> None:
         for data, keep, last in self.sink.received[self.seen :]:
             self.current += data.to_bytes(self.lanes, "little")[: keep.bit_length()]
             if last:
@@ -91,7 +119,7 @@ class Live:
                 self.current.clear()
         self.seen = len(self.sink.received)
 
-    def write(self, address, value):
+    def write(self, address: int, value: int) -> int:
         """A host write in this cycle; returns its cycle."""
         self.writes.append((address, value))
         cycle = self.dut.cycle
@@ -99,7 +127,7 @@ class Live:
         self.dut.poke("host_write", 0)
         return cycle
 
-    def status(self):
+    def status(self) -> int:
         self.dut.poke("host_addr", REG_STATUS)
         self.dut.poke("host_read", 1)
         self.cycle()
@@ -107,7 +135,7 @@ class Live:
         self.cycle(HOST_READ_CYCLES - 1)
         return self.dut.peek("host_rdata")
 
-    def until(self, done, limit=20_000):
+    def until(self, done: Callable[[], bool], limit: int = 20_000) -> None:
         for _ in range(limit):
             if done():
                 return

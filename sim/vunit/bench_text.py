@@ -1,6 +1,15 @@
 """VHDL text of the bench of one block case (see record.py for the trace that it reads)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from sim.vunit.record import hex_digits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from sim.engines.dut import Port
 
 TEMPLATE = """\
 -- Replays the recorded cycles of block case {name} and compares every output in every cycle.
@@ -69,7 +78,14 @@ end architecture bench;
 """
 
 
-def bench_text(name, top, ports, directions, qualified=(), clock="clk"):
+def bench_text(
+    name: str,
+    top: str,
+    ports: Mapping[str, Port],
+    directions: Mapping[str, str],
+    qualified: Collection[str] = (),
+    clock: str = "clk",
+) -> str:
     """The bench of a converted block; `ports` as recorded, `qualified`: the outputs with a qualifier."""
     inputs = [port for port in ports.values() if directions.get(port.name) == "input" and port.name != clock]
     outputs = [port for port in ports.values() if directions.get(port.name) == "output"]
@@ -112,19 +128,19 @@ def bench_text(name, top, ports, directions, qualified=(), clock="clk"):
     )
 
 
-def _strict(name, qualified):
+def _strict(name: str, qualified: Collection[str]) -> str:
     return "true" if name in qualified or name.endswith(("valid", "ready")) else "false"
 
 
-def _type(port):
+def _type(port: Port) -> str:
     if port.boolean:
         return "std_logic"
     return f"{'signed' if port.signed else 'unsigned'}({port.bits - 1} downto 0)"
 
 
-def _vector(bits):
+def _vector(bits: int) -> str:
     return f"std_logic_vector({4 * hex_digits(bits) - 1} downto 0)"
 
 
-def _indent(lines, spaces):
+def _indent(lines: Iterable[str], spaces: int) -> str:
     return "\n".join(" " * spaces + line for line in lines)

@@ -6,12 +6,15 @@ python sim/vunit/run.py --seed 7         # other vectors and stalls
 python sim/vunit/run.py --cases fifo_w16_d4,fifo_w33_d32 --output-path build/out/vunit-fifo
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vunit import VUnit, VUnitCLI
 
@@ -22,12 +25,18 @@ from sim.vunit.bench_text import bench_text
 from sim.vunit.blocks import vhdl_cases
 from sim.vunit.record import record_case
 
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from sim.cases.bench import BlockCase
+
 OUTPUT = REPOSITORY / "build" / "out" / "vunit"
 # Operators of numeric_std warn about registers that hold 'U' before they are first loaded.
 GHDL_OPTIONS = ["--ieee-asserts=disable"]
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     arguments = parse(argv)
     folder = Path(arguments.output_path).resolve()
@@ -37,7 +46,7 @@ def main(argv=None):
         return _run(arguments, folder)
 
 
-def _run(arguments, folder):
+def _run(arguments: Namespace, folder: Path) -> int:
     vunit = VUnit.from_args(arguments, compile_builtins=False)
     vunit.add_vhdl_builtins()
     broken = []
@@ -51,11 +60,11 @@ def _run(arguments, folder):
     try:
         vunit.main()
     except SystemExit as status:
-        return status.code or bool(broken)
+        return int(bool(status.code or broken))
     return int(bool(broken))
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> Namespace:
     os.environ.setdefault("VUNIT_SIMULATOR", "ghdl")
     command_line = VUnitCLI(description=__doc__.splitlines()[0])
     command_line.parser.set_defaults(output_path=str(OUTPUT), keep_compiling=True)
@@ -64,7 +73,7 @@ def parse(argv):
     return command_line.parse_args(argv)
 
 
-def add_case(vunit, case, folder, seed):
+def add_case(vunit: VUnit, case: BlockCase, folder: Path, seed: int) -> None:
     """A library per case: converted files, bench, a configuration for the first and last stall pattern."""
     ports = ordered_ports(case.block, case.ports())
     converted = convert_block(case.block, ports, dict(case.params), hdl="vhdl")

@@ -8,15 +8,26 @@ The run that makes the file is the case's own: it checks every answer against th
 It runs on Verilator, whose models the tests of the blocks need anyway and which is faster than MyHDL.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from sim.bus import STALLS
 from sim.cases.bench import run_once
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
-def record_case(case, directions, stalls, seed, path):
+    from sim.cases.bench import BlockCase
+    from sim.engines.dut import Dut
+
+
+def record_case(case: BlockCase, directions: Mapping[str, str], stalls: str, seed: int, path: Path) -> int:
     """Write the trace of one run; `directions` are those of the converted block. Returns the cycle count."""
-    lines = []
+    lines: list[str] = []
 
-    def observe(dut):
+    def observe(dut: Dut) -> None:
         inputs = [name for name in dut.ports if directions.get(name) == "input" and name != dut.clock]
         outputs = [name for name in dut.ports if directions.get(name) == "output"]
         dut.observers.append(lambda: lines.append(_line(dut, case, inputs, outputs)))
@@ -26,7 +37,7 @@ def record_case(case, directions, stalls, seed, path):
     return len(lines)
 
 
-def _line(dut, case, inputs, outputs):
+def _line(dut: Dut, case: BlockCase, inputs: Iterable[str], outputs: Sequence[str]) -> str:
     compared = 0
     if not ("rst" in dut.ports and dut.peek("rst")) and dut.cycle >= case.vhdl_skip:
         for index, name in enumerate(outputs):
@@ -43,5 +54,5 @@ def _line(dut, case, inputs, outputs):
     return " ".join(words)
 
 
-def hex_digits(bits):
+def hex_digits(bits: int) -> int:
     return max(1, (bits + 3) // 4)
