@@ -52,7 +52,7 @@ def test_images_pass_with_stalls(engine, isolated, stalls, seed):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_looking_at_the_status_does_not_disturb_the_streams(engine, seed, monkeypatch):
-    monkeypatch.setattr("sim.accelerator.STATUS_INTERVAL", 5)
+    monkeypatch.setattr("sim.driver.STATUS_INTERVAL", 5)
     monkeypatch.setattr("sim.batch.STATUS_INTERVAL", 5)
     config = HardwareConfig(rows=4, lanes=4)
     inputs = images(8, config.lanes, seed)
@@ -80,7 +80,7 @@ def test_wide_streams(lanes, seed):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_error_code_ends_the_run(engine, seed, monkeypatch):
-    monkeypatch.setattr("sim.accelerator.STATUS_INTERVAL", 32)
+    monkeypatch.setattr("sim.driver.STATUS_INTERVAL", 32)
     monkeypatch.setattr("sim.batch.STATUS_INTERVAL", 32)
     config = HardwareConfig(rows=4, lanes=4)
     good = images(2, config.lanes, seed)
