@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from accel.compile.program import Program
     from accel.ir import Graph
     from accel.types import Ints, Notes
-    from sim.network import NetworkRun
+    from sim.comparison import NetworkRun
 
 CHOICES = [*ENGINES, "reference"]
 SHOWN_MISMATCHES = 10
