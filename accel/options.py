@@ -6,8 +6,8 @@ An option's name means one thing in every command. Older spellings are kept for 
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import click
 
@@ -15,7 +15,8 @@ from accel import checks
 from accel.config import HardwareConfig
 from accel.errors import UnsupportedError
 
-Decorator = Callable[[Callable], Callable]
+Function: TypeAlias = Callable[..., Any]  # a command's body: click gives it what was asked for
+Decorator: TypeAlias = Callable[[Function], Function]
 OWN_OPTIONS = {"rows", "lanes", "precisions"}  # fields of HardwareConfig that --option does not take
 
 
@@ -26,8 +27,10 @@ class OldSpelling(click.Option):
         self.new = new
         super().__init__(declarations, hidden=True, expose_value=False, is_eager=True, **attributes)
 
-    def handle_parse_result(self, ctx: click.Context, opts: dict, args: list[str]) -> tuple[None, list[str]]:
-        if self.name in opts:
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[None, list[str]]:
+        if isinstance(opts, dict) and self.name in opts:  # as click's parser makes it
             _give(opts, self.new, opts.pop(self.name), self.opts[0], ctx)
         return None, args
 
@@ -42,14 +45,16 @@ class OldArgument(click.Argument):
     def get_usage_pieces(self, ctx: click.Context) -> list[str]:
         return []
 
-    def handle_parse_result(self, ctx: click.Context, opts: dict, args: list[str]) -> tuple[None, list[str]]:
-        value = opts.pop(self.name, None)
-        if isinstance(value, str):
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[None, list[str]]:
+        value = opts.pop(self.name, None) if isinstance(opts, dict) else None
+        if isinstance(value, str) and isinstance(opts, dict):
             _give(opts, self.new, value, self.make_metavar(ctx), ctx)
         return None, args
 
 
-def _give(opts: dict, new: click.Option, value: Any, old: str, ctx: click.Context) -> None:
+def _give(opts: dict[str | None, Any], new: click.Option, value: Any, old: str, ctx: click.Context) -> None:
     if opts.setdefault(new.name, value) != value:
         name = new.opts[0]
         raise click.UsageError(f"{old} is an older spelling of {name} and they have two values; give {name} alone", ctx)
@@ -58,7 +63,7 @@ def _give(opts: dict, new: click.Option, value: Any, old: str, ctx: click.Contex
 def option(*declarations: str, old: str, **attributes: Any) -> Decorator:
     """click.option with an older spelling, such as `old="--rounding"`; a flag's is "--preset/--no-preset"."""
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         new = click.Option(list(declarations), **attributes)
         function = click.option(f"old_{new.name}", old, cls=OldSpelling, new=new)(function)
         return click.option(*declarations, **attributes)(function)
@@ -69,7 +74,7 @@ def option(*declarations: str, old: str, **attributes: Any) -> Decorator:
 def model_option(*, positional: bool = False, **attributes: Any) -> Decorator:
     """--model, as the argument `model`. positional: the command took it as an argument without a name before."""
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         if positional:
             new = click.Option(["--model"], **attributes)
             function = click.argument("old_model", metavar="MODEL", cls=OldArgument, new=new)(function)
@@ -78,7 +83,7 @@ def model_option(*, positional: bool = False, **attributes: Any) -> Decorator:
     return decorate
 
 
-class Build(click.ParamType):
+class Build(click.ParamType[tuple[int, int]]):
     """ROWSxLANES, as the pair (rows, lanes)."""
 
     name = "rowsxlanes"
@@ -95,9 +100,11 @@ class Build(click.ParamType):
 def build_option(text: str, default: tuple[int | None, int | None] = (None, None)) -> Decorator:
     """--build, as the argument `build`: (rows, lanes), of which the older --rows and --lanes give one each."""
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         @functools.wraps(function)
-        def command(*args: Any, build: tuple | None, rows: int | None, lanes: int | None, **kwargs: Any) -> Any:
+        def command(
+            *args: Any, build: tuple[int, int] | None, rows: int | None, lanes: int | None, **kwargs: Any
+        ) -> Any:
             if build is not None and any(old not in (None, new) for new, old in zip(build, (rows, lanes), strict=True)):
                 raise click.UsageError(
                     "--rows and --lanes are an older spelling of --build and they have two values; give --build alone"
@@ -113,7 +120,7 @@ def build_option(text: str, default: tuple[int | None, int | None] = (None, None
     return decorate
 
 
-def precisions_option(function: Callable) -> Callable:
+def precisions_option(function: Function) -> Function:
     """--precisions, as the argument `precisions`: text for parse_precisions, or None."""
     text = "Widths of the build, from 8,6,4,2,1 and always with 8.  [default: 8 and those that the network uses]"
     return click.option("--precisions", metavar="BITS", default=None, help=text)(function)
@@ -159,7 +166,7 @@ def parse_precisions(text: str | None) -> tuple[int, ...] | None:
 def taking(kind: type) -> Decorator:
     """The body of a command takes one object of the dataclass `kind` in place of an argument per option."""
 
-    def decorate(body: Callable) -> Callable:
+    def decorate(body: Function) -> Function:
         @functools.wraps(body)
         def command(**given: Any) -> Any:
             return body(kind(**given))

@@ -106,9 +106,8 @@ def run(given: Run) -> int:
     Example: python -m sim run --model lenet5-mixed --data digits --count 5 --precisions 8,4,2,1
     """
     graph = model_dir.load(given.model)
-    program = compile_for(
-        graph, *given.build, parse_precisions(given.precisions), **dict(map(parse_option, given.options))
-    )
+    options: dict[str, Any] = dict(map(parse_option, given.options))
+    program = compile_for(graph, *given.build, parse_precisions(given.precisions), **options)
     q, labels = load_inputs(graph, given.data, given.count, given.data_dir)
     check_engine(given.engine)
     runs = len(q) * (len(program.layers) if given.layers else 1)
