@@ -1,11 +1,13 @@
 """What drives what in an elaborated design: pictures take their arrows and widths from here."""
 
 import functools
+import inspect
 
 from myhdl._block import _Block
 
 from accel.errors import BitloomError
 from accel.hdl.ports import sources
+from accel.rtl.parts.bundles import Bundle
 
 
 class PictureError(BitloomError):
@@ -59,7 +61,12 @@ def signals(process, names):
 
 
 def signal_named(block, name):
-    """The Signal that a process of this very block drives or reads under this name."""
+    """The Signal of this name: a port in a bundle, or what a process of this very block drives or reads."""
+    for parameter, value in zip(inspect.signature(block.func).parameters, block.args, strict=False):
+        if isinstance(value, Bundle):
+            for member, port in value.port_names(parameter).items():
+                if port == name and getattr(value, member) is not None:
+                    return getattr(value, member)
     for sub in block.subs:
         if not isinstance(sub, _Block) and name in sub.sigdict:
             return sub.sigdict[name]
