@@ -3,6 +3,8 @@
 A shift-add array multiplies by them without a multiplier; the ordinary array takes them as any other integer.
 """
 
+from __future__ import annotations
+
 import torch
 
 from accel.errors import UnsupportedError
@@ -11,18 +13,18 @@ from quant.names import WEIGHT_LEVELS
 POWERS = tuple(1 << shift for shift in range(8))
 
 
-def representable(low, high):
+def representable(low: int, high: int) -> list[int]:
     """Sorted integers of low..high that are +-2^a +-2^b, a and b in 0..7."""
     signed = [*POWERS, *(-power for power in POWERS)]
     return sorted({a + b for a in signed for b in signed if low <= a + b <= high})
 
 
-def powers(low, high):
+def powers(low: int, high: int) -> list[int]:
     """Sorted integers of low..high that are 0 or +-2^a, a in 0..7."""
     return sorted(value for value in (0, *POWERS, *(-power for power in POWERS)) if low <= value <= high)
 
 
-def levels(kind, low, high):
+def levels(kind: str, low: int, high: int) -> list[int]:
     """Sorted integers of low..high that weights of a kind of WEIGHT_LEVELS may be. Raises UnsupportedError."""
     if kind == "uniform":
         return list(range(low, high + 1))
@@ -31,7 +33,7 @@ def levels(kind, low, high):
     return powers(low, high) if kind == "pow2" else representable(low, high)
 
 
-def round_weights(values, low, high, kind="khot2"):
+def round_weights(values: torch.Tensor, low: int, high: int, kind: str = "khot2") -> torch.Tensor:
     """Real values in steps of the scale -> the nearest integers of a kind, int64; a tie goes to the smaller
     magnitude."""
     allowed = torch.tensor(sorted(levels(kind, low, high), key=abs), dtype=torch.float64)

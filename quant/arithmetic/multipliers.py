@@ -4,7 +4,10 @@ A build's requantizer is `full` (any multiplier below 2^31), `pow2` (one power o
 of at most two or three powers of two 2^0 .. 2^30).
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,11 +15,16 @@ from accel.errors import RangeError, UnsupportedError
 from accel.names import REQUANTIZERS
 from quant.arithmetic.scales import choose_multiplier, float32
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel.types import Ints
+
 TOP = 1 << 31
 SLACK = 2.0**-20  # more than float32's rounding of a scale
 
 
-def khot_at_least(value, terms):
+def khot_at_least(value: int, terms: int) -> int:
     """The smallest integer >= value (positive) with at most `terms` bits set."""
     if value & (value - 1) == 0:
         return value
@@ -26,18 +34,18 @@ def khot_at_least(value, terms):
     return lead + khot_at_least(value - lead, terms - 1)
 
 
-def hot_bits(multiplier):
+def hot_bits(multiplier: int) -> int:
     """Number of powers of two in a multiplier."""
     return int(multiplier).bit_count()
 
 
-def check_requantizer(name):
+def check_requantizer(name: str) -> None:
     """Raise UnsupportedError for an unknown requantizer."""
     if name not in REQUANTIZERS:
         raise UnsupportedError(f"requantizer '{name}' is unknown; choose one of {', '.join(REQUANTIZERS)}")
 
 
-def choose(real, rule, requantizer="full"):
+def choose(real: float, rule: str, requantizer: str = "full") -> tuple[int, int]:
     """(m, shift) of a real multiplier: the nearest one, or the smallest representable one that is not below it."""
     multiplier, shift = choose_multiplier(real, rule)
     terms = REQUANTIZERS[requantizer]
@@ -51,7 +59,7 @@ def choose(real, rule, requantizer="full"):
     return multiplier, shift
 
 
-def widening(reals, requantizer):
+def widening(reals: torch.Tensor, requantizer: str) -> torch.Tensor:
     """Factors of at least 1, a tensor like `reals` (positive), that make every real multiplier representable."""
     terms = REQUANTIZERS[requantizer]
     if not terms:
@@ -66,19 +74,19 @@ def widening(reals, requantizer):
     return (total / wide).to(reals.dtype)
 
 
-def representable(name, reals, rule, requantizer):
+def representable(name: str, reals: Iterable[float], rule: str, requantizer: str) -> tuple[Ints, Ints]:
     """choose_all for multipliers that `widening` has made representable up to float32's rounding."""
     if not REQUANTIZERS[requantizer]:
         return choose_all(name, reals, rule)
     return choose_all(name, [real * (1 - SLACK) for real in reals], rule, requantizer)
 
 
-def real_value(multiplier, shift, rule):
+def real_value(multiplier: int, shift: int, rule: str) -> float:
     """The real number that (m, shift) stands for."""
     return math.ldexp(multiplier, shift - 31 if rule == "gemmlowp" else -shift)
 
 
-def choose_all(name, reals, rule, requantizer="full"):
+def choose_all(name: str, reals: Iterable[float], rule: str, requantizer: str = "full") -> tuple[Ints, Ints]:
     """int64 arrays (multiplier [OC], shift [OC]); errors name the layer and the channel."""
     pairs = []
     for channel, real in enumerate(reals):
@@ -86,10 +94,13 @@ def choose_all(name, reals, rule, requantizer="full"):
             pairs.append(choose(real, rule, requantizer))
         except RangeError as error:
             raise RangeError(f"{name}: channel {channel}: {error}") from None
-    return torch.tensor(pairs, dtype=torch.int64).T.numpy()
+    multiplier, shift = torch.tensor(pairs, dtype=torch.int64).T.numpy()
+    return multiplier, shift
 
 
-def fit_scales(name, scale, step, rule, requantizer):
+def fit_scales(
+    name: str, scale: torch.Tensor, step: float, rule: str, requantizer: str
+) -> tuple[torch.Tensor, Ints, Ints]:
     """(scale, multiplier, shift) of one layer: multiplier / 2^shift is scale * step, step = input / output scale.
 
     A narrow requantizer widens the weight scales (float64 [OC], float32 values) to what its multipliers stand for,

@@ -5,24 +5,28 @@ real = scale * (q - zero_point). Scales are float32 values held as Python floats
 used here on purpose: the equality of two independent statements is what the tests prove.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from accel.errors import RangeError
 
+Scale = TypeVar("Scale", float, torch.Tensor)
 SMALLEST_SCALE = 2.0**-100
 BIAS_LIMIT = 2**30  # a weight scale is widened until its channel's bias is at most so many steps
 DEAD = 2.0**-24  # a channel is dead whose largest weight is at most this share of the layer's
 
 
-def integer_range(bits):
+def integer_range(bits: int) -> tuple[int, int]:
     """(qmin, qmax) of two's complement integers of `bits` bits."""
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
-def weight_limits(bits, full_range):
+def weight_limits(bits: int, full_range: bool) -> tuple[int, int]:
     """(low, high) of weight integers: symmetric, or two's complement's full range; 1 bit is -1 and +1."""
     if bits == 1:
         return -1, 1
@@ -30,19 +34,19 @@ def weight_limits(bits, full_range):
     return (low if full_range else -high), high
 
 
-def float32(value):
+def float32(value: float) -> float:
     """The nearest float32, as a Python float."""
     return float(np.float32(value))
 
 
-def symmetric_scale(largest, bits):
+def symmetric_scale(largest: float, bits: int) -> float:
     """S = largest / (2^(b-1) - 1) in float32; a zero range gives 1. largest: max|x|, finite."""
     if largest == 0:
         return 1.0
     return max(float32(largest / ((1 << (bits - 1)) - 1)), SMALLEST_SCALE)
 
 
-def power_of_two(scale):
+def power_of_two(scale: Scale) -> Scale:
     """The smallest power of two that is not below a positive scale; float, or float64 tensor."""
     if torch.is_tensor(scale):
         mantissa, exponent = torch.frexp(scale)
@@ -51,7 +55,7 @@ def power_of_two(scale):
     return math.ldexp(1.0, exponent - (mantissa == 0.5))
 
 
-def of_live_channels(scale, largest):
+def of_live_channels(scale: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
     """The scales with those of dead channels replaced by the largest one of the others, so that a dead channel's bias
     and multiplier are numbers like theirs; as they are where no channel is alive.
 
@@ -61,7 +65,7 @@ def of_live_channels(scale, largest):
     return torch.where(alive, scale, torch.where(alive, scale, 0.0).max()) if alive.any() else scale
 
 
-def affine_scale(low, high, bits):
+def affine_scale(low: float, high: float, bits: int) -> tuple[float, int]:
     """(S, zero_point) for the range low..high, widened to contain 0: S = (high - low) / (2^b - 1)."""
     low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
@@ -72,7 +76,9 @@ def affine_scale(low, high, bits):
     return scale, min(max(zero_point, qmin), qmax)
 
 
-def to_integers(values, scale, zero_point, qmin, qmax):
+def to_integers(
+    values: torch.Tensor, scale: float | torch.Tensor, zero_point: int, qmin: int, qmax: int
+) -> torch.Tensor:
     """q = saturate(round_half_even(x * inv_scale) + zero_point) in float32; int64 tensor of the shape of
     `values`.
 
@@ -83,14 +89,14 @@ def to_integers(values, scale, zero_point, qmin, qmax):
     return (rounded.clamp(-(2.0**31), 2.0**31).long() + zero_point).clamp(qmin, qmax)
 
 
-def clamp_bounds(clamp, scale, zero_point, bits):
+def clamp_bounds(clamp: tuple[float, float], scale: float, zero_point: int, bits: int) -> tuple[int, int]:
     """(qmin, qmax) that carry a real clamp (low, high) on an output tensor of this scale and zero point."""
     qmin, qmax = integer_range(bits)
     low, high = (to_integers(torch.tensor(bound), scale, zero_point, qmin, qmax) for bound in clamp)
     return int(low), int(high)
 
 
-def choose_multiplier(real, rule):
+def choose_multiplier(real: float, rule: str) -> tuple[int, int]:
     """(m, shift) that come closest to a real multiplier, m < 2^31.
 
     half_up, half_away: real = m / 2^shift with shift in [0, 62]. gemmlowp: real = m / 2^31 * 2^shift with

@@ -5,12 +5,22 @@ acc >= ceil(t), for gamma < 0 it is acc < floor(t) + 1, for gamma = 0 the consta
 irrational, so no rational t is formed: the integer where the test changes is found by halving the accumulator's range.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.errors import RangeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from accel.types import Flags, Ints
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Norm:
     variance: Fraction
     beta: Fraction
 
-    def is_positive(self, acc):
+    def is_positive(self, acc: int) -> bool:
         """Whether the sign of the batch norm is +1 at an integer accumulator; sign(0) = +1."""
         rational, factor = self.gamma * (self.scale * acc - self.mean), self.beta
         squares = rational * rational - factor * factor * self.variance
@@ -34,7 +44,7 @@ class Norm:
         return factor > 0 and squares <= 0
 
 
-def fold_norm(norm, low, high):
+def fold_norm(norm: Norm, low: int, high: int) -> tuple[int, bool]:
     """(threshold, invert) of one channel for accumulators in low..high; threshold lies in low..high + 1."""
     if norm.gamma == 0:
         return (low if norm.beta >= 0 else high + 1), False
@@ -49,11 +59,19 @@ def fold_norm(norm, low, high):
     return first, invert
 
 
-def fold_batch_norm(name, norm, scale, low, high):
+def fold_batch_norm(
+    name: str,
+    norm: torch.nn.modules.batchnorm._BatchNorm,
+    scale: Sequence[Fraction],
+    low: Sequence[int] | Ints,
+    high: Sequence[int] | Ints,
+) -> tuple[Ints, Flags]:
     """(threshold int64[OC], invert bool[OC]) of an nn.BatchNorm behind accumulators low..high (int64 [OC]).
 
     scale: one Fraction per channel, real = scale * acc. Raises RangeError where the norm cannot be folded.
     """
+    if norm.running_mean is None or norm.running_var is None:
+        raise RangeError(f"{name}: its batch norm keeps no statistics; train it with track_running_stats=True")
     tensors = norm.weight, norm.running_mean, norm.running_var, norm.bias
     numbers = [tensor.detach().double().tolist() for tensor in tensors]
     pairs = []

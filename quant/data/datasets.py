@@ -6,10 +6,13 @@ cache folder. Within a folder both `mnist/FILE` and `FILE` are accepted, each wi
 checked against the known MD5 sums after decompression.
 """
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +23,11 @@ from quant.data.images import read_images
 from quant.data.loaders import load_user_data
 from quant.data.user_code import is_user_code
 from quant.files.door import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accel.types import Array, Bytes, Ints, StrPath
 
 ZOO = Path(__file__).resolve().parents[1] / "zoo"
 
@@ -54,7 +62,7 @@ CLASS_NAMES = {
 NAMES = ("mnist", "fashion_mnist", "digits")
 
 
-def search_folders(data_dir=None):
+def search_folders(data_dir: StrPath | None = None) -> list[Path]:
     """Folders in which a data set is looked for, in order. A folder given explicitly is the only one."""
     if data_dir is not None:
         return [Path(data_dir)]
@@ -62,7 +70,7 @@ def search_folders(data_dir=None):
     return [*([Path(named)] if named else []), folders.user_cache()]
 
 
-def load(name, data_dir=None, split="test"):
+def load(name: str, data_dir: StrPath | None = None, split: str = "test") -> tuple[Array, Ints | None]:
     """Load a data set: (images uint8 [N, H, W, C], labels int64 [N]).
 
     name: 'mnist', 'fashion_mnist', or 'digits' (the shipped MNIST test digits; they have one split only).
@@ -79,11 +87,17 @@ def load(name, data_dir=None, split="test"):
     image_name, label_name = _NAMES[split]
     count = _COUNTS[split]
     images = _read_idx(_find(name, image_name, data_dir), (count, 28, 28), _MD5[name][image_name])
-    labels = _read_idx(_find(name, label_name, data_dir), (count,), _MD5[name][label_name])
-    return images[..., None], labels.astype(np.int64)
+    codes = _read_idx(_find(name, label_name, data_dir), (count,), _MD5[name][label_name])
+    return images[..., None], codes.astype(np.int64)
 
 
-def load_images(source, data_dir=None, split="test", count=None, advance=lambda count: None):
+def load_images(
+    source: StrPath,
+    data_dir: StrPath | None = None,
+    split: str = "test",
+    count: int | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> tuple[Array, Ints | None]:
     """(images [N, H, W, C], labels int64 [N] or None) of a data set's test split, of a .npy, .npz or .png file, or of
     a user's loader `file.py:loader` or `package.module:loader`.
 
@@ -104,7 +118,7 @@ def load_images(source, data_dir=None, split="test", count=None, advance=lambda 
     return read_images(source)
 
 
-def _find(name, file_name, data_dir):
+def _find(name: str, file_name: str, data_dir: StrPath | None) -> Path:
     searched = search_folders(data_dir)
     for folder in searched:
         for place in (folder / name, folder):
@@ -120,7 +134,7 @@ def _find(name, file_name, data_dir):
     )
 
 
-def _read_idx(path, shape, md5):
+def _read_idx(path: Path, shape: tuple[int, ...], md5: str) -> Bytes:
     """The uint8 array of an IDX file after checking size, header and MD5 of its content."""
     header = b"\0\0\x08" + bytes([len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
     expected = len(header) + int(np.prod(shape))

@@ -1,6 +1,9 @@
 """Image files as arrays: .npy, .npz and .png, without torch and without pickle."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +13,13 @@ from quant.files.door import check_regular, check_size
 from quant.files.numpy_files import read_npy, read_npz
 from quant.files.pictures import read_png
 
+if TYPE_CHECKING:
+    from accel.types import Array, Ints, StrPath
+
 MAX_CLASSES = 1 << 31
 
 
-def read_images(path):
+def read_images(path: StrPath) -> tuple[Array, Ints | None]:
     """(images [N, H, W, C], labels int64 [N] or None) of one file.
 
     .npy: an array of images. .npz: arrays `images` and, if there, `labels`. .png: one picture of 8 bits. Images
@@ -24,7 +30,7 @@ def read_images(path):
     check_regular(path)
     suffix = path.suffix.lower()
     if suffix == ".png":
-        images = read_png(path)[None]
+        images: Array = read_png(path)[None]
     elif suffix == ".npy":
         images = read_npy(path)
     elif suffix == ".npz":
@@ -45,7 +51,7 @@ def read_images(path):
     return images, None if labels is None else as_labels(shown(path), labels, len(images))
 
 
-def as_pixels(place, images):
+def as_pixels(place: str, images: Array) -> Array:
     """uint8 as it is, floats as finite float32. Raises DataError for other types, NaN and infinity."""
     if images.dtype == np.uint8:
         return images
@@ -59,7 +65,7 @@ def as_pixels(place, images):
     return images
 
 
-def as_labels(place, labels, count):
+def as_labels(place: str, labels: Array, count: int) -> Ints:
     """int64 [count] of class numbers. Raises DataError."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         remedy = "; use labels.argmax(1)" if labels.ndim == 2 else ""
@@ -74,7 +80,7 @@ def as_labels(place, labels, count):
     return labels.astype(np.int64)
 
 
-def _as_batch(place, images):
+def _as_batch(place: str, images: Array) -> Array:
     if images.ndim == 2:
         images = images[None]
     if images.ndim == 3:

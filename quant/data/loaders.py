@@ -4,8 +4,11 @@ A loader gives (images, labels) as arrays, a torch Dataset, a torch DataLoader o
 not imported here: where the user's code uses it, it is loaded already.
 """
 
+from __future__ import annotations
+
 import sys
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +18,12 @@ from quant.data.images import as_labels, as_pixels
 from quant.data.user_code import call_with_split, resolve
 from quant.files.door import MAX_BYTES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from accel.types import Array, Ints
+
 GREY_LEVELS = 255
 GREY_TOLERANCE = 1e-3
 MAX_PARTS = 1_000_000
@@ -22,7 +31,9 @@ SEED = 1
 TORCH_DATA = "Dataset", "DataLoader", "Tensor"
 
 
-def load_user_data(source, split, count=None, advance=lambda count: None):
+def load_user_data(
+    source: str, split: str, count: int | None = None, advance: Callable[[int], None] = lambda count: None
+) -> tuple[Array, Ints | None]:
     """(images uint8 or float32 [N, H, W, C], labels int64 [N] or None) of `package.module:loader`.
 
     The loader is called with split='train' or 'test' where it takes an argument; it may also be the data itself.
@@ -31,7 +42,7 @@ def load_user_data(source, split, count=None, advance=lambda count: None):
     are all grey levels k/255 become uint8. Raises DataError for everything that cannot be a data set.
     """
 
-    def use(found):
+    def use(found: Any) -> tuple[Array, Ints | None]:
         is_data = isinstance(found, (tuple, list, np.ndarray)) or _is_torch(found, *TORCH_DATA)
         if not is_data and not callable(found):
             raise DataError(
@@ -44,7 +55,7 @@ def load_user_data(source, split, count=None, advance=lambda count: None):
     return resolve(source, "data", DataError, use)
 
 
-def check_labels(labels, classes, name):
+def check_labels(labels: Ints, classes: int, name: str) -> None:
     """Raise DataError where labels int64 [N] are not among the `classes` classes of the network `name`."""
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
@@ -54,7 +65,7 @@ def check_labels(labels, classes, name):
 
 
 @contextmanager
-def _fixed_order():
+def _fixed_order() -> Iterator[None]:
     """A shuffled DataLoader gives the same order in every run."""
     torch = sys.modules.get("torch")
     if torch is None:
@@ -65,7 +76,7 @@ def _fixed_order():
         yield
 
 
-def _is_torch(value, *names):
+def _is_torch(value: object, *names: str) -> bool:
     """True for an instance of one of torch's Tensor, Dataset, IterableDataset, DataLoader."""
     torch = sys.modules.get("torch")
     if torch is None:
@@ -74,9 +85,10 @@ def _is_torch(value, *names):
     return isinstance(value, kinds)
 
 
-def _collect(result, source, count, advance):
+def _collect(result: Any, source: str, count: int | None, advance: Callable[[int], None]) -> tuple[Array, Ints | None]:
     """The loader's result as two arrays."""
-    parts, total, size = [], 0, 0
+    parts: list[tuple[Array, Ints | None]] = []
+    total = size = 0
     for place, image, label, is_sample in _items(result, source):
         images, labels = _part(image, label, place, is_sample)
         if parts:
@@ -97,7 +109,7 @@ def _collect(result, source, count, advance):
     return _grey_levels(images), labels
 
 
-def _items(result, source):
+def _items(result: Any, source: str) -> Iterator[tuple[str, Any, Any, bool]]:
     """(place for messages, image or images, label, labels or None, is it one sample) of everything it holds."""
     if _is_torch(result, "Tensor") or isinstance(result, np.ndarray):
         yield f"data '{source}'", result, None, False
@@ -120,7 +132,7 @@ def _items(result, source):
         )
 
 
-def _pair(item, place):
+def _pair(item: Any, place: str) -> tuple[Any, Any]:
     """(images, labels or None) of a batch or sample."""
     if isinstance(item, (tuple, list)):
         if len(item) not in (1, 2):
@@ -131,7 +143,7 @@ def _pair(item, place):
     return item, None
 
 
-def _part(image, label, place, is_sample):
+def _part(image: Any, label: Any, place: str, is_sample: bool) -> tuple[Array, Ints | None]:
     """(images [N, H, W, C], labels int64 [N] or None) of one batch or sample."""
     images = _array(image, place, "images")
     if is_sample:
@@ -159,7 +171,7 @@ def _part(image, label, place, is_sample):
     return images, None if label is None else _labels(label, place, len(images), is_sample)
 
 
-def _check_layout(place, shape, *, channels, other, remedy):
+def _check_layout(place: str, shape: Sequence[int], *, channels: int, other: int, remedy: str) -> None:
     """Refuse images whose channels stand on the axis `other` (one or three there, and a square without it)."""
     sides = [shape[axis] for axis in (1, 2, 3) if axis != other]
     if shape[other] in (1, 3) and shape[channels] > 4 and sides[0] == sides[1]:
@@ -168,14 +180,14 @@ def _check_layout(place, shape, *, channels, other, remedy):
         )
 
 
-def _labels(label, place, count, is_sample):
+def _labels(label: Any, place: str, count: int, is_sample: bool) -> Ints:
     labels = _array(label, place, "labels")
     if is_sample:
         labels = labels[None]
     return as_labels(place, labels, count)
 
 
-def _array(value, place, what):
+def _array(value: Any, place: str, what: str) -> Array:
     """A NumPy array of an array, tensor, number or PIL image; objects and text are refused."""
     if _is_torch(value, "Tensor"):
         value = value.detach().cpu()
@@ -189,7 +201,9 @@ def _array(value, place, what):
     return array
 
 
-def _check_like_the_first(place, images, labels, first_images, first_labels):
+def _check_like_the_first(
+    place: str, images: Array, labels: Ints | None, first_images: Array, first_labels: Ints | None
+) -> None:
     if (images.shape[1:], images.dtype) != (first_images.shape[1:], first_images.dtype):
         raise DataError(
             f"{place}: holds {images.dtype} images of (H, W, C)={images.shape[1:]}, the first ones are "
@@ -201,7 +215,7 @@ def _check_like_the_first(place, images, labels, first_images, first_labels):
         )
 
 
-def _grey_levels(images):
+def _grey_levels(images: Array) -> Array:
     """uint8 where floats are all grey levels k/255, as torchvision's ToTensor makes them, else as they are."""
     if images.dtype == np.uint8 or images.min() < 0 or images.max() > 1:
         return np.ascontiguousarray(images)

@@ -1,5 +1,7 @@
 """Objects of the user's own code by name: `path/to/file.py:name` or `package.module:name`."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import inspect
@@ -7,22 +9,29 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from accel.checks import plain
 from accel.errors import BitloomError, DataError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+    from typing import Any
+
+Result = TypeVar("Result")
 REMEDIES = {
     "model": "check that it builds without arguments",
     "data": "check that it runs with split='train' and split='test', or without arguments",
 }
 
 
-def is_user_code(source):
+def is_user_code(source: str) -> bool:
     """True for `path/to/file.py:name` and `package.module:name`, also where the name is missing."""
     return ":" in source or source.endswith(".py")
 
 
-def resolve(source, what, error, use):
+def resolve(source: str, what: str, error: type[BitloomError], use: Callable[[Any], Result]) -> Result:
     """use(object) of the object that `source` names, called while the user's own folder can be imported from.
 
     The module is executed: it is the user's own code. what: 'model' or 'data', for messages; error: the class to
@@ -49,7 +58,7 @@ def resolve(source, what, error, use):
             raise error(f"{what} '{source}': {type(problem).__name__}: {_text(problem)}; {REMEDIES[what]}") from problem
 
 
-def call_with_split(function, split):
+def call_with_split(function: Callable[..., Any], split: str) -> Any:
     """function(split=...) where it takes a split, function(train=...) where it takes that, function(split) where it
     needs one argument, else function()."""
     try:
@@ -69,7 +78,7 @@ def call_with_split(function, split):
     return function(split) if needed else function()
 
 
-def _text(problem):
+def _text(problem: BaseException) -> str:
     """What an exception of the user's code says, in one short line."""
     try:
         return plain(" ".join(str(problem).split()), 200)
@@ -78,7 +87,7 @@ def _text(problem):
 
 
 @contextmanager
-def _importable(folder):
+def _importable(folder: Path) -> Iterator[None]:
     """sys.path with `folder` in front."""
     sys.path.insert(0, str(folder))
     try:
@@ -88,15 +97,17 @@ def _importable(folder):
             sys.path.remove(str(folder))
 
 
-def _execute(path):
+def _execute(path: Path) -> ModuleType:
     """Import a file as a module; files beside it can be imported by it."""
     spec = importlib.util.spec_from_file_location(f"bitloom_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path.name} is not a Python file; its name must end in .py")
     loaded = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
 
 
-def _import(name, source, what, error):
+def _import(name: str, source: str, what: str, error: type[BitloomError]) -> ModuleType:
     """The module of a dotted name, from the working directory or as installed."""
     try:
         return importlib.import_module(name)

@@ -1,17 +1,25 @@
 """Zip archives of arrays (.npz, .pt): their members, checked before any is unpacked."""
 
+from __future__ import annotations
+
 import zipfile
+from typing import TYPE_CHECKING
 
 from accel.checks import plain, shown
 from accel.errors import DataError
 from quant.files.door import check_size
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from accel.types import StrPath
 
 MAX_MEMBERS = 10_000
 _ENTRY = b"PK\1\2"  # begins the description of one member
 _BLOCK = 1 << 24
 
 
-def members(path, stream):
+def members(path: StrPath, stream: BinaryIO) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
     """(ZipFile, {name: ZipInfo}) of an open file: no more members, bytes and ways of packing than arrays need.
 
     Raises DataError for a bomb or an encrypted member, whatever zipfile raises for a damaged archive.
@@ -32,7 +40,7 @@ def members(path, stream):
     return archive, found
 
 
-def _check_count(path, stream):
+def _check_count(path: StrPath, stream: BinaryIO) -> None:
     """The number of members, found without making an object of each."""
     count, rest = 0, b""
     while block := stream.read(_BLOCK):

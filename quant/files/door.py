@@ -5,27 +5,36 @@ library beneath it raises becomes one DataError of one sentence. Readers check w
 memory for it, and nothing in a file is executed.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 import warnings
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from accel.checks import plain, shown
 from accel.errors import BitloomError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from accel.types import StrPath
 
 MAX_BYTES = 1 << 30  # of a file, and of the arrays in it
 _LEAVING = KeyboardInterrupt, SystemExit, GeneratorExit
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe must not block the opening
 
 
-def check_regular(path):
+def check_regular(path: StrPath) -> None:
     """Raise DataError for a folder, a pipe or a device, whatever its name ends in."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise DataError(f"{shown(path)}: is not a regular file; give a file")
 
 
 @contextmanager
-def guarded(path, what, remedy):
+def guarded(path: StrPath, what: str, remedy: str) -> Iterator[None]:
     """Any failure inside becomes DataError: `path` cannot be read as `what`, because of ...; `remedy`.
 
     Errors that say it themselves (BitloomError) pass. Warnings of the libraries are not for the user and stay silent.
@@ -41,7 +50,7 @@ def guarded(path, what, remedy):
 
 
 @contextmanager
-def opened(path, what, remedy):
+def opened(path: StrPath, what: str, remedy: str) -> Iterator[tuple[BinaryIO, int]]:
     """Yield (binary stream, its size in bytes) of a regular file, guarded. Raises DataError."""
     check_regular(path)
     with guarded(path, what, remedy):
@@ -56,7 +65,7 @@ def opened(path, what, remedy):
             yield stream, status.st_size
 
 
-def check_size(path, verb, size):
+def check_size(path: object, verb: str, size: int) -> None:
     """Raise DataError where something of a file takes more than MAX_BYTES."""
     if size > MAX_BYTES:
         raise DataError(
@@ -65,7 +74,7 @@ def check_size(path, verb, size):
         )
 
 
-def _reason(error):
+def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = " ".join(str(error).split())

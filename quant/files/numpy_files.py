@@ -1,6 +1,9 @@
 """Arrays of .npy and .npz files; nothing is unpickled, and a header's promise is held against the bytes behind it."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 from numpy.lib import format as npy
 
@@ -9,17 +12,23 @@ from accel.errors import DataError
 from quant.files.archive import members
 from quant.files.door import check_size, opened
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import IO
+
+    from accel.types import Array, StrPath
+
 REMEDY = "save it again with numpy, without objects"
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_npy(path):
+def read_npy(path: StrPath) -> Array:
     """The array of an .npy file. Raises DataError."""
     with opened(path, "an .npy file", REMEDY) as (stream, size):
         return _array(path, "the array", stream, size)
 
 
-def read_npz(path, names=None):
+def read_npz(path: StrPath, names: Collection[str] | None = None) -> dict[str, Array]:
     """{name: array} of an .npz file, all, or those among `names` that it has. Raises DataError."""
     with opened(path, "an .npz file", REMEDY) as (stream, _):
         archive, entries = members(path, stream)
@@ -36,7 +45,7 @@ def read_npz(path, names=None):
         return found
 
 
-def _array(path, what, stream, size):
+def _array(path: StrPath, what: str, stream: IO[bytes], size: int) -> Array:
     """The array of a stream of `size` bytes; header and size are checked before memory is taken."""
     version = npy.read_magic(stream)
     if version not in _HEADERS:

@@ -5,8 +5,15 @@ and its message about a foreign class is half a page. So the pickle is read firs
 stack machine: tensors become `Tensor`, objects of other classes `Foreign`, containers dict, list and tuple.
 """
 
+from __future__ import annotations
+
 import pickletools
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, BinaryIO
 
 MAX_STEPS = 250_000  # about 30 a tensor
 ORDERED = "collections OrderedDict"
@@ -46,18 +53,18 @@ class Tensor:
     """A dense tensor whose elements all lie in its storage."""
 
     storage: Storage
-    shape: tuple
+    shape: tuple[int, ...]
 
 
 @dataclass
 class _Machine:
-    stack: list = field(default_factory=list)
-    marks: list = field(default_factory=list)
-    memo: dict = field(default_factory=dict)
-    storages: dict = field(default_factory=dict)
+    stack: list[Any] = field(default_factory=list)
+    marks: list[list[Any]] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+    storages: dict[str, Storage] = field(default_factory=dict)
 
 
-def outline(stream, most=MAX_STEPS):
+def outline(stream: BinaryIO, most: int = MAX_STEPS) -> tuple[Any, dict[str, Storage]]:
     """(object, {key: Storage}) of the next pickle of a binary stream, which is read up to the pickle's end and
     has `most` steps at most.
 
@@ -73,7 +80,7 @@ def outline(stream, most=MAX_STEPS):
     raise ValueError("the pickle has no end")
 
 
-def foreign(value, place=""):
+def foreign(value: object, place: str = "") -> Iterator[tuple[str, Foreign | Named]]:
     """Yields (place as text, Foreign or Named) of everything in an outline that is no plain data; torch's own names,
     such as its types of numbers, are."""
     seen, pending = set(), [(place, value)]
@@ -87,7 +94,7 @@ def foreign(value, place=""):
             pending += [(f"{place}.{key}" if place else str(key), part) for key, part in parts]
 
 
-def _step(machine, name, argument):
+def _step(machine: _Machine, name: str, argument: Any) -> None:
     stack = machine.stack
     if name in _NUMBERS_AND_TEXT:
         stack.append(argument)
@@ -126,7 +133,7 @@ def _step(machine, name, argument):
         raise ValueError(f"pickle step {name} {argument}, which no torch.save writes")
 
 
-def _collect(stack, name, items):
+def _collect(stack: list[Any], name: str, items: list[Any]) -> None:
     if name == "TUPLE":
         stack.append(tuple(items))
     elif name == "APPENDS" and isinstance(stack[-1], list):
@@ -137,7 +144,7 @@ def _collect(stack, name, items):
         raise ValueError(f"{name} to a {type(stack[-1]).__name__}")
 
 
-def _dictionary(pairs):
+def _dictionary(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     found = {}
     for key, value in pairs:
         if not isinstance(key, _KEYS):  # a deep tuple as a key would end the process
@@ -146,7 +153,7 @@ def _dictionary(pairs):
     return found
 
 
-def _made(name, what, argument):
+def _made(name: str, what: Any, argument: Any) -> Any:
     """What a step makes of a class or function and its arguments, or of an object and its state."""
     if name == "BUILD":
         if isinstance(what, dict) and isinstance(argument, dict):  # attributes of an OrderedDict
@@ -165,7 +172,7 @@ def _made(name, what, argument):
     return Foreign(what.name)
 
 
-def _is_harmless(name, argument):
+def _is_harmless(name: str, argument: Any) -> bool:
     """True for a set, bytes or a complex number as pickles of protocol 2 make them; torch.load makes these too."""
     if name == "__builtin__ set":
         return len(argument) == 1 and type(argument[0]) is list and all(isinstance(key, _KEYS) for key in argument[0])
@@ -174,7 +181,17 @@ def _is_harmless(name, argument):
     return name == "__builtin__ complex" and all(type(part) is float for part in argument)
 
 
-def _tensor(name, storage, offset, shape, stride, requires_grad, hooks, dtype=None, metadata=None):
+def _tensor(
+    name: str,
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    stride: Any,
+    requires_grad: Any,
+    hooks: Any,
+    dtype: Any = None,
+    metadata: Any = None,
+) -> Tensor:
     """The Tensor of a rebuild function's arguments, if all its elements lie in its storage."""
     numbers = (offset, *shape, *stride)
     if not isinstance(storage, Storage) or not all(type(number) is int and number >= 0 for number in numbers):
@@ -187,7 +204,7 @@ def _tensor(name, storage, offset, shape, stride, requires_grad, hooks, dtype=No
     return Tensor(storage, tuple(shape))
 
 
-def _kept_elsewhere(place):
+def _kept_elsewhere(place: Any) -> Storage | Named:
     """The Storage that a persistent id names."""
     kind, what, key, *rest = place
     if kind == "module" and isinstance(what, Named):

@@ -1,6 +1,9 @@
 """PNG pictures as arrays, decoded by pillow."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,11 @@ from accel.errors import DataError
 from accel.start import need
 from quant.files.door import opened
 
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from accel.types import Bytes, StrPath
+
 MAX_PIXELS = 1 << 24
 MAX_CHUNKS = 1 << 16
 _SIGNATURE_BYTES = 8
@@ -16,7 +24,7 @@ _DEPTH_AT = 24  # place of the bit depth: behind signature, length, "IHDR", widt
 REMEDY = "save it again as an 8-bit PNG"
 
 
-def read_png(path):
+def read_png(path: StrPath) -> Bytes:
     """uint8 [H, W, C] of a PNG file with C = 1 or 3; palettes become colours, transparency is dropped.
 
     Raises DataError for a damaged, huge, animated or 16-bit picture, TargetError where pillow is missing.
@@ -46,7 +54,7 @@ def read_png(path):
     return pixels.reshape(height, width, -1)
 
 
-def _check_chunks(path, stream):
+def _check_chunks(path: StrPath, stream: BinaryIO) -> None:
     """Raise DataError for a file of so many parts that walking over them takes long."""
     stream.seek(_SIGNATURE_BYTES)
     for _ in range(MAX_CHUNKS):

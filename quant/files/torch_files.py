@@ -1,7 +1,10 @@
 """Files of torch.save (.pt, .pth, .ckpt): checked, then read by torch.load(weights_only=True)."""
 
+from __future__ import annotations
+
 import io
 import pickle
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,6 +13,12 @@ from accel.errors import DataError
 from quant.files.archive import members
 from quant.files.door import opened
 from quant.files.pickles import MAX_STEPS, Foreign, foreign, outline
+
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+    from accel.types import StrPath
+    from quant.files.pickles import Named
 
 MAX_PICKLE_BYTES = 1 << 23
 _ZIP, _LEGACY = b"PK\3\4", b"\x80\2"
@@ -25,7 +34,7 @@ _KINDS = {
 }
 
 
-def read_torch(path, what, remedy, convert=None):
+def read_torch(path: StrPath, what: str, remedy: str, convert: str | None = None) -> Any:
     """What torch.save wrote to a file, on the CPU; no code in it is executed.
 
     what, remedy: for messages; convert: the remedy where it holds objects beside the tensors. Raises DataError where it
@@ -50,7 +59,7 @@ def read_torch(path, what, remedy, convert=None):
             raise ValueError("torch.load(weights_only=True) refuses it") from None
 
 
-def _check_archive(path, stream, remedy):
+def _check_archive(path: StrPath, stream: BinaryIO, remedy: str) -> object:
     """The outline of a zip archive's pickle, after all checksums. Raises DataError, ValueError."""
     archive, entries = members(path, stream)
     if any(name.endswith("/constants.pkl") for name in entries):
@@ -67,7 +76,7 @@ def _check_archive(path, stream, remedy):
     return outline(io.BytesIO(archive.read(pickles[0])))[0]
 
 
-def _check_legacy(stream, size):
+def _check_legacy(stream: BinaryIO, size: int) -> object:
     """The outline of a file of torch before 1.6: magic number, version, system, object and names of storages, each a
     pickle of its own, then the storages. Raises ValueError."""
     (magic, _), _, _, (found, storages), _ = (outline(stream, most) for most in _LEGACY_STEPS)
@@ -79,7 +88,7 @@ def _check_legacy(stream, size):
     return found
 
 
-def _refusal(path, place, value, remedy):
+def _refusal(path: StrPath, place: str, value: Foreign | Named, remedy: str) -> str:
     module, _, name = value.name.partition(" ")
     where = f"at {plain(place, 60)} " if place else ""
     if name in _KINDS:

@@ -1,6 +1,9 @@
 """The one place where a user's module gets its numbers: float32 parameters, contiguous float32 images."""
 
+from __future__ import annotations
+
 import itertools
+from typing import TYPE_CHECKING
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -8,10 +11,16 @@ from torch.overrides import TorchFunctionMode
 from quant.frontend.tensors import FLOAT_TYPES
 from quant.frontend.unwrap import copied, takes_vectors
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from torch import nn
+
 CASTS = (torch.Tensor.half, torch.Tensor.bfloat16, torch.Tensor.double)
 
 
-def in_float32(module):
+def in_float32(module: nn.Module) -> nn.Module:
     """The module with float16, bfloat16 and float64 parameters and buffers cast to float32: the module itself where
     there are none, else a copy in the same mode. What is of no such type stays, for the reader to refuse by name."""
     tensors = itertools.chain(module.parameters(), module.buffers())
@@ -21,7 +30,7 @@ def in_float32(module):
     return copied(module).float()
 
 
-def run_module(module, images):
+def run_module(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """What a module in float32 gives for images [N, C, H, W], or for vectors, which are images of one pixel.
 
     The images are laid out as torch makes them by default, also where a size of 1 hides another layout, so that `view`
@@ -36,13 +45,13 @@ def run_module(module, images):
         return module(images)
 
 
-def classes_of(result):
+def classes_of(result: torch.Tensor) -> torch.Tensor:
     """Classes int64 [N] of what a module gives: the largest of its values, or the class itself where it ends with an
     argmax."""
     return result.argmax(1) if result.is_floating_point() else result.reshape(len(result))
 
 
-def _is_plain(images):
+def _is_plain(images: torch.Tensor) -> bool:
     """Whether the strides are those of a new tensor: is_contiguous() says nothing of axes of size 1."""
     _, channels, height, width = images.shape
     return images.stride() == (channels * height * width, height * width, width, 1)
@@ -51,7 +60,13 @@ def _is_plain(images):
 class _Float32Casts(TorchFunctionMode):
     """Casts to another float type become casts to float32."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         kwargs = kwargs or {}
         if func in CASTS:
             return args[0].float()
@@ -61,5 +76,5 @@ class _Float32Casts(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _float32(value):
+def _float32(value: object) -> object:
     return torch.float32 if isinstance(value, torch.dtype) and value in FLOAT_TYPES else value

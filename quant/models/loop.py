@@ -1,10 +1,14 @@
 """The epoch loop of every training: one-cycle schedule, random order, checkpoints, a stop when the loss explodes."""
 
+from __future__ import annotations
+
 import io
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import torch
 
@@ -16,6 +20,15 @@ from quant.files.door import guarded
 from quant.files.torch_files import read_torch
 from quant.models.errors import DivergedError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from torch import nn
+
+    from accel.types import StrPath
+
+OnEpoch: TypeAlias = Callable[[int, float], None]
 EXPLODED = 50.0
 FORMAT = 1
 SUFFIX = ".pt"
@@ -33,6 +46,22 @@ _KINDS = {
 }
 
 
+class Recipe(Protocol):
+    """What the loop reads of a training's options."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def warmup(self) -> float: ...
+
+
 @dataclass
 class Training:
     """What one training changes and draws from.
@@ -46,18 +75,18 @@ class Training:
     the first batch.
     """
 
-    model: object
-    optimizer: object
-    generator: object
-    loss: object
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    loss: Callable[[int, torch.Tensor], torch.Tensor]
     count: int
-    after_step: object = None
-    begin_epoch: object = None
-    averaged: object = None
-    losses: list = field(default_factory=list)
+    after_step: Callable[[], None] | None = None
+    begin_epoch: Callable[[int], None] | None = None
+    averaged: nn.Module | None = None
+    losses: list[float] = field(default_factory=list)
     limit: float | None = None
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, as plain values and tensors."""
         averaged = None if self.averaged is None else self.averaged.state_dict()
         return {
@@ -70,7 +99,7 @@ class Training:
             "random": torch.get_rng_state(),
         }
 
-    def load(self, state):
+    def load(self, state: Mapping[str, Any]) -> None:
         """Take over a state that `state()` gave for an equal training."""
         self.losses[:], self.limit = state["losses"], state["limit"]
         self.model.load_state_dict(state["model"])
@@ -86,7 +115,7 @@ class Training:
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["random"])
 
-    def _settings(self):
+    def _settings(self) -> list[dict[str, Any]]:
         """The optimizer's settings, but for the learning rate, which follows the schedule."""
         return [
             {key: value for key, value in group.items() if key not in ("lr", "params")}
@@ -102,14 +131,14 @@ class Checkpoint:
     missing or damaged, ModelError where it belongs to another training.
     """
 
-    def __init__(self, path, identity, resume=False):
+    def __init__(self, path: StrPath, identity: Mapping[str, Any], resume: bool = False) -> None:
         self.path, self.identity = Path(path), dict(identity)
         if self.path.suffix != SUFFIX:
             raise OutputError(f"{path}: checkpoints are PyTorch files; end the name with {SUFFIX}")
         self.state = self._read() if resume else None
         self.epochs = 0 if self.state is None else len(self.state["losses"])  # that the file holds, of this training
 
-    def _read(self):
+    def _read(self) -> dict[str, Any]:
         state = read(self.path)
         known = state["identity"]
         for key in [*self.identity, *known]:
@@ -124,7 +153,7 @@ class Checkpoint:
                 )
         return state
 
-    def save(self, training):
+    def save(self, training: Training) -> None:
         """Write the training's state, whole or not at all."""
         stream = io.BytesIO()
         torch.save(
@@ -139,21 +168,24 @@ class Unwritten:
     """Stands in for the Checkpoint of a training for which none was asked: it holds the training's last state, and
     `write` makes a file of it."""
 
-    state = training = None
+    state: dict[str, Any] | None = None
+    training: Training | None = None
 
-    def __init__(self, path, identity):
+    def __init__(self, path: StrPath, identity: Mapping[str, Any]) -> None:
         self.path, self.identity = Path(path), dict(identity)
 
-    def save(self, training):
+    def save(self, training: Training) -> None:
         """Remember the training, which goes on changing."""
         self.training = training
 
-    def write(self):
+    def write(self) -> None:
         """Make the file, which a later run may resume or start from. Raises OutputError."""
+        if self.training is None:
+            raise OutputError(f"{shown(self.path)}: no epoch was complete, so there is nothing to write; train longer")
         Checkpoint(self.path, self.identity).save(self.training)
 
 
-def read(path):
+def read(path: StrPath) -> dict[str, Any]:
     """The state in a checkpoint file; no code in it is executed. Raises DataError."""
     if not os.path.exists(path):
         raise DataError(f"{shown(path)}: checkpoint not found; {REMEDY}")
@@ -166,7 +198,7 @@ def read(path):
     return state
 
 
-def learning_rate_at(progress, options):
+def learning_rate_at(progress: float, options: Recipe) -> float:
     """Learning rate at progress in [0, 1]: linear warm-up, then half a cosine down to zero."""
     if progress < options.warmup:
         return options.learning_rate * progress / options.warmup
@@ -174,7 +206,13 @@ def learning_rate_at(progress, options):
     return options.learning_rate * 0.5 * (1 + math.cos(math.pi * phase))
 
 
-def run_epochs(training, options, *, on_epoch=None, checkpoint=None):
+def run_epochs(
+    training: Training,
+    options: Recipe,
+    *,
+    on_epoch: OnEpoch | None = None,
+    checkpoint: Checkpoint | Unwritten | None = None,
+) -> None:
     """Train for options.epochs epochs of options.batch images (less those that the checkpoint has done).
 
     on_epoch(epoch, loss) is called after each one, with the mean loss, also for those that the checkpoint did. The same
@@ -199,7 +237,7 @@ def run_epochs(training, options, *, on_epoch=None, checkpoint=None):
         _tell(on_epoch, epoch, loss)
 
 
-def _epoch(training, options, epoch):
+def _epoch(training: Training, options: Recipe, epoch: int) -> float:
     """The mean loss of one epoch over all images."""
     training.model.train()
     if training.begin_epoch is not None:
@@ -229,7 +267,7 @@ def _epoch(training, options, epoch):
 
 
 @torch.no_grad()
-def _loss_again(training, epoch, chosen):
+def _loss_again(training: Training, epoch: int, chosen: torch.Tensor) -> float:
     """The loss behind the epoch's last step, which no batch saw. Buffers and random states stay as they are."""
     states = training.generator.get_state(), torch.get_rng_state()
     buffers = [(value, value.clone()) for value in training.model.buffers()]
@@ -241,7 +279,7 @@ def _loss_again(training, epoch, chosen):
     return loss
 
 
-def _check_loss(training, loss, step):
+def _check_loss(training: Training, loss: float, step: int) -> None:
     if not math.isfinite(loss):
         raise DivergedError(f"step {step + 1}: the loss became {loss}")
     if training.limit is None:
@@ -253,7 +291,7 @@ def _check_loss(training, loss, step):
         )
 
 
-def _kept(checkpoint):
+def _kept(checkpoint: Checkpoint | Unwritten | None) -> str:
     if not isinstance(checkpoint, Checkpoint):
         return "there is no checkpoint (give --checkpoint)"
     if not checkpoint.epochs:
@@ -261,6 +299,6 @@ def _kept(checkpoint):
     return f"{checkpoint.path} keeps epoch {checkpoint.epochs}, the last good one"
 
 
-def _tell(on_epoch, epoch, loss):
+def _tell(on_epoch: OnEpoch | None, epoch: int, loss: float) -> None:
     if on_epoch is not None:
         on_epoch(epoch, loss)

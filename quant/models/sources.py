@@ -1,8 +1,11 @@
 """Where a float model comes from: the zoo by name, or the user's own `file.py:factory` or `package.module:factory`."""
 
+from __future__ import annotations
+
 import math
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,8 +22,14 @@ from quant.models.train import accuracy, to_float
 from quant.models.weights import load_weights, zoo_weights
 from quant.models.zoo import INPUT_SHAPES, build
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
-def load_float_model(source, weights=None):
+    from accel.types import Array, Ints, StrPath
+
+
+def load_float_model(source: str, weights: StrPath | None = None) -> tuple[nn.Module, str, tuple[int, int, int] | None]:
     """(nn.Module in eval mode, its name, its input shape (H, W, C) or None) of a zoo name, `file.py:factory` or
     `package.module:factory`.
 
@@ -38,7 +47,14 @@ def load_float_model(source, weights=None):
     return in_float32(module).eval(), name, shape
 
 
-def float_accuracy(source, images, labels, weights=None, mean=(0.0,), std=(1.0,)):
+def float_accuracy(
+    source: str,
+    images: Array,
+    labels: Ints | None,
+    weights: StrPath | None = None,
+    mean: Sequence[float] = (0.0,),
+    std: Sequence[float] = (1.0,),
+) -> float:
     """Share of images [N, H, W, C] that a float model classifies as labels int64 [N] say.
 
     The model reads (u / 255 - mean) / std of uint8 images, and floats as they are; mean, std: one value, or one per
@@ -52,11 +68,11 @@ def float_accuracy(source, images, labels, weights=None, mean=(0.0,), std=(1.0,)
     check_labels(labels, outputs(module, source, images.shape[1:]), source)
     if images.dtype != np.uint8:
         return accuracy(module, torch.from_numpy(images).permute(0, 3, 1, 2), labels)
-    mean, std = (torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (mean, std))
-    return accuracy(module, (to_float(images) - mean) / std, labels)
+    offset, factor = (torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (mean, std))
+    return accuracy(module, (to_float(images) - offset) / factor, labels)
 
 
-def outputs(module, name, shape):
+def outputs(module: nn.Module, name: str, shape: Sequence[int]) -> int:
     """Number of values that a module gives for one image of (H, W, C). Raises ModelError where it fails."""
     height, width, channels = shape
     try:
@@ -75,14 +91,14 @@ def outputs(module, name, shape):
     return math.prod(result.shape)
 
 
-def user_model(source, has_weights=True):
+def user_model(source: str, has_weights: bool = True) -> nn.Module:
     """The nn.Module of `file.py:factory` or `package.module:factory`, as the factory gives it, without wrappers that
     compute nothing.
 
     A class without weights of its own file holds random ones, which is said on stderr; a function may load its own.
     """
 
-    def make(factory):
+    def make(factory: Any) -> nn.Module:
         module = factory if isinstance(factory, nn.Module) else factory()
         if not isinstance(module, nn.Module):
             raise ModelError(
@@ -99,13 +115,13 @@ def user_model(source, has_weights=True):
     return resolve(source, "model", ModelError, make)
 
 
-def user_name(source):
+def user_name(source: str) -> str:
     """Graph name of a user's model: the file's or the module's last name."""
     place = source.rpartition(":")[0]
     return plain_name(Path(place).stem if place.endswith(".py") else place.rpartition(".")[2])
 
 
-def plain_name(text):
+def plain_name(text: str) -> str:
     """A graph name made of letters, digits, '_' and '-' only."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:60]
     return name if name[:1].isalpha() else f"model_{name}"

@@ -1,10 +1,16 @@
 """Which tensors of a file are a network's: its state dictionary under wrappers and prefixes."""
 
+from __future__ import annotations
+
 import os
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 WRAPPERS = (
     "state_dict",
@@ -37,17 +43,17 @@ class Fit:
     place: str
     prefix: str
     own_prefix: str
-    tensors: dict
-    names: dict
-    missing: tuple
-    extra: tuple
+    tensors: dict[str, torch.Tensor]
+    names: dict[str, str]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
 
     @property
-    def faults(self):
+    def faults(self) -> int:
         return len(self.missing) + len(self.extra)
 
 
-def find(content, wanted):
+def find(content: object, wanted: Mapping[str, torch.Tensor]) -> Fit | None:
     """The Fit of the first dictionary in a file's content that has exactly the wanted names, else of the nearest one.
 
     content: whatever the file holds; wanted: {name: tensor} of the network, in which equal tensors are tied. None where
@@ -63,10 +69,11 @@ def find(content, wanted):
     return best
 
 
-def _candidates(content):
+def _candidates(content: object) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
     """(place, {name: tensor}) of the dictionaries of named tensors, the outermost first and known wrappers before
     others."""
-    pending, seen = [("", content)], set()
+    pending: list[tuple[str, object]] = [("", content)]
+    seen: set[int] = set()
     while pending and len(seen) < MAX_CANDIDATES:
         place, found = pending.pop(0)
         if not isinstance(found, dict) or id(found) in seen:
@@ -83,7 +90,7 @@ def _candidates(content):
             pending += [(f"{place}.{name}" if place else name, found[name]) for name in inner]
 
 
-def _fits(place, tensors, wanted):
+def _fits(place: str, tensors: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> Iterator[Fit]:
     """Fits of one dictionary, with every prefix that all names of the file or of the network share."""
     theirs = {_INSIDE.sub(r"\1", name): name for name in tensors}
     own = {_INSIDE.sub(r"\1", name): name for name in wanted}
@@ -99,14 +106,14 @@ def _fits(place, tensors, wanted):
             yield Fit(place, prefix, own_prefix, tensors, found, tuple(missing), tuple(extra))
 
 
-def _prefixes(names):
+def _prefixes(names: Iterable[str]) -> list[str]:
     """'' and what all names have in front, up to each dot."""
     shared = os.path.commonprefix(list(names))
     dots = [place + 1 for place, char in enumerate(shared) if char == "."]
     return ["", *(shared[:place] for place in dots[:MAX_PREFIXES])]
 
 
-def _tied(names, wanted):
+def _tied(names: dict[str, str | None], wanted: Mapping[str, torch.Tensor]) -> dict[str, str | None]:
     """The same names, where one that the file lacks takes the tensor of the name that it is tied to."""
     known = {id(wanted[name]): full for name, full in names.items() if full is not None}
     return {name: full or known.get(id(wanted[name])) for name, full in names.items()}

@@ -1,7 +1,10 @@
 """Training of the zoo's float networks: AdamW, one-cycle cosine schedule, light augmentation, averaged
 weights."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -11,6 +14,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from quant.data.augment import random_affine, random_flip, scaled_limits
 from quant.models.call import classes_of, run_module
 from quant.models.loop import Training, run_epochs
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from accel.types import Array, Bytes, Ints
+    from quant.models.loop import Checkpoint, OnEpoch, Unwritten
 
 
 @dataclass(frozen=True)
@@ -33,31 +42,38 @@ class TrainingOptions:
 RECIPES = {"lenet5": TrainingOptions(), "fashion-cnn": TrainingOptions(epochs=30, augment=0.5, flip=True)}
 
 
-def to_float(images):
+def to_float(images: Array) -> torch.Tensor:
     """uint8 [N, H, W, C] -> float32 [N, C, H, W] in [0, 1]."""
     values = torch.from_numpy(images.copy()).permute(0, 3, 1, 2)
     return values.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 @torch.no_grad()
-def accuracy(model, images, labels, batch=1000):
+def accuracy(model: nn.Module, images: torch.Tensor, labels: Ints, batch: int = 1000) -> float:
     """Share of float32 [N, C, H, W] images whose largest logit is at its label (int64 [N], numpy)."""
     model.eval()
-    correct, labels = 0, torch.from_numpy(labels)
+    correct, wanted = 0, torch.from_numpy(labels)
     for start in range(0, len(images), batch):
         classes = classes_of(run_module(model, images[start : start + batch]))
-        correct += int((classes == labels[start : start + batch]).sum())
+        correct += int((classes == wanted[start : start + batch]).sum())
     return correct / len(images)
 
 
-def augmented(images, generator, options):
+def augmented(images: torch.Tensor, generator: torch.Generator, options: TrainingOptions) -> torch.Tensor:
     """The images [N, C, H, W] warped and mirrored as TrainingOptions say."""
     if options.flip:
         images = random_flip(images, generator)
     return random_affine(images, generator, **scaled_limits(options.augment))
 
 
-def train(model, images, labels, options=None, on_epoch=None, checkpoint=None):
+def train(
+    model: nn.Module,
+    images: Bytes,
+    labels: Ints,
+    options: TrainingOptions | None = None,
+    on_epoch: OnEpoch | None = None,
+    checkpoint: Checkpoint | Unwritten | None = None,
+) -> nn.Module:
     """Train in place and leave the averaged weights in the model.
 
     images: uint8 [N, H, W, C]; labels: int64 [N], numpy. on_epoch(epoch, loss) is called after each epoch.
@@ -68,13 +84,14 @@ def train(model, images, labels, options=None, on_epoch=None, checkpoint=None):
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     for module in model.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
     data, targets = to_float(images), torch.from_numpy(labels)
     optimizer = AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average), use_buffers=True)
 
-    def loss(_epoch, chosen):
+    def loss(_epoch: int, chosen: torch.Tensor) -> torch.Tensor:
         logits = run_module(model, augmented(data[chosen], generator, options))
         return functional.cross_entropy(logits, targets[chosen], label_smoothing=options.label_smoothing)
 

@@ -1,10 +1,13 @@
 """Trained weights as files: NumPy's .npz, PyTorch's .pt, .pth and .ckpt, or .safetensors; nothing in them is
 executed."""
 
+from __future__ import annotations
+
 import io
 import os
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +23,11 @@ from quant.files.numpy_files import read_npz
 from quant.files.safetensors_files import read_safetensors
 from quant.files.torch_files import read_torch
 from quant.models import state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from accel.types import Array, StrPath
 
 SUFFIXES = ".npz, .pt, .pth, .ckpt or .safetensors"
 _KINDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -37,12 +45,12 @@ _UNDO = {
 }
 
 
-def zoo_weights(name):
+def zoo_weights(name: str) -> Path:
     """Path of the shipped weights of a float model, whether or not they exist."""
     return ZOO / name / "weights.npz"
 
 
-def save_weights(module, path):
+def save_weights(module: torch.nn.Module, path: StrPath) -> None:
     """Write the module's state as float32 .npz; equal states give equal bytes. Raises OutputError."""
     arrays = {name: value.detach().cpu().numpy() for name, value in module.state_dict().items()}
     stream = io.BytesIO()
@@ -52,7 +60,7 @@ def save_weights(module, path):
     write_file(path, stream.getvalue(), marks.WEIGHTS)
 
 
-def load_weights(module, path):
+def load_weights(module: torch.nn.Module, path: StrPath) -> torch.nn.Module:
     """Load weights of .npz, .pt, .pth, .ckpt or .safetensors into the module, in place; every name and shape must fit.
 
     A dictionary around the state, and a prefix that all names share, are left out, which one line on stderr says;
@@ -77,7 +85,7 @@ def load_weights(module, path):
     return module
 
 
-def _content(path):
+def _content(path: Path) -> object:
     """What a weight file holds: {name: tensor}, or whatever torch.save was given."""
     if not os.path.exists(path):
         raise DataError(
@@ -94,14 +102,14 @@ def _content(path):
     return read_torch(path, "a PyTorch state dictionary", _REMEDY, _CONVERT)
 
 
-def _tensor(path, name, array):
+def _tensor(path: Path, name: str, array: Array) -> torch.Tensor:
     """The tensor of an array of any byte order. Raises DataError for text, dates, records and long doubles."""
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8 and array.dtype.kind == "f":
         raise DataError(f"{shown(path)}: {plain(name, 60)} is of type {plain(array.dtype, 40)}; save float32 numbers")
     return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
 
 
-def _misfit(path, module, fit):
+def _misfit(path: Path, module: torch.nn.Module, fit: state.Fit) -> str:
     parts = [
         f"{word} {listed(names, 5, 40)}"
         for word, names in (("lacks", fit.missing), ("has unknown", fit.extra))
@@ -113,7 +121,7 @@ def _misfit(path, module, fit):
     return f"{shown(path)}: does not fit {type(module).__name__}: it{place} {'; '.join(parts)}; {remedy}"
 
 
-def _check_shapes(path, found, wanted):
+def _check_shapes(path: Path, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
     wrong = [
         f"{plain(name, 30)} {plain(tuple(tensor.shape), 30)} for {tuple(wanted[name].shape)}"
         for name, tensor in found.items()
@@ -126,7 +134,7 @@ def _check_shapes(path, found, wanted):
         )
 
 
-def _check_values(path, name, tensor, is_float):
+def _check_values(path: Path, name: str, tensor: torch.Tensor, is_float: bool) -> None:
     """Raise DataError for a tensor that is no dense array of floats (of integers: the counters), RangeError for NaN."""
     place = f"{shown(path)}: {plain(name, 60)}"
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
@@ -140,7 +148,7 @@ def _check_values(path, name, tensor, is_float):
         raise RangeError(f"{place} holds NaN or infinity; train the model again or repair the file")
 
 
-def _tell(path, fit):
+def _tell(path: Path, fit: state.Fit) -> None:
     parts = [f"read from '{plain(fit.place, 40)}'"] if fit.place else []
     if fit.prefix:
         parts.append(f"without the prefix '{plain(fit.prefix, 40)}'")

@@ -1,15 +1,22 @@
 """The zoo's float networks as nn.Modules, by name."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from torch import nn
 
 from accel.checks import plain
 from accel.errors import ModelError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class LeNet5(nn.Module):
     """LeNet-5 with ReLU and max pooling: float [N, 1, 28, 28] in [0, 1] -> logits [N, 10]."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 6, 5, padding=2)
         self.relu1 = nn.ReLU()
@@ -24,7 +31,7 @@ class LeNet5(nn.Module):
         self.relu4 = nn.ReLU()
         self.fc3 = nn.Linear(84, 10)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = self.pool1(self.relu1(self.conv1(x)))
         x = self.pool2(self.relu2(self.conv2(x)))
         x = self.relu3(self.fc1(self.flatten(x)))
@@ -35,7 +42,7 @@ class FashionCNN(nn.Module):
     """Three convolutions with batch norm and two dense layers, 60,688 weights: float [N, 1, 28, 28] in [0, 1] ->
     logits [N, 10]."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 16, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(16)
@@ -55,7 +62,7 @@ class FashionCNN(nn.Module):
         self.relu4 = nn.ReLU()
         self.fc2 = nn.Linear(64, 10)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = self.pool1(self.relu1(self.norm1(self.conv1(x))))
         x = self.pool2(self.relu2(self.norm2(self.conv2(x))))
         x = self.pool3(self.relu3(self.norm3(self.conv3(x))))
@@ -68,7 +75,7 @@ INPUT_SHAPES = {"lenet5": (28, 28, 1), "fashion-cnn": (28, 28, 1)}
 CLASSES = {"lenet5": 10, "fashion-cnn": 10}
 
 
-def build(name):
+def build(name: str) -> nn.Module:
     """A new, untrained model of the zoo. Raises ModelError for an unknown name."""
     if name not in MODELS:
         raise ModelError(

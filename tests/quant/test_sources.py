@@ -240,6 +240,7 @@ def test_a_bad_loader_is_named(tmp_path):
 
 def test_what_cannot_be_found_is_named(package, tmp_path):
     (tmp_path / "needs.py").write_text("import no_such_package\n")
+    (tmp_path / "net.txt").write_text("")
     for source, message in (
         (f"{package}.nothing:load", f"there is no module {package}.nothing in .* install it"),
         ("no_such_package.data:load", "there is no module no_such_package"),
@@ -248,6 +249,7 @@ def test_what_cannot_be_found_is_named(package, tmp_path):
         (f"{package}.data:PLANES.x", "give path/to/file.py:name or package.module:name"),
         (f"{package}.data:", "give path/to/file.py:name"),
         ("x.py", "give path/to/file.py:name"),
+        (f"{tmp_path}/net.txt:load", "net.txt is not a Python file; its name must end in .py"),
         (f"{package}.data:np", "is a module; name a function"),
     ):
         with pytest.raises(DataError, match=message):

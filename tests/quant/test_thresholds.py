@@ -106,3 +106,9 @@ def test_a_variance_that_is_not_positive_is_refused():
     norm.running_var.copy_(torch.tensor([1.0, -1.0]))
     with pytest.raises(RangeError, match="conv: running_var . eps of channel 1 is -0.99999"):
         fold_batch_norm("conv", norm, [Fraction(1)] * 2, np.zeros(2), np.ones(2))
+
+
+def test_a_norm_without_statistics_is_refused():
+    norm = nn.BatchNorm2d(2, track_running_stats=False)
+    with pytest.raises(RangeError, match="conv: its batch norm keeps no statistics; train it with track_running_stats"):
+        fold_batch_norm("conv", norm, [Fraction(1)] * 2, np.zeros(2), np.ones(2))
