@@ -165,14 +165,14 @@ class Convert:
 @precisions_option
 @config_option("weight_depth=2048")
 @click.option("--fit", is_flag=True, help="Memories no larger than this network needs; default: room for others too.")
-@click.option("--hdl", type=click.Choice(LANGUAGES), default="verilog", show_default=True)
+@click.option("--hdl", type=click.Choice(LANGUAGES), default="verilog", show_default=True, help="Language to write.")
 @click.option("--golden", type=click.IntRange(1, 100), default=2, show_default=True, help="Images in the test bench.")
 @click.option(
     "--preset/--no-preset",
     default=None,
     help="Start with the network in the memories, or wait for the host; default by target.",
 )
-@click.option("--out", type=click.Path(), help="Output folder.  [default: build/out/MODEL]")
+@click.option("--out", type=click.Path(), help="Folder to write.  [default: build/out/MODEL]")
 @json_option
 @taking(Convert)
 def main(given: Convert) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 import click
 
 from accel.cli import EXIT_MISMATCH, EXIT_OK, handle_errors, print_json, progress
+from accel.options import option
 from accel.outputs import check_named, check_outputs
 from benchmarks import pages, report
 from benchmarks.catalog import BENCHMARKS
 from benchmarks.sources import digest, is_old
 
-COUNTED = ("upsets", "hostile")  # take --count and --seed
+COUNTED = ("upsets", "hostile")  # take --cases and --seed
 
 EPILOG = """\b
 Examples:
@@ -27,7 +28,7 @@ Examples:
   python -m benchmarks --quick             small counts, to see that they run
   python -m benchmarks --save xc7          keep the figures and put them into docs/figures.md
   python -m benchmarks --old               name the kept figures whose sources have changed
-  python -m benchmarks upsets hostile --count 2000 --seed 7 --json"""
+  python -m benchmarks upsets hostile --cases 2000 --seed 7 --json"""
 
 
 @click.command(epilog=EPILOG)
@@ -35,15 +36,15 @@ Examples:
 @click.option("--list", "show_list", is_flag=True, help="Name the benchmarks and stop.")
 @click.option("--old", "show_old", is_flag=True, help="Name the kept results whose sources have changed and stop.")
 @click.option("--quick", is_flag=True, help="Small counts: shows that it runs, gives no figure to quote.")
-@click.option("--count", type=click.IntRange(min=1), help=f"Cases, of {', '.join(COUNTED)}.")
-@click.option("--seed", type=click.IntRange(min=0), help=f"Other cases, of {', '.join(COUNTED)}.")
+@option("--cases", "count", old="--count", type=click.IntRange(min=1), help=f"How many cases, of {', '.join(COUNTED)}.")
+@click.option("--seed", type=click.IntRange(min=0), help=f"Seed of other cases, of {', '.join(COUNTED)}.")
 @click.option("--data-dir", type=click.Path(), help="Folder of the data sets (mnist/ in it).")
 @click.option(
     "--out",
     type=click.Path(),
     default="build/out/benchmarks",
     show_default=True,
-    help="Folder for results, netlists and logs.",
+    help="Folder to write results, netlists and logs into.",
 )
 @click.option("--save", is_flag=True, help="Keep the results in benchmarks/results, fill docs/figures.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
@@ -67,7 +68,7 @@ def main(names, show_list, show_old, quick, count, seed, data_dir, out, save, as
         raise click.UsageError("--save keeps figures to quote; --quick gives none: use one of them")
     cases = {key: value for key, value in (("count", count), ("seed", seed)) if value is not None}
     if cases and not set(names) & set(COUNTED):
-        raise click.UsageError(f"--count and --seed are of {', '.join(COUNTED)}: name it, or leave them out")
+        raise click.UsageError(f"--cases and --seed are of {', '.join(COUNTED)}: name it, or leave them out")
     check_named(out)
     for folder in (out, report.RESULTS) if save else (out,):
         check_outputs(*(report.output(name, folder) for name in names or BENCHMARKS))

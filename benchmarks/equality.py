@@ -16,6 +16,7 @@ def measure(progress, folder, quick, data_dir):
         "-m",
         "quant",
         "compare",
+        "--model",
         "lenet5-int8",
         "--float-model",
         "lenet5",

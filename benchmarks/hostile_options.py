@@ -35,10 +35,10 @@ COMMANDS = {
         "--out",
         "out",
     ],
-    ("quant.cli.main", ("evaluate",)): ["model", *DATA],
-    ("quant.cli.main", ("compare",)): ["model", *DATA],
+    ("quant.cli.main", ("evaluate",)): ["--model", "model", *DATA],
+    ("quant.cli.main", ("compare",)): ["--model", "model", *DATA],
     ("quant.cli.main", ("check",)): [*FLOAT, *DATA],
-    ("quant.cli.main", ("export",)): ["model", "--out", "out"],
+    ("quant.cli.main", ("export",)): ["--model", "model", "--out", "out"],
     ("quant.cli.main", ("search",)): [
         *FLOAT,
         *DATA,

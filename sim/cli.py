@@ -85,7 +85,7 @@ class Run:
     "random]",
 )
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Number of images.")
-@click.option("--engine", type=click.Choice(CHOICES), default="verilator", show_default=True)
+@click.option("--engine", type=click.Choice(CHOICES), default="verilator", show_default=True, help="What simulates.")
 @build_option("Size of the accelerator: output channels by byte lanes in parallel.", (8, 8))
 @precisions_option
 @config_option("requantizer=khot2")

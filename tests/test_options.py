@@ -1,10 +1,15 @@
 """The options of all commands: a name means one thing everywhere, and older spellings go on working."""
 
+import collections
+import inspect
+import re
+
 import click
+import pytest
 from click.testing import CliRunner
 
 from accel import convert
-from accel.options import build_option, model_option, option
+from accel.options import OldArgument, build_option, model_option, option
 from benchmarks import __main__ as benchmarks
 from quant.cli.main import main as quant
 from sim.cli import main as sim
@@ -79,3 +84,102 @@ def test_a_build_is_rows_by_lanes():
     )
     for text in ("8", "8x", "8x8x8", "-8x8", "8X8", "٣x8", "9" * 5000 + "x8", ""):
         assert "must be ROWSxLANES such as 8x8" in parsed(command, "--build", text)
+
+
+OLDER = {  # command: (older spelling with a value or two, the same in today's)
+    "accel.convert": [(("--rows", "4", "--lanes", "8"), ("--build", "4x8"))],
+    "sim run": [
+        (("a-model",), ("--model", "a-model")),
+        (("--images", "digits"), ("--data", "digits")),
+        (("--rows", "4"), ("--build", "4x8")),
+        (("--lanes", "4"), ("--build", "8x4")),
+    ],
+    "benchmarks": [(("--count", "3"), ("--cases", "3"))],
+    "quant train": [(("--count", "9"), ("--train-count", "9"))],
+    "quant ptq": [(("--rounding", "gemmlowp"), ("--rounding-rule", "gemmlowp"))],
+    "quant qat": [
+        (("--preset", "lenet5-w4a4"), ("--recipe", "lenet5-w4a4")),
+        (("--scales", "lsq"), ("--scale-learning", "lsq")),
+        (("--count", "9"), ("--train-count", "9")),
+    ],
+    "quant check": [(("--preset", "per-width"), ("--thresholds", "per-width"))],
+    "quant evaluate": [(("a-model",), ("--model", "a-model"))],
+    "quant compare": [(("a-model",), ("--model", "a-model"))],
+    "quant export": [(("a-model",), ("--model", "a-model"))],
+    "quant search": [
+        (("--images", "9"), ("--search-images", "9")),
+        (("--weight-bits", "8,1"), ("--weight-choices", "8,1")),
+        (("--activation-bits", "8,4"), ("--activation-choices", "8,4")),
+    ],
+    "quant report": [(("--rows", "4"), ("--build", "4x16")), (("--lanes", "4"), ("--build", "16x4"))],
+}
+WORDS_OF_EVERY_HELP = {"with", "from", "that", "default", "where", "image", "images", "first"}
+
+
+class Given(Exception):
+    """Ends a command where its body would begin, with the values that it is given."""
+
+
+def given_to(command, arguments, monkeypatch):
+    """The values that the body of a command gets from these arguments and those that it requires."""
+
+    def stop(self, **values):
+        raise Given(values)
+
+    named = "--model" if not arguments[0].startswith("--") else arguments[0]
+    required = [param.opts[0] for param in shown(command) if param.required and param.opts[0] != named]
+    arguments = [*arguments, *(part for name in required for part in (name, "required"))]
+    kind = inspect.unwrap(command.callback).__annotations__.get("given")
+    if kind is None:  # one that takes an argument per option
+        return command.make_context("command", arguments).params
+    monkeypatch.setattr(kind, "__init__", stop)
+    found = CliRunner().invoke(command, arguments).exception
+    assert isinstance(found, Given), found
+    return found.args[0]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [(name, *pair) for name, pairs in OLDER.items() for pair in pairs])
+def test_every_older_spelling_still_works(name, old, new, monkeypatch):
+    command = commands()[name]
+    assert given_to(command, old, monkeypatch) == given_to(command, new, monkeypatch)
+
+
+def test_every_older_spelling_is_tested():
+    hidden = {
+        (name, "MODEL" if isinstance(param, OldArgument) else param.opts[0])
+        for name, command in commands().items()
+        for param in command.params
+        if isinstance(param, OldArgument) or getattr(param, "hidden", False)
+    }
+    tested = {
+        (name, option if option.startswith("--") else "MODEL")
+        for name, pairs in OLDER.items()
+        for old, _ in pairs
+        for option in old[::2]
+    }
+    assert hidden == tested
+
+
+def words(text):
+    return set(re.findall(r"[a-z]{4,}", text.lower())) - WORDS_OF_EVERY_HELP
+
+
+def kind_of(type):
+    """Limits and what a path may be are left to each command."""
+    name = type.name.removesuffix(" range")
+    return {"file": "path", "directory": "path"}.get(name, name), frozenset(getattr(type, "choices", ()))
+
+
+def test_an_option_means_one_thing_in_every_command():
+    """The same type and the same values; and helps that share the word which says what it is."""
+    uses = collections.defaultdict(list)
+    for name, command in commands().items():
+        for param in shown(command):
+            for spelling in (*param.opts, *param.secondary_opts):
+                uses[spelling].append((name, param))
+    wrong = []
+    for spelling, found in uses.items():
+        kinds = {kind_of(param.type) for _, param in found}
+        if len(kinds) > 1 or not set.intersection(*(words(param.help or "") for _, param in found)):
+            wrong.append(f"{spelling}: " + "; ".join(f"{name} ({param.help})" for name, param in found))
+    assert not wrong, "\n".join(wrong)

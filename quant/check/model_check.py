@@ -86,7 +86,7 @@ class ModelCheck:
         asked = " and ".join(f"{value:g} dB" for value in sorted({self.thresholds.snr_db[bits] for bits in hopeless}))
         return (
             f"At {asked} nearly nothing passes below INT8: a bit is worth 6 dB, and Gaussian values at the best "
-            f"scale reach {reach}. A low SNR is not a low accuracy: --preset per-width asks of every width what "
+            f"scale reach {reach}. A low SNR is not a low accuracy: --thresholds per-width asks of every width what "
             "networks that keep their accuracy reach."
         )
 

@@ -1,22 +1,55 @@
 """`python -m quant check`: which width each layer of a float network can have."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import click
 
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table
-from quant.check.thresholds import DEFAULT_PRESET, PRESETS, choose
-from quant.cli.options import COUNT, MODEL_HELP, NumberList, bar, data_options, input_option, load_data
+from accel.options import option, taking
+from quant.check.thresholds import DEFAULT_PRESET, PRESETS, Thresholds, choose
+from quant.cli.given import Data, FloatNetwork, Pixels
+from quant.cli.options import (
+    NumberList,
+    bar,
+    calibration_images_option,
+    choice_option,
+    data_options,
+    float_model_option,
+    input_option,
+    pixel_options,
+    weights_option,
+)
 from quant.cli.user_input import check_images, encoding_of, look_at
 from quant.names import CLIPS
+
+if TYPE_CHECKING:  # imports torch
+    from quant.check.model_check import ModelCheck, TensorCheck
 
 COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max error", "passes", "proposal")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Check(FloatNetwork, Data, Pixels):
+    """The command's options. snr, coverage: thresholds in place of those that `thresholds` names, or None."""
+
+    thresholds: str
+    snr: tuple[float, ...] | None
+    coverage: tuple[float, ...] | None
+    clip: str
+    calibration_images: int
+    encoding: str | None
+    as_json: bool
+
+
 @click.command()
-@click.option("--model", required=True, help=f"{MODEL_HELP[:1].upper()}{MODEL_HELP[1:]}.")
-@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt, .pth, .ckpt or .safetensors.")
+@float_model_option(required=True)
+@weights_option()
 @data_options("mnist")
-@click.option(
-    "--preset",
+@option(
+    "--thresholds",
+    old="--preset",
     type=click.Choice(list(PRESETS)),
     default=DEFAULT_PRESET,
     show_default=True,
@@ -26,35 +59,23 @@ COLUMNS = ("layer", "bits", "SNR dB", "needs dB", "coverage", "needs", "max erro
     "--snr",
     type=NumberList(float),
     default=None,
-    help="SNR thresholds in dB instead of the preset's: one, or four for 8, 6, 4, 2 bits.",
+    help="SNR thresholds in dB instead of those: one, or four for 8, 6, 4, 2 bits.",
 )
 @click.option(
     "--coverage",
     type=NumberList(float),
     default=None,
-    help="Share of the values that must lie inside the range: one, or four; both presets have 0.99.",
+    help="Share of the values that must lie inside the range: one, or four; by default 0.99.",
 )
-@click.option(
-    "--clip",
-    type=click.Choice(CLIPS),
-    default="best",
-    show_default=True,
-    help="best: the scale of least squared error that keeps the coverage; minmax: nothing is clipped.",
+@choice_option(
+    "--clip", CLIPS, "best: the scale of least squared error that keeps the coverage; minmax: nothing is clipped."
 )
-@click.option(
-    "--calibration-images",
-    type=COUNT,
-    default=1000,
-    show_default=True,
-    help="Number of images for the activations, taken from the training split.",
-)
+@calibration_images_option("Number of images for the activations, taken from the training split.")
 @input_option
-@click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
-@click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
+@pixel_options
 @json_option
-def check(
-    model, weights, data, data_dir, preset, snr, coverage, clip, calibration_images, encoding, mean, std, as_json
-):
+@taking(Check)
+def check(given: Check) -> int:
     """Check at which widths integers represent the weights and activations of a float network.
 
     Per layer and width: signal-to-noise ratio, share of the values inside the range, largest error. The lowest width
@@ -66,27 +87,26 @@ def check(
     flagged, widths (bits, snr_db, coverage, max_error, passes)), weight_bits, activation_bits, flagged, feasible,
     verdict, advice.
 
-    Example: python -m quant check --model lenet5 --data mnist --preset per-width
+    Example: python -m quant check --model lenet5 --data mnist --thresholds per-width
     """
-    thresholds = choose(preset, snr, coverage)
+    thresholds = choose(given.thresholds, given.snr, given.coverage)
     from quant.check.model_check import PASSES, check_network
     from quant.frontend.prepare import prepare
-    from quant.models.sources import load_float_model
 
-    module, name, shape = load_float_model(model, weights)
-    images, _ = load_data(data, data_dir, "train", calibration_images)
-    check_images(model, shape, data, images)
-    prepared = prepare(look_at(module, images, name), mean, std, encoding_of(encoding, images))
-    with bar("checking", PASSES * len(images), as_json) as advance:
-        result = check_network(prepared, images, thresholds, clip, advance)
-    if as_json:
-        print_json({"model": model, "data": data, "preset": preset, **result.plain()})
+    module, name, shape = given.load()
+    images, _ = given.split("train", given.calibration_images)
+    check_images(given.model, shape, given.data, images)
+    prepared = prepare(look_at(module, images, name), given.mean, given.std, encoding_of(given.encoding, images))
+    with bar("checking", PASSES * len(images), given.as_json) as advance:
+        result = check_network(prepared, images, thresholds, given.clip, advance)
+    if given.as_json:
+        print_json({"model": given.model, "data": given.data, "preset": given.thresholds, **result.plain()})
     else:
         _print(result)
     return EXIT_OK if result.ok else EXIT_MISMATCH
 
 
-def _print(result):
+def _print(result: "ModelCheck") -> None:
     for title, checks in (("Weights", result.weights), ("Activations", result.activations)):
         rows = [row for check in checks for row in _rows(check, result.thresholds)]
         if rows:
@@ -99,11 +119,11 @@ def _print(result):
         click.echo(result.advice)
 
 
-def _joined(widths):
+def _joined(widths: tuple[int, ...]) -> str:
     return ",".join(map(str, widths)) or "8"
 
 
-def _rows(check, thresholds):
+def _rows(check: "TensorCheck", thresholds: Thresholds) -> Iterator[tuple]:
     proposal = f"INT{check.proposal}{' (flagged)' if check.flagged else ''}"
     for index, figure in enumerate(check.figures):
         yield (

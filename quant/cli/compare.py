@@ -1,29 +1,51 @@
 """`python -m quant compare`: three executions of one quantized network."""
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import click
 
 from accel import limits, model_dir
 from accel.cli import EXIT_MISMATCH, EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
-from quant.cli.options import COUNT, bar, data_options, load_data
+from accel.ir import Graph
+from accel.options import model_option, taking
+from quant.cli.given import Data
+from quant.cli.options import COUNT, bar, data_options, weights_option
+
+if TYPE_CHECKING:  # both import torch
+    from quant.frontend.floatnet import FloatNetwork
+    from quant.reference.compare import Comparison
 
 MOVED = {"equalize": True, "weight_rounding": "awq", "scales": "pow2"}  # notes of networks whose scales were moved
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compare(Data):
+    """The command's options. model: a model directory; float_model with weights: what it was made from, or None."""
+
+    model: str
+    count: int | None
+    float_model: str | None
+    weights: str | None
+    as_json: bool
+
+
 @click.command()
-@click.argument("model")
+@model_option(positional=True, required=True, help="Quantized model: directory, or name of the zoo.")
 @data_options("digits")
-@click.option("--count", type=COUNT, default=None, help="Use the first COUNT images; default: all.")
+@click.option("--count", type=COUNT, default=None, help="Number of images, the first ones; default: all.")
 @click.option(
     "--float-model",
     default=None,
-    help="Float model that MODEL was made from (lenet5, file.py:factory): the fake-quantized "
+    help="Float model that the quantized one was made from (lenet5, file.py:factory): the fake-quantized "
     "network then uses its float weights and biases.",
 )
-@click.option("--weights", type=click.Path(), default=None, help="Weights of --float-model.")
+@weights_option("Weights of --float-model")
 @json_option
-def compare(model, data, data_dir, count, float_model, weights, as_json):
-    """Compare three executions of a quantized MODEL, layer by layer.
+@taking(Compare)
+def compare(given: Compare) -> int:
+    """Compare three executions of a quantized model, layer by layer.
 
     The PyTorch quantized reference must equal the integer reference; the network with torch's own
     fake_quantize operators may differ by one step next to a rounding tie. Exit code 1 where an integer
@@ -32,26 +54,26 @@ def compare(model, data, data_dir, count, float_model, weights, as_json):
     JSON keys: model, data, count, mismatches, fake_class_changes, layers (name, values, mismatches,
     fake_one_step, fake_more, tie_distance, first).
 
-    Example: python -m quant compare lenet5-int8 --data digits
+    Example: python -m quant compare --model lenet5-int8 --data digits
     """
     from accel.reference import check_network, encode_input
     from quant.reference.compare import Comparer
 
-    graph = model_dir.load(model)
+    graph = model_dir.load(given.model)
     check_network(graph)
-    images, _ = load_data(data, data_dir, "test", count)
+    images, _ = given.split("test", given.count)
     batch = limits.batch(graph.work)
-    comparer = Comparer(graph, _float_network(graph, float_model, weights))
-    with bar("comparing", len(images), as_json) as advance:
+    comparer = Comparer(graph, _float_network(graph, given.float_model, given.weights))
+    with bar("comparing", len(images), given.as_json) as advance:
         for start in range(0, len(images), batch):
             part = encode_input(graph, images[start : start + batch])
             comparer.add(part)
             advance(len(part))
-    _report_comparison(comparer.result, model, data, as_json)
+    _report_comparison(comparer.result, given)
     return EXIT_OK if comparer.result.ok else EXIT_MISMATCH
 
 
-def _float_network(graph, float_model, weights):
+def _float_network(graph: Graph, float_model: str | None, weights: str | None) -> "FloatNetwork | None":
     if float_model is None:
         return None
     from quant.frontend.prepare import prepare
@@ -75,12 +97,12 @@ def _float_network(graph, float_model, weights):
     return network
 
 
-def _report_comparison(result, model, data, as_json):
-    if as_json:
+def _report_comparison(result: "Comparison", given: Compare) -> None:
+    if given.as_json:
         print_json(
             {
-                "model": model,
-                "data": data,
+                "model": given.model,
+                "data": given.data,
                 "count": result.images,
                 "mismatches": result.mismatches,
                 "fake_class_changes": result.fake_class_changes,
@@ -91,7 +113,7 @@ def _report_comparison(result, model, data, as_json):
     columns = ("layer", "values", "mismatches", "fake-quant 1 step", "more", "distance from a tie")
     keys = ("name", "values", "mismatches", "fake_one_step", "fake_more", "tie_distance")
     rows = [tuple(getattr(layer, key) for key in keys) for layer in result.layers]
-    print_table(f"{model} on {result.images} images of {data}", columns, rows)
+    print_table(f"{given.model} on {result.images} images of {given.data}", columns, rows)
     for layer in result.layers:
         if layer.first:
             click.echo(f"{layer.name}: first mismatch at {layer.first}", err=True)

@@ -1,77 +1,112 @@
 """`python -m quant ptq`: post-training quantization of a float network."""
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import click
 
 from accel import model_dir
 from accel.cli import EXIT_OK, json_option, print_json, print_table
 from accel.errors import ModelError
+from accel.ir import Graph
 from accel.names import RULES
+from accel.options import option, taking
 from accel.outputs import check_outputs
+from quant.cli.given import Data, FloatNetwork, Pixels
 from quant.cli.options import (
     COUNT,
-    MODEL_HELP,
     NumberList,
     bar,
+    bits_options,
+    calibration_images_option,
+    choice_option,
     code_file,
     data_options,
+    float_model_option,
     input_option,
-    load_data,
+    model_output_options,
+    pixel_options,
     requantizer_option,
     warn,
     weight_range_option,
+    weights_option,
 )
 from quant.cli.user_input import check_images, encoding_of, look_at
 from quant.data import datasets
 from quant.names import CALIBRATIONS, GRANULARITIES, PERCENTILE, SCALES, SCHEMES, WEIGHT_LEVELS, WEIGHT_ROUNDINGS
 
+if TYPE_CHECKING:  # imports torch
+    from quant.ptq.options import PtqOptions
 
-def _choice(name, values, text):
-    """An option with the values of a PtqOptions field; the first one is the default."""
-    return click.option(name, type=click.Choice(values), default=values[0], show_default=True, help=text)
+
+@dataclass(frozen=True, kw_only=True)
+class Ptq(FloatNetwork, Data, Pixels):
+    """The command's options. Those that PtqOptions has too have its names and meanings."""
+
+    bits: int
+    weight_bits: tuple[int, ...] | None
+    activation_bits: tuple[int, ...] | None
+    weight_range: str
+    weight_levels: str
+    weight_rounding: str
+    weight_calibration: str
+    granularity: str
+    weight_scheme: str
+    calibration: str
+    percentile: float
+    activation_scheme: str
+    activation_granularity: str
+    scales: str
+    equalize: bool
+    bias_correction: bool
+    layer_images: int
+    requantizer: str
+    calibration_images: int
+    rule: str
+    encoding: str | None
+    input_shape: tuple[int, ...] | None
+    name: str | None
+    out: str
+    as_json: bool
+
+    def options(self) -> "PtqOptions":
+        """What is asked for, before the images say which encoding they need."""
+        from quant.ptq.options import PtqOptions
+
+        same = {item.name for item in fields(PtqOptions)} & {item.name for item in fields(self)}
+        values = {name: getattr(self, name) for name in same - {"encoding"}}
+        for name in ("weight_bits", "activation_bits"):
+            values[name] = _one_or_all(values[name], self.bits)
+        return PtqOptions(**values, full_range=self.weight_range == "full")
 
 
 @click.command()
-@click.option("--model", required=True, help=f"{MODEL_HELP[:1].upper()}{MODEL_HELP[1:]}.")
-@click.option("--weights", type=click.Path(), default=None, help="Weights: .npz, .pt, .pth, .ckpt or .safetensors.")
+@float_model_option(required=True)
+@weights_option()
 @data_options("mnist")
 @click.option("--bits", type=int, default=8, show_default=True, help="Bits of weights and activations.")
-@click.option(
-    "--weight-bits",
-    type=NumberList(int),
-    default=None,
-    help="8, 6, 4, 2 or 1: one value, or one per layer with weights; default: --bits.",
-)
-@click.option(
-    "--activation-bits",
-    type=NumberList(int),
-    default=None,
-    help="8, 4 or 2 of the layers' outputs: one value, or one per output that is quantized; default: --bits. "
-    "The input keeps 8, a last layer without a clamp puts out int32.",
+@bits_options(
+    "8, 4 or 2",
+    "output that is quantized. The input keeps 8, a last layer without a clamp puts out int32.  [default: --bits]",
+    "--bits",
 )
 @weight_range_option(default="symmetric")
-@_choice(
+@choice_option(
     "--weight-levels",
     WEIGHT_LEVELS,
     "What weights may be: every integer, zero and powers of two, or sums and "
     "differences of two powers (for a shift-add array).",
 )
-@_choice(
+@choice_option(
     "--weight-rounding",
     WEIGHT_ROUNDINGS,
     "How weights become integers: to the nearest one, or learned from calibration "
     "images (AdaRound, GPTQ), or to the nearest one after scaling salient channels (AWQ).",
 )
-@_choice("--weight-calibration", CALIBRATIONS, "How the weights' ranges are found.")
-@_choice("--granularity", GRANULARITIES, "One weight scale per output channel, or per layer.")
-@_choice("--weight-scheme", SCHEMES, "affine is refused: the accelerator's weights have no zero point.")
-@click.option(
-    "--calibration",
-    default="minmax",
-    show_default=True,
-    help=f"How the activations' ranges are found: {', '.join(CALIBRATIONS)}.",
-)
+@choice_option("--weight-calibration", CALIBRATIONS, "How the weights' ranges are found.")
+@choice_option("--granularity", GRANULARITIES, "One weight scale per output channel, or per layer.")
+@choice_option("--weight-scheme", SCHEMES, "affine is refused: the accelerator's weights have no zero point.")
+@choice_option("--calibration", CALIBRATIONS, "How the activations' ranges are found.")
 @click.option(
     "--percentile",
     type=float,
@@ -79,11 +114,13 @@ def _choice(name, values, text):
     show_default=True,
     help="Share of the values inside the range, in per cent, where percentile is chosen.",
 )
-@_choice("--activation-scheme", SCHEMES[::-1], "symmetric: zero point 0, half of the range for a ReLU.")
-@_choice(
-    "--activation-granularity", GRANULARITIES[::-1], "channel is refused: the accelerator has one scale per tensor."
+@choice_option("--activation-scheme", SCHEMES[::-1], "symmetric: zero point 0, half of the range for a ReLU.")
+@choice_option(
+    "--activation-granularity",
+    GRANULARITIES[::-1],
+    "channel is refused: the accelerator has one scale per tensor.",
 )
-@_choice("--scales", SCALES, "pow2: every scale is a power of two, so every multiplier is a shift.")
+@choice_option("--scales", SCALES, "pow2: every scale is a power of two, so every multiplier is a shift.")
 @click.option("--equalize", is_flag=True, help="Cross-layer equalization of the channels' weight ranges first.")
 @click.option("--bias-correction", is_flag=True, help="Biases take the mean error of their channel.")
 @click.option(
@@ -94,48 +131,23 @@ def _choice(name, values, text):
     help="Calibration images that bias correction and learned rounding look at.",
 )
 @requantizer_option
-@click.option(
-    "--calibration-images",
-    type=COUNT,
-    default=1000,
-    show_default=True,
-    help="Number of images, taken from the training split.",
-)
-@click.option(
-    "--rounding",
+@calibration_images_option("Number of images for the ranges, taken from the training split.")
+@option(
+    "--rounding-rule",
     "rule",
+    old="--rounding",
     type=click.Choice(RULES),
-    default="half_up",
+    default=RULES[0],
     show_default=True,
     help="Rounding of the requantization, in the hardware.",
 )
 @input_option
-@click.option("--mean", type=NumberList(float), default="0", help="Mean of u/255, one or per channel.")
-@click.option("--std", type=NumberList(float), default="1", help="Deviation of u/255, one or per channel.")
-@click.option("--input-shape", type=NumberList(int), default=None, help="C,H,W; default: that of the images.")
-@click.option("--name", default=None, help="Name written into the model; default: the model's.")
-@click.option("--out", type=click.Path(), required=True, help="Model directory to write.")
+@pixel_options
+@click.option("--input-shape", type=NumberList(int), default=None, help="Shape C,H,W of an image; default: the data's.")
+@model_output_options("the model's")
 @json_option
-def ptq(
-    model,
-    weights,
-    data,
-    data_dir,
-    bits,
-    weight_bits,
-    activation_bits,
-    weight_range,
-    weight_rounding,
-    calibration_images,
-    encoding,
-    mean,
-    std,
-    input_shape,
-    name,
-    out,
-    as_json,
-    **choices,
-):
+@taking(Ptq)
+def ptq(given: Ptq) -> int:
     """Quantize a trained float network to integers (post-training) and export a model directory.
 
     A factory is executed: it is your own code, a function or class that gives a torch.nn.Module.
@@ -144,65 +156,64 @@ def ptq(
 
     Example: python -m quant ptq --model lenet5 --data mnist --bits 8 --calibration minmax --out my-lenet5
     """
-    check_outputs(model_dir.output(out), model=code_file(model), weights=weights)
-    from quant.models.sources import load_float_model
-    from quant.ptq.pipeline import Normalization, quantize_module, work
-    from quant.ptq.quantize import PtqOptions
+    check_outputs(model_dir.output(given.out), model=code_file(given.model), weights=given.weights)
+    from quant.ptq.pipeline import quantize_module, work
 
-    weight_bits, activation_bits = [_one_or_all(given, bits) for given in (weight_bits, activation_bits)]
-    options = PtqOptions(
-        weight_bits, activation_bits, full_range=weight_range == "full", weight_rounding=weight_rounding, **choices
-    )
-    module, own_name, shape = load_float_model(model, weights)
-    images, _ = load_data(data, data_dir, "train", calibration_images)
-    if input_shape is not None:
-        shape = _height_width_channels(input_shape)
-    check_images(model, shape, data, images)
-    options = replace(options, encoding=encoding_of(encoding, images))
+    options = given.options()
+    module, own_name, shape = given.load()
+    images, _ = given.split("train", given.calibration_images)
+    if given.input_shape is not None:
+        shape = _height_width_channels(given.input_shape)
+    check_images(given.model, shape, given.data, images)
+    options = replace(options, encoding=encoding_of(given.encoding, images))
     look_at(module, images, own_name)
     texts = []
-    with bar("calibrating", work(options, len(images)), as_json) as advance:
+    with bar("calibrating", work(options, len(images)), given.as_json) as advance:
         graph = quantize_module(
             module,
             images,
-            name=name or f"{own_name}-{_widths(options)}",
+            name=given.name or f"{own_name}-{_widths(options)}",
             options=options,
-            normalization=Normalization(mean, std),
-            class_names=datasets.CLASS_NAMES.get(data, ()),
+            normalization=given.normalization(),
+            class_names=datasets.CLASS_NAMES.get(given.data, ()),
             advance=advance,
             warn=texts.append,
         )
     for text in texts:
         warn(text)
-    model_dir.save(graph, out)
+    model_dir.save(graph, given.out)
+    _print(graph, options, len(images), given)
+    return EXIT_OK
+
+
+def _print(graph: Graph, options: "PtqOptions", images: int, given: Ptq) -> None:
     layers = [{"name": layer.name, "op": layer.op, **layer.notes} for layer in graph.layers]
-    if as_json:
+    if given.as_json:
         print_json(
             {
-                "model": model,
-                "data": data,
+                "model": given.model,
+                "data": given.data,
                 "weight_bits": options.weight_bits,
                 "activation_bits": options.activation_bits,
                 "calibration": options.calibration,
-                "calibration_images": len(images),
-                "out": out,
+                "calibration_images": images,
+                "out": given.out,
                 "layers": layers,
             }
         )
     else:
         rows = [(layer["name"], layer["op"], layer["snr_db"], layer["range_coverage"]) for layer in layers]
-        print_table(f"{graph.name} -> {out}", ("layer", "operation", "SNR dB", "range coverage"), rows)
-    return EXIT_OK
+        print_table(f"{graph.name} -> {given.out}", ("layer", "operation", "SNR dB", "range coverage"), rows)
 
 
-def _one_or_all(given, default):
+def _one_or_all(given: tuple[int, ...] | None, default: int) -> int | tuple[int, ...]:
     """A width, or a tuple of several, one per layer."""
     if given is None:
         return default
     return given[0] if len(given) == 1 else given
 
 
-def _widths(options):
+def _widths(options: "PtqOptions") -> str:
     """int8 where weights and activations have 8 bits, else w4a8 and the like; mixed where layers differ."""
     pair = options.weight_bits, options.activation_bits
     if any(isinstance(bits, tuple) for bits in pair):
@@ -210,7 +221,7 @@ def _widths(options):
     return f"int{pair[0]}" if pair[0] == pair[1] else f"w{pair[0]}a{pair[1]}"
 
 
-def _height_width_channels(input_shape):
+def _height_width_channels(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise ModelError(f"--input-shape {input_shape} must be three positive numbers C,H,W")
     channels, height, width = input_shape

@@ -1,7 +1,10 @@
 """Options of `python -m quant qat` that choose how the quantizers learn."""
 
+from collections.abc import Callable
+
 import click
 
+from accel.options import option
 from quant.cli.options import COUNT
 from quant.qat import method
 
@@ -13,8 +16,10 @@ OPTIONS = (
         help="Gradient of rounding to 8, 6, 4 or 2 bits: clipped passes inside the range, identity everywhere."
         "  [default: clipped]",
     ),
-    click.option(
-        "--scales",
+    option(
+        "--scale-learning",
+        "scales",
+        old="--scales",
         type=click.Choice(method.SCALES),
         default=None,
         help="What is learned of a scale: its logarithm, the step, the step with LSQ's gradient (both at "
@@ -74,8 +79,8 @@ OPTIONS = (
 )
 
 
-def method_options(function):
+def method_options(function: Callable) -> Callable:
     """The options in front of a command's function."""
-    for option in reversed(OPTIONS):
-        function = option(function)
+    for decorate in reversed(OPTIONS):
+        function = decorate(function)
     return function

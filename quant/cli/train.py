@@ -1,20 +1,23 @@
 """`python -m quant train`: training of a float network."""
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import click
 
 from accel.cli import EXIT_OK, json_option, report
+from accel.options import taking
 from accel.outputs import check_outputs
+from quant.cli.given import Data
 from quant.cli.options import (
     COUNT,
-    MODEL_HELP,
     bar,
     checkpoint_output,
     code_file,
     data_options,
-    load_data,
+    float_model_option,
+    seed_option,
+    train_count_option,
     weights_output,
 )
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
@@ -22,16 +25,31 @@ from quant.cli.user_input import check_images, check_labelled, check_splits
 from quant.data.loaders import check_labels
 
 
+@dataclass(frozen=True, kw_only=True)
+class Train(Data):
+    """The command's options."""
+
+    model: str
+    epochs: int | None
+    seed: int
+    train_count: int | None
+    checkpoint: str | None
+    resume: bool
+    out: str
+    as_json: bool
+
+
 @click.command()
-@click.option("--model", default="lenet5", show_default=True, help=f"What to train: {MODEL_HELP}.")
+@float_model_option("Float model to train", default="lenet5")
 @data_options("mnist")
-@click.option("--epochs", type=COUNT, default=None, help="[default: that of the model's recipe]")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--count", type=COUNT, default=None, help="Train on the first COUNT images only.")
+@click.option("--epochs", type=COUNT, default=None, help="Epochs of the training.  [default: the recipe's]")
+@seed_option("the weights and of the order of the data")
+@train_count_option()
 @checkpoint_options
-@click.option("--out", type=click.Path(dir_okay=False), required=True, help="File for the weights (.npz).")
+@click.option("--out", type=click.Path(dir_okay=False), required=True, help="File of weights to write (.npz).")
 @json_option
-def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, as_json):
+@taking(Train)
+def train(given: Train) -> int:
     """Train a float network from new weights and write them.
 
     A user's own network is trained by the recipe of lenet5.
@@ -47,36 +65,39 @@ def train(model, data, data_dir, epochs, seed, count, checkpoint, resume, out, a
     from quant.models.call import in_float32
     from quant.models.weights import save_weights
 
-    check_outputs(weights_output(out), checkpoint_output(checkpoint, resume), model=code_file(model))
+    model = given.model
+    check_outputs(weights_output(given.out), checkpoint_output(given.checkpoint, given.resume), model=code_file(model))
     module = in_float32(sources.user_model(model)) if is_user_code(model) else zoo.build(model)
-    images, labels = load_data(data, data_dir, "train", count)
-    test_images, test_labels = load_data(data, data_dir, "test")
-    check_labelled(data, "training", labels, test_labels)
-    check_splits(data, images, test_images, "training", "")
-    check_images(model, zoo.INPUT_SHAPES.get(model), data, images)
+    images, labels = given.split("train", given.train_count)
+    test_images, test_labels = given.split("test")
+    check_labelled(given.data, "training", labels, test_labels)
+    check_splits(given.data, images, test_images, "training", "")
+    check_images(model, zoo.INPUT_SHAPES.get(model), given.data, images)
     classes = sources.outputs(module, model, images.shape[1:])
     for part in (labels, test_labels):
         check_labels(part, classes, model)
     started = time.monotonic()
-    options = replace(training.RECIPES.get(model, training.TrainingOptions()), seed=seed)
-    if epochs is not None:
-        options = replace(options, epochs=epochs)
-    state = open_checkpoint(checkpoint, resume, {"model": model, **asdict(options)}, images, labels, out)
-    with bar("training", options.epochs, as_json) as advance:
+    options = replace(training.RECIPES.get(model, training.TrainingOptions()), seed=given.seed)
+    if given.epochs is not None:
+        options = replace(options, epochs=given.epochs)
+    state = open_checkpoint(
+        given.checkpoint, given.resume, {"model": model, **asdict(options)}, images, labels, given.out
+    )
+    with bar("training", options.epochs, given.as_json) as advance:
         training.train(module, images, labels, options, lambda epoch, loss: advance(), state)
     accuracy = training.accuracy(module, training.to_float(test_images), test_labels)
     with kept(state, "go on with --checkpoint {file} --resume"):
-        save_weights(module, out)
+        save_weights(module, given.out)
     report(
         {
             "model": model,
-            "data": data,
+            "data": given.data,
             "epochs": options.epochs,
             "accuracy": accuracy,
             "seconds": round(time.monotonic() - started, 1),
-            "out": out,
+            "out": given.out,
         },
-        as_json,
+        given.as_json,
         "Training",
     )
     return EXIT_OK

@@ -4,8 +4,10 @@ as asked and must not be lost."""
 import functools
 import tempfile
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,12 +16,15 @@ from accel.cli import EXIT_MISMATCH
 from accel.errors import BitloomError, OutputError
 from quant.models.errors import DivergedError
 
+if TYPE_CHECKING:  # imports torch
+    from quant.models.loop import Checkpoint, Unwritten
 
-def checkpoint_options(function):
+
+def checkpoint_options(function: Callable) -> Callable:
     """--checkpoint and --resume; DivergedError becomes a message and exit code 1."""
 
     @functools.wraps(function)
-    def command(*args, **kwargs):
+    def command(*args: Any, **kwargs: Any) -> int:
         if kwargs["resume"] and kwargs["checkpoint"] is None:
             raise click.UsageError("--resume goes on from the --checkpoint file; give --checkpoint FILE too")
         try:
@@ -39,7 +44,9 @@ def checkpoint_options(function):
     )(command)
 
 
-def open_checkpoint(path, resume, identity, images, labels, out):
+def open_checkpoint(
+    path: str | None, resume: bool, identity: dict[str, Any], images: np.ndarray, labels: np.ndarray, out: str
+) -> "Checkpoint | Unwritten":
     """The Checkpoint of a training with this identity (plain values) on these data; without a path an Unwritten one
     beside `out`, the command's output."""
     from quant.models.loop import KEPT, Checkpoint, Unwritten
@@ -52,7 +59,7 @@ def open_checkpoint(path, resume, identity, images, labels, out):
 
 
 @contextmanager
-def kept(checkpoint, ways):
+def kept(checkpoint: "Checkpoint | Unwritten", ways: str) -> Iterator[None]:
     """Around all that follows a training: where it fails, the training is in a file, and the message says how to go on
     from there. ways: text with {file} in it."""
     try:
@@ -65,7 +72,7 @@ def kept(checkpoint, ways):
         raise
 
 
-def _written(checkpoint):
+def _written(checkpoint: "Checkpoint | Unwritten") -> Path:
     """The file of a Checkpoint; that of an Unwritten one, beside the output or where else a file can be written."""
     from quant.models.loop import Unwritten
 
@@ -83,7 +90,7 @@ def _written(checkpoint):
     raise refusal
 
 
-def _unused(path):
+def _unused(path: Path) -> Path:
     """The path, with a number where an earlier training is kept there."""
     found, number = path, 2
     while found.exists():

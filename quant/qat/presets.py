@@ -9,7 +9,7 @@ from quant.qat.method import Method
 
 @dataclass(frozen=True)
 class Preset:
-    """What `python -m quant qat --preset` sets: Widths and QatOptions as plain values, and the Method."""
+    """What `python -m quant qat --recipe` sets: Widths and QatOptions as plain values, and the Method."""
 
     weight_bits: tuple
     activation_bits: tuple
@@ -45,5 +45,5 @@ PRESETS = {
 def find(name):
     """The Preset of a name. Raises ModelError for an unknown one."""
     if name not in PRESETS:
-        raise ModelError(f"preset '{plain(name)}' is unknown; choose one of {', '.join(PRESETS)}")
+        raise ModelError(f"recipe '{plain(name)}' is unknown; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

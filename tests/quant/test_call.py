@@ -168,8 +168,10 @@ def test_every_command_takes_them(quant, source, few, tmp_path, command):
 
 @pytest.mark.parametrize("name", ["bfloat16", "mixed"])
 def test_floats_of_any_type_are_evaluated_and_compared(quant, source, few, tmp_path, name):
-    code, out, err = quant("evaluate", source(name), "--data", few, "--json")
+    code, out, err = quant("evaluate", "--model", source(name), "--data", few, "--json")
     assert code == 0 and json.loads(out)["count"] == 40, err
     assert quant("ptq", "--model", source(name), "--data", few, "--out", tmp_path / "net")[0] == 0
-    code, out, err = quant("compare", tmp_path / "net", "--data", few, "--float-model", source(name), "--json")
+    code, out, err = quant(
+        "compare", "--model", tmp_path / "net", "--data", few, "--float-model", source(name), "--json"
+    )
     assert code == 0 and json.loads(out)["mismatches"] == 0, err

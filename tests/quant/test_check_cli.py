@@ -16,7 +16,7 @@ def test_strict_flags_and_says_why(quant):
 
 
 def test_per_width_proposes_narrow_widths(quant):
-    code, out, _ = quant(*DIGITS, "--model", "lenet5", "--preset", "per-width", "--json")
+    code, out, _ = quant(*DIGITS, "--model", "lenet5", "--thresholds", "per-width", "--json")
     values = json.loads(out)
     assert code == 0 and values["feasible"] and values["advice"] == "" and values["flagged"] == []
     assert values["weight_bits"] == [4] * 5 and len(values["activation_bits"]) == 4
@@ -42,7 +42,7 @@ def test_thresholds_are_options(quant):
         (("--snr", "40,30"), "2 SNR thresholds were given"),
         (("--coverage", "99"), "must lie in 0..1"),
         (("--snr", "much"), "is not a list of finite numbers"),
-        (("--preset", "loose"), "loose"),
+        (("--thresholds", "loose"), "loose"),
         (("--mean", "0.1,0.2"), "mean has 2 values for 1 channel"),
     ),
 )

@@ -66,24 +66,24 @@ def test_evaluate_takes_a_folder_a_count_and_a_file(quant, tmp_path):
     folder = ROOT / "quant" / "zoo" / "lenet5-int8"
     images, labels = datasets.load("digits")
     np.savez(tmp_path / "set.npz", images=images[:7], labels=labels[:7])
-    code, out, _ = quant("evaluate", folder, "--data", tmp_path / "set.npz", "--count", 5, "--json")
+    code, out, _ = quant("evaluate", "--model", folder, "--data", tmp_path / "set.npz", "--count", 5, "--json")
     assert code == 0 and json.loads(out)["count"] == 5
-    code, out, _ = quant("evaluate", folder, "--data", "digits")
+    code, out, _ = quant("evaluate", "--model", folder, "--data", "digits")
     assert code == 0 and "accuracy" in out
 
 
 def test_evaluate_takes_a_float_model(quant):
-    code, out, _ = quant("evaluate", "lenet5", "--data", "digits", "--json")
+    code, out, _ = quant("evaluate", "--model", "lenet5", "--data", "digits", "--json")
     assert code == 0 and json.loads(out)["accuracy"] >= 0.99
 
 
 def test_compare_prints_counts_per_layer(quant):
-    code, out, _ = quant("compare", "lenet5-int8", "--count", 20, "--float-model", "lenet5", "--json")
+    code, out, _ = quant("compare", "--model", "lenet5-int8", "--count", 20, "--float-model", "lenet5", "--json")
     values = json.loads(out)
     assert code == 0 and values["count"] == 20 and values["mismatches"] == 0
     assert [layer["name"] for layer in values["layers"]][:2] == ["conv1", "pool1"]
     assert values["layers"][0]["values"] == 20 * 28 * 28 * 6
-    code, out, _ = quant("compare", "lenet5-int8", "--count", 5)
+    code, out, _ = quant("compare", "--model", "lenet5-int8", "--count", 5)
     assert code == 0 and "fake-quant" in out and "conv2" in out
 
 
@@ -91,7 +91,7 @@ def test_compare_ends_with_1_on_a_mismatch(quant, monkeypatch):
     from quant.reference import integer
 
     monkeypatch.setattr(integer, "round_shift_up", lambda product, shift: (product >> shift) + 1)
-    code, out, err = quant("compare", "lenet5-int8", "--count", 2)
+    code, out, err = quant("compare", "--model", "lenet5-int8", "--count", 2)
     assert code == 1 and "conv1: first mismatch at image 0" in err
 
 
@@ -104,7 +104,7 @@ def test_ptq_of_the_zoo_gives_the_shipped_bytes_shape(quant, tmp_path):
     assert all(layer["snr_db"] > 25 for layer in values["layers"])
     names = {path.name for path in out_dir.iterdir()}
     assert names == {path.name for path in (ROOT / "quant" / "zoo" / "lenet5-int8").iterdir()}
-    code, out, _ = quant("evaluate", out_dir, "--data", "digits", "--json")
+    code, out, _ = quant("evaluate", "--model", out_dir, "--data", "digits", "--json")
     assert code == 0 and json.loads(out)["accuracy"] >= 0.99
 
 
@@ -115,7 +115,7 @@ def test_ptq_of_a_users_module(quant, user_model, tmp_path, rounding, encoding):
     code, out, err = quant(
         *PTQ,
         f"{user_model}:make",
-        "--rounding",
+        "--rounding-rule",
         rounding,
         "--input",
         encoding,
@@ -130,31 +130,34 @@ def test_ptq_of_a_users_module(quant, user_model, tmp_path, rounding, encoding):
     )
     assert code == 0, err
     assert "SNR dB" in out and "mine" in out
-    assert quant("compare", out_dir, "--count", 10)[0] == 0
+    assert quant("compare", "--model", out_dir, "--count", 10)[0] == 0
 
 
 def test_train_writes_weights_that_ptq_takes(quant, tmp_path):
     weights = tmp_path / "weights.npz"
-    code, out, err = quant("train", "--data", "digits", "--epochs", 1, "--count", 40, "--out", weights, "--json")
+    code, out, err = quant("train", "--data", "digits", "--epochs", 1, "--train-count", 40, "--out", weights, "--json")
     assert code == 0, err
     assert set(json.loads(out)) == {"model", "data", "epochs", "accuracy", "seconds", "out"}
     assert quant(*PTQ, "lenet5", "--weights", weights, "--out", tmp_path / "model")[0] == 0
 
 
 BAD = {
-    "unknown model": (("evaluate", "lenet9"), "lenet9"),
-    "unknown data": (("evaluate", "lenet5-int8", "--data", "cifar"), "cifar"),
-    "missing data": (("evaluate", "lenet5-int8", "--data", "mnist", "--data-dir", "{tmp}"), "fetch it from"),
-    "no labels": (("evaluate", "lenet5-int8", "--data", "{tmp}/plain.npy"), "no labels"),
-    "wrong size": (("evaluate", "lenet5-int8", "--data", "{tmp}/large.npz"), "(28, 28, 1)|28, 28, 1"),
-    "float size": (("evaluate", "lenet5", "--data", "{tmp}/large.npz"), "(28, 28, 1)"),
-    "float labels": (("evaluate", "lenet5", "--data", "{tmp}/plain.npy"), "no labels"),
+    "unknown model": (("evaluate", "--model", "lenet9"), "lenet9"),
+    "unknown data": (("evaluate", "--model", "lenet5-int8", "--data", "cifar"), "cifar"),
+    "missing data": (("evaluate", "--model", "lenet5-int8", "--data", "mnist", "--data-dir", "{tmp}"), "fetch it from"),
+    "no labels": (("evaluate", "--model", "lenet5-int8", "--data", "{tmp}/plain.npy"), "no labels"),
+    "wrong size": (("evaluate", "--model", "lenet5-int8", "--data", "{tmp}/large.npz"), "(28, 28, 1)|28, 28, 1"),
+    "float size": (("evaluate", "--model", "lenet5", "--data", "{tmp}/large.npz"), "(28, 28, 1)"),
+    "float labels": (("evaluate", "--model", "lenet5", "--data", "{tmp}/plain.npy"), "no labels"),
     "no model": (("ptq", "--out", "{tmp}/out"), "--model"),
     "no output": ((*PTQ, "lenet5"), "--out"),
     "bits": ((*PTQ, "lenet5", "--bits", "3", "--out", "{tmp}/out"), "weight_bits=3 is not supported"),
     "no bits": ((*PTQ, "lenet5", "--weight-bits", "0", "--out", "{tmp}/out"), "weight_bits=0 is not supported"),
-    "calibration": ((*PTQ, "lenet5", "--calibration", "entropy", "--out", "{tmp}/out"), "choose one of minmax"),
-    "rounding": ((*PTQ, "lenet5", "--rounding", "up", "--out", "{tmp}/out"), "half_up"),
+    "calibration": (
+        (*PTQ, "lenet5", "--calibration", "entropy", "--out", "{tmp}/out"),
+        "is not one of 'minmax', 'percentile', 'kl', 'mse'",
+    ),
+    "rounding": ((*PTQ, "lenet5", "--rounding-rule", "up", "--out", "{tmp}/out"), "half_up"),
     "zoo model": ((*PTQ, "alexnet", "--out", "{tmp}/out"), "choose one of fashion-cnn, lenet5"),
     "weights": ((*PTQ, "lenet5", "--weights", "{tmp}/no.npz", "--out", "{tmp}/out"), "not found"),
     "wrong weights": ((*PTQ, "lenet5", "--weights", "{tmp}/large.npz", "--out", "{tmp}/out"), "lacks conv1.bias"),
@@ -179,14 +182,17 @@ BAD = {
     "train labels": (("train", "--data", "{tmp}/plain.npy", "--out", "{tmp}/w.npz"), "no labels"),
     "train classes": (("train", "--data", "{tmp}/classes.npz", "--out", "{tmp}/w.npz"), "labels lie in -1..99"),
     "train size": (("train", "--data", "{tmp}/large.npz", "--out", "{tmp}/w.npz"), "(30, 30, 1)"),
-    "other float model": (("compare", "lenet5-int8", "--float-model", "{tmp}/net.py:make"), "differ"),
-    "images from a pipe": (("evaluate", "lenet5-int8", "--data", "{tmp}/pipe.npy"), "not a regular file"),
-    "images from a folder": (("evaluate", "lenet5-int8", "--data", "{tmp}"), "not a regular file"),
-    "accumulator": (("evaluate", "{tmp}/overflow", "--data", "digits"), "fc: the accumulator of channel 0 may reach"),
-    "compared accumulator": (("compare", "{tmp}/overflow"), "outside int32"),
-    "damaged model": (("evaluate", "{tmp}/damaged", "--data", "digits"), "the file is truncated or damaged"),
-    "compared damage": (("compare", "{tmp}/damaged"), "the file is truncated or damaged"),
-    "count": (("evaluate", "lenet5-int8", "--count", "0"), "0"),
+    "other float model": (("compare", "--model", "lenet5-int8", "--float-model", "{tmp}/net.py:make"), "differ"),
+    "images from a pipe": (("evaluate", "--model", "lenet5-int8", "--data", "{tmp}/pipe.npy"), "not a regular file"),
+    "images from a folder": (("evaluate", "--model", "lenet5-int8", "--data", "{tmp}"), "not a regular file"),
+    "accumulator": (
+        ("evaluate", "--model", "{tmp}/overflow", "--data", "digits"),
+        "fc: the accumulator of channel 0",
+    ),
+    "compared accumulator": (("compare", "--model", "{tmp}/overflow"), "outside int32"),
+    "damaged model": (("evaluate", "--model", "{tmp}/damaged", "--data", "digits"), "the file is truncated or damaged"),
+    "compared damage": (("compare", "--model", "{tmp}/damaged"), "the file is truncated or damaged"),
+    "count": (("evaluate", "--model", "lenet5-int8", "--count", "0"), "0"),
 }
 
 

@@ -137,9 +137,9 @@ def test_vectors_are_quantized_evaluated_and_run(quant, code, tmp_path, data):
     assert code_ == 0 and "3 (Softmax) is left out" in err
     graph = model_dir.load(out)
     assert graph.input.shape == (1, 1, 6) and [layer.op for layer in graph.layers] == ["dense", "dense"]
-    assert quant("evaluate", out, "--data", data)[0] == 0
+    assert quant("evaluate", "--model", out, "--data", data)[0] == 0
     for name in ("classifier", "ends_with_the_class"):
-        assert quant("evaluate", f"{code}:{name}", "--data", data)[0] == 0
+        assert quant("evaluate", "--model", f"{code}:{name}", "--data", data)[0] == 0
     assert possible.refusal(graph) is None
 
 

@@ -27,7 +27,7 @@ COMMANDS = {
     "report": (main, ("report",), "--out", False, "out.html"),
     "train": (main, ("train",), "--out", False, "out.npz"),
     "train checkpoint": (main, ("train", "--out", "free.npz"), "--checkpoint", False, "out.pt"),
-    "export": (main, ("export", "lenet5-int8"), "--out", None, "out"),
+    "export": (main, ("export", "--model", "lenet5-int8"), "--out", None, "out"),
     "benchmarks": (benchmarks.main, ("cycles",), "--out", None, "out"),
 }
 every = pytest.mark.parametrize("name", COMMANDS)

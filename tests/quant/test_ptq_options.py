@@ -285,6 +285,6 @@ def test_the_comparison_refuses_the_float_model_of_moved_scales(quant, tmp_path)
     np.savez(tmp_path / "images.npz", images=nets.random_images(3, (28, 28, 1)))
     common = ("--data", tmp_path / "images.npz")
     quant("ptq", "--model", "lenet5", *common, "--equalize", "--out", tmp_path / "model")
-    code, _, err = quant("compare", tmp_path / "model", *common, "--float-model", "lenet5")
+    code, _, err = quant("compare", "--model", tmp_path / "model", *common, "--float-model", "lenet5")
     assert code == 2 and "was made with equalize=True, which moves scales" in " ".join(err.split())
-    assert quant("compare", tmp_path / "model", *common)[0] == 0
+    assert quant("compare", "--model", tmp_path / "model", *common)[0] == 0

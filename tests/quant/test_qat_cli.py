@@ -33,7 +33,7 @@ def user_model(tmp_path):
 
 def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
     out = tmp_path / "model"
-    command = "qat", "--preset", "lenet5-w4a4", "--data", "digits", "--epochs", 1
+    command = "qat", "--recipe", "lenet5-w4a4", "--data", "digits", "--epochs", 1
     assert quant(*command, "--requantizer", "pow2", "--out", tmp_path / "shifts")[0] == 0
     shifts = model_dir.load(tmp_path / "shifts")
     assert all(value.bit_count() == 1 for value in shifts.layers[0].requantize.multiplier.tolist())
@@ -55,7 +55,7 @@ def test_a_preset_writes_a_model_that_runs(quant, tmp_path):
     assert values["name"] == "lenet5-w4a4" and values["accuracy"] > 0.9 and (tmp_path / "trained.npz").is_file()
     graph = model_dir.load(out)
     assert graph.notes["weight_bits"] == [4] * 5 and graph.notes["seed"] == 1
-    assert quant("compare", out, "--count", 10)[0] == 0
+    assert quant("compare", "--model", out, "--count", 10)[0] == 0
     assert quant(*command, "--out", tmp_path / "again")[0] == 0
     for path in out.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
@@ -74,7 +74,7 @@ def test_the_command_trains_as_the_library_does(quant, tmp_path):
     assert (
         quant(
             "qat",
-            "--preset",
+            "--recipe",
             "lenet5-mixed",
             "--data",
             "digits",
@@ -151,7 +151,7 @@ def test_a_users_network_of_signs(quant, user_model, tmp_path):
     assert code == 0, err
     assert "accuracy" in text
     assert [layer.output.bits for layer in model_dir.load(out).layers] == [1, 1, 32]
-    assert quant("compare", out, "--count", 10)[0] == 0
+    assert quant("compare", "--model", out, "--count", 10)[0] == 0
 
 
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), [(8, 4), (6, 8), (4, 4), (2, 8), (1, 2)])
@@ -181,7 +181,7 @@ def test_ptq_of_narrow_widths(quant, tmp_path, weight_bits, activation_bits):
     assert {layer.output.bits for layer in weighted[:-1]} == {activation_bits} and graph.input.bits == 8
     if weight_bits > 1:
         assert min(layer.weights.min() for layer in weighted) == -(2 ** (weight_bits - 1) - 1)
-    assert quant("compare", out, "--count", 10)[0] == 0
+    assert quant("compare", "--model", out, "--count", 10)[0] == 0
 
 
 def test_ptq_uses_the_full_range_when_asked(quant, tmp_path):
@@ -209,12 +209,12 @@ def test_presets_are_those_of_the_zoo():
     for name in presets.PRESETS:
         notes = model_dir.load(name).notes
         assert notes["seed"] == 1 and notes["epochs"] == presets.find(name).epochs
-    with pytest.raises(ModelError, match="preset 'lenet5-w3a3' is unknown; choose one of lenet5-w8a8"):
+    with pytest.raises(ModelError, match="recipe 'lenet5-w3a3' is unknown; choose one of lenet5-w8a8"):
         presets.find("lenet5-w3a3")
 
 
 BAD = {
-    "preset": (("--preset", "lenet5-w3a3"), "preset 'lenet5-w3a3' is unknown"),
+    "preset": (("--recipe", "lenet5-w3a3"), "recipe 'lenet5-w3a3' is unknown"),
     "bits": (("--weight-bits", 3), "weight bits 3 are not supported; choose from 8, 6, 4, 2, 1"),
     "count of bits": (("--weight-bits", "8,8"), "name 2 layers where the network has 5; give one value, or 5"),
     "bits text": (("--weight-bits", "x"), "numbers"),

@@ -22,7 +22,7 @@ from quant.qat.train import QatOptions, train_qat
 from tests.quant import nets
 from tests.quant.test_qat import MIXED, SHAPE, SIGNS, module, task
 
-RUN = ("qat", "--preset", "lenet5-w2a2", "--data", "digits", "--epochs", 3, "--norm-order", "pool")
+RUN = ("qat", "--recipe", "lenet5-w2a2", "--data", "digits", "--epochs", 3, "--norm-order", "pool")
 
 
 def network(widths, method=None):
@@ -226,7 +226,7 @@ def test_the_command_starts_from_ptq(quant, tmp_path):
     )
     code, text, err = quant(
         "qat",
-        "--preset",
+        "--recipe",
         "lenet5-w4a4",
         "--data",
         "digits",
@@ -234,7 +234,7 @@ def test_the_command_starts_from_ptq(quant, tmp_path):
         1,
         "--start",
         tmp_path / "ptq",
-        "--scales",
+        "--scale-learning",
         "lsq",
         "--optimizer",
         "sgd",

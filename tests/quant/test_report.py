@@ -300,7 +300,7 @@ BAD = {
     "floats": (("--data", "{tmp}/floats.npz"), "uint8 images"),
     "classes": (("--data", "{tmp}/classes.npz"), "labels lie in 0..10 but lenet5 has the classes 0..9"),
     "size": (("--data", "{tmp}/small.npz"), "(28, 28, 1)"),
-    "build": (("--rows", "5"), "must be a power of two"),
+    "build": (("--build", "5x16"), "must be a power of two"),
     "budget": (("--budget", "0"), "0"),
 }
 

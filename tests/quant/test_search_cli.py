@@ -20,7 +20,7 @@ def make():
                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 4))
 """
 QUICK = (
-    "--images",
+    "--search-images",
     40,
     "--calibration-images",
     40,
@@ -28,9 +28,9 @@ QUICK = (
     3,
     "--candidates",
     2,
-    "--weight-bits",
+    "--weight-choices",
     "8,4",
-    "--activation-bits",
+    "--activation-choices",
     "8,4",
     "--cycles",
     "95%",
@@ -93,10 +93,10 @@ def test_the_chosen_network_is_trained_on_request(quant, source, tmp_path):
     [
         (("--cycles", "many"), "budget cycles 'many': give a positive number, or a percentage"),
         (("--cycles", "1"), "no choice of widths has cycles of at most 1; the least is"),
-        (("--build", "8by8"), "build '8by8': must be ROWSxLANES such as 8x8"),
+        (("--build", "8by8"), "'8by8' must be ROWSxLANES such as 8x8"),
         (("--option", "rows=9"), "option 'rows=9': must be NAME=VALUE"),
         (("--front", "front.pdf"), "--front front.pdf: must end with .json, .svg or .png"),
-        (("--weight-bits", "4,2"), "weight_bits 4,2 must be of 8, 6, 4, 2, 1 with 8 among them"),
+        (("--weight-choices", "4,2"), "weight_bits 4,2 must be of 8, 6, 4, 2, 1 with 8 among them"),
         (("--dsps", "10"), "no build has at most 10 DSPs, the smallest has 40"),
     ],
 )

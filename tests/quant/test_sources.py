@@ -277,11 +277,11 @@ def test_the_commands_take_a_users_package(quant, package, tmp_path):
     code, text, err = quant("train", "--model", model, "--data", data, "--epochs", 2, "--out", weights, "--json")
     assert code == 0, err
     trained = json.loads(text)["accuracy"]
-    code, text, err = quant("evaluate", model, "--weights", weights, "--data", data, "--json")
+    code, text, err = quant("evaluate", "--model", model, "--weights", weights, "--data", data, "--json")
     assert code == 0 and json.loads(text)["accuracy"] == trained and json.loads(text)["count"] == 40, err
     assert quant("ptq", "--model", model, "--weights", weights, "--data", data, "--out", out)[0] == 0
-    assert quant("evaluate", out, "--data", data)[0] == 0
-    assert quant("compare", out, "--data", data, "--float-model", model, "--weights", weights)[0] == 0
+    assert quant("evaluate", "--model", out, "--data", data)[0] == 0
+    assert quant("compare", "--model", out, "--data", data, "--float-model", model, "--weights", weights)[0] == 0
     code, _, err = quant(
         "qat", "--model", model, "--weights", weights, "--data", data, "--epochs", 1, "--out", tmp_path / "qat"
     )
@@ -298,10 +298,13 @@ def test_the_commands_refuse_what_does_not_fit(quant, package, tmp_path):
     many, small = f"{tmp_path}/other.py:many", "other:small"
     train = "train", "--epochs", 1, "--out", tmp_path / "w.npz", "--model"
     for arguments, message in (
-        (("evaluate", "lenet5-int8", "--data", many), "labels lie in 0..11 but lenet5-int8 has the classes 0..9"),
-        (("evaluate", "lenet5", "--data", many), "labels lie in 0..11"),
-        (("evaluate", "lenet5", "--data", small), "(28, 28, 1)"),
-        (("evaluate", f"{package}.net:make", "--data", small), "fails on an image of (H, W, C)=(9, 9, 1)"),
+        (
+            ("evaluate", "--model", "lenet5-int8", "--data", many),
+            "0..11 but lenet5-int8 has the classes 0..9",
+        ),
+        (("evaluate", "--model", "lenet5", "--data", many), "labels lie in 0..11"),
+        (("evaluate", "--model", "lenet5", "--data", small), "(28, 28, 1)"),
+        (("evaluate", "--model", f"{package}.net:make", "--data", small), "fails on an image of (H, W, C)=(9, 9, 1)"),
         ((*train, "lenet5", "--data", many), "labels lie in 0..11"),
         ((*train, f"{package}.net:make", "--data", many), "labels lie in 0..11"),
         ((*train, f"{package}.net:make", "--data", "other:floats"), "needs uint8 images"),
