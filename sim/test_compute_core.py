@@ -68,7 +68,7 @@ def ports(config):
         "busy": flag(),
         "last_word": flag(),
         "waiting": flag(),
-        "weight6_we": flag() if 6 in config.precisions else None,
+        "weight_packed_we": flag() if 6 in config.precisions else None,
     }
 
 
@@ -130,7 +130,7 @@ def load_weights(dut, config, base, words, bits=8):
         writes = [(4 * (at // 12) + at % 12 // 4, packed[at : at + 4]) for at in range(0, len(packed), 4)]
     else:
         writes = [(at // 4, bytes(data[at : at + 4])) for at in range(0, len(data), 4)]
-    enable = "weight6_we" if bits == 6 else "weight_we"
+    enable = "weight_packed_we" if bits == 6 else "weight_we"
     poke(dut, **{enable: 1})
     for number, value in writes:
         poke(dut, weight_waddr=base + number // parts // config.rows, weight_wrow=number // parts % config.rows)

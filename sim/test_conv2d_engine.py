@@ -16,8 +16,8 @@ CONFIGS = {
     "4x4": HardwareConfig(rows=4, lanes=4, weight_depth=256, line_depth=64),
     "4x8_mixed": HardwareConfig(rows=4, lanes=8, weight_depth=64, line_depth=64, precisions=(8, 4, 2, 1)),
 }
-NAMES = ("w_address", "m_first", "m_last", "m_tag")
-MIXED_NAMES = ("w_part", "m_tail")
+NAMES = ("m_address", "m_first", "m_last", "m_tag")
+MIXED_NAMES = ("m_part", "m_tail")
 SHAPES = (
     Shape(5, 6, 3, (3, 3), 5, pads=(1, 1, 1, 1)),
     Shape(6, 7, 1, (5, 3), 4, stride=(2, 1), pads=(0, 1, 2, 0)),
@@ -39,11 +39,11 @@ def ports(config):
         "s_data": word(config.word_bits),
         "s_valid": flag(),
         "s_ready": flag(),
-        "direct": flag(),
+        "direct_select": flag(),
         "direct_data": word(config.word_bits),
         "layer": word(DESCRIPTOR_BITS),
         "operand": word(config.word_bits),
-        "w_address": word(config.weight_addr_bits),
+        "m_address": word(config.weight_addr_bits),
         "m_valid": flag(),
         "m_first": flag(),
         "m_last": flag(),
@@ -53,7 +53,7 @@ def ports(config):
         "last_word": flag(),
         "hungry": flag(),
         "direct_offset": word(config.lane_bits) if mixed else None,
-        "w_part": word(config.unpack_bits) if mixed else None,
+        "m_part": word(config.unpack_bits) if mixed else None,
         "m_tail": flag() if mixed else None,
         "weight_shift": word(2) if mixed else None,
         "byte_step": word(config.lane_bits + 1) if mixed else None,
@@ -144,7 +144,7 @@ def bypass(dut, rng, config):
     """Dense words pass by the buffer, in a mixed build from the byte on that came with their address."""
     lanes = config.lanes
     words, offsets = [rng.randbytes(lanes) for _ in range(12)], [0] * 12
-    poke(dut, layer=describe(config), enable=1, direct=1)
+    poke(dut, layer=describe(config), enable=1, direct_select=1)
     dut.step(LINE_READ_LATENCY)
     for cycle in range(len(words)):
         if config.mixed:
@@ -155,7 +155,7 @@ def bypass(dut, rng, config):
         late = cycle + 1 - LINE_READ_LATENCY
         got = dut.peek("operand").to_bytes(lanes, "little")
         assert late < 0 or got == words[late][offsets[late] :] + words[late][: offsets[late]]
-    poke(dut, direct=0)
+    poke(dut, direct_select=0)
 
 
 def drive(dut, rng, stalls, config):

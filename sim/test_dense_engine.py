@@ -11,8 +11,8 @@ CONFIGS = {
     "4x4": HardwareConfig(rows=4, lanes=4, act_depth=32, weight_depth=64),
     "4x8_mixed": HardwareConfig(rows=4, lanes=8, act_depth=32, weight_depth=32, precisions=(8, 4, 2, 1)),
 }
-OUTPUTS = ("act_address", "w_address", "m_first", "m_last", "m_tag")
-MIXED_OUTPUTS = ("act_offset", "w_part", "m_tail")
+OUTPUTS = ("act_address", "m_address", "m_first", "m_last", "m_tag")
+MIXED_OUTPUTS = ("act_offset", "m_part", "m_tail")
 START_LATENCY = 2
 
 
@@ -24,7 +24,7 @@ def ports(config):
         "start": flag(),
         "enable": flag(),
         "act_address": word(act),
-        "w_address": word(weight),
+        "m_address": word(weight),
         "m_valid": flag(),
         "m_first": flag(),
         "m_last": flag(),
@@ -34,7 +34,7 @@ def ports(config):
         "tiles_minus1": word(16),
         "kwords_minus1": word(16),
         "act_offset": word(config.lane_bits) if mixed else None,
-        "w_part": word(config.unpack_bits) if mixed else None,
+        "m_part": word(config.unpack_bits) if mixed else None,
         "m_tail": flag() if mixed else None,
         "weight_shift": word(2) if mixed else None,
         "byte_step": word(config.lane_bits + 1) if mixed else None,

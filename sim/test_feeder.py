@@ -49,11 +49,11 @@ def ports():
         "w_data": word(CONFIG.word_bits),
         "w_count": word(CONFIG.lane_bits + 1),
         "row_filled": flag(),
-        "stuck": flag(),
+        "row_stuck": flag(),
         "busy": flag(),
         "last_word": flag(),
         "hungry": flag(),
-        "abandon": flag(),
+        "row_finished": flag(),
         **fields,
     }
 
@@ -135,7 +135,7 @@ def expected_writes(layer, data):
 
 
 def begin(dut, layer):
-    poke(dut, start=1, abandon=0, row_released=0, **layer)
+    poke(dut, start=1, row_finished=0, row_released=0, **layer)
     dut.step()
     poke(dut, start=0)
     return dut.cycle - 1
@@ -159,7 +159,7 @@ def run_layer(dut, rng, stalls, layer, data, releases=None):
     for index, (got, expected) in enumerate(zip(ring.writes, writes, strict=True)):
         assert got == expected, f"byte {index} of {layer}: expected {expected}, got {got}"
     assert len(source.cycles) == layer["in_words"] == ring.words
-    assert dut.peek("stuck") and not dut.peek("s_ready")
+    assert dut.peek("row_stuck") and not dut.peek("s_ready")
     if stalls.name == "none" and layer["ring_slots_minus1"] >= ring.filled:
         first = started + 4 + layer["prefill_words"] + layer["top_rows"]
         assert layer["element_bytes_minus1"] < LANES - 1 or source.cycles[0] == first
@@ -194,11 +194,11 @@ def full_ring(dut, rng, stalls):
     begin(dut, layer)
     run_until(dut, [source, ring], lambda: ring.filled == 3)
     run_cycles(dut, [source, ring], 20)
-    assert ring.filled == 3 and dut.peek("stuck") and dut.peek("busy")
+    assert ring.filled == 3 and dut.peek("row_stuck") and dut.peek("busy")
     ring.hold = False
     run_until(dut, [source, ring], lambda: ring.filled == 4)
     ring.hold = True
-    poke(dut, abandon=1)
+    poke(dut, row_finished=1)
     run_until(dut, [source, ring], lambda: not dut.peek("busy"))
     assert len(source.cycles) == layer["in_words"] and ring.filled < 7
 
@@ -212,7 +212,7 @@ def short_source(dut, rng, stalls):
     begin(dut, layer)
     run_until(dut, [source, ring], lambda: not dut.peek("busy"))
     run_cycles(dut, [source, ring], 4)
-    assert len(source.cycles) == layer["in_words"] and dut.peek("stuck")
+    assert len(source.cycles) == layer["in_words"] and dut.peek("row_stuck")
     assert ring.filled == layer["top_rows"] + 2
 
 

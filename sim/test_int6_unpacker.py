@@ -15,16 +15,20 @@ CONFIGS = {
 
 def ports(config):
     part_bits = (config.lanes // 4 - 1).bit_length()
-    address = {"waddr": word(config.weight_addr_bits), "wrow": word(2), "wpart": word(part_bits) if part_bits else None}
+
+    def address(side):
+        part = word(part_bits) if part_bits else None
+        return {f"{side}_waddr": word(config.weight_addr_bits), f"{side}_wrow": word(2), f"{side}_wpart": part}
+
     return {
         "clk": flag(),
-        "whole_we": flag(),
-        "packed_we": flag(),
-        **address,
-        "wdata": word(32),
+        "s_we": flag(),
+        "s_packed_we": flag(),
+        **address("s"),
+        "s_wdata": word(32),
         "m_we": flag(),
         "m_pair": flag(),
-        **{f"m_{name}": word(len(port)) if port is not None else None for name, port in address.items()},
+        **address("m"),
         "m_wdata": word(64),
     }
 
@@ -44,20 +48,20 @@ def drive(dut, rng, stalls, config):
     writes = []
     while len(writes) < 300:
         if rng.random() < 0.7:
-            writes += [("packed_we", *write) for write in group_writes(rng, rng.randrange(words // 4))]
+            writes += [("s_packed_we", *write) for write in group_writes(rng, rng.randrange(words // 4))]
         elif rng.random() < 0.9:
             data = rng.getrandbits(32)
-            writes.append(("whole_we", rng.randrange(words), data, [data]))
+            writes.append(("s_we", rng.randrange(words), data, [data]))
         else:
-            writes.append(("packed_we", 4 * rng.randrange(words // 4) + GROUP_WORDS, rng.getrandbits(32), []))
+            writes.append(("s_packed_we", 4 * rng.randrange(words // 4) + GROUP_WORDS, rng.getrandbits(32), []))
     expected, at = None, 0
     while at < len(writes) or expected:
         idle = next(paused) or at == len(writes)
         enable, number, data, bank = writes[at] if not idle else ("", rng.randrange(words), rng.getrandbits(32), [])
-        poke(dut, whole_we=enable == "whole_we", packed_we=enable == "packed_we", wdata=data)
-        poke(dut, waddr=number // parts // config.rows, wrow=number // parts % config.rows)
+        poke(dut, s_we=enable == "s_we", s_packed_we=enable == "s_packed_we", s_wdata=data)
+        poke(dut, s_waddr=number // parts // config.rows, s_wrow=number // parts % config.rows)
         if parts > 1:
-            poke(dut, wpart=number % parts)
+            poke(dut, s_wpart=number % parts)
         if expected is not None:
             check(dut, config, *expected)
         dut.step()

@@ -26,7 +26,7 @@ def ports(config):
         "enable": flag(),
         "r_word": word(config.line_addr_bits),
         "r_offset": word(config.lane_bits),
-        "direct": flag(),
+        "direct_select": flag(),
         "direct_data": word(config.word_bits),
         "r_data": word(config.word_bits),
         "direct_offset": word(config.lane_bits) if config.mixed else None,
@@ -93,7 +93,7 @@ def drive(dut, rng, stalls, config):
             enable=not stalled,
             r_word=address // lanes,
             r_offset=address % lanes,
-            direct=direct,
+            direct_select=direct,
             direct_data=int.from_bytes(direct_data, "little"),
         )
         if len(results) == LINE_READ_LATENCY:

@@ -25,15 +25,15 @@ def ports(config):
     parts = config.lanes // 4
     return {
         "clk": flag(),
-        "we": flag(),
-        "waddr": word(config.weight_addr_bits),
-        "wrow": word((config.rows - 1).bit_length()),
-        "wpart": word((parts - 1).bit_length()) if parts > 1 else None,
-        "wdata": word(64 if 6 in config.precisions else 32),
+        "s_we": flag(),
+        "s_waddr": word(config.weight_addr_bits),
+        "s_wrow": word((config.rows - 1).bit_length()),
+        "s_wpart": word((parts - 1).bit_length()) if parts > 1 else None,
+        "s_wdata": word(64 if 6 in config.precisions else 32),
         "enable": flag(),
         "raddr": word(config.weight_addr_bits),
         "weights": word(config.weight_word_bits),
-        "wpair": flag() if 6 in config.precisions else None,
+        "s_pair": flag() if 6 in config.precisions else None,
     }
 
 
@@ -52,11 +52,11 @@ def drive(dut, rng, stalls, config):
         second = rng.getrandbits(32) if pairs and number % 2 == 0 and rng.getrandbits(1) else data
         pair = second != data
         read, stalled = rng.choice((at, pending[0][0] if pending[0] else at, rng.randrange(depth))), next(held)
-        poke(dut, we=write, waddr=at, wrow=row, wdata=data, raddr=read, enable=not stalled)
+        poke(dut, s_we=write, s_waddr=at, s_wrow=row, s_wdata=data, raddr=read, enable=not stalled)
         if parts > 1:
-            poke(dut, wpart=part)
+            poke(dut, s_wpart=part)
         if pairs:
-            poke(dut, wdata=second << 32 | data, wpair=pair)
+            poke(dut, s_wdata=second << 32 | data, s_pair=pair)
         if expected is not None:
             assert dut.peek("weights") == expected, f"cycle {cycle}: expected {expected:x}, got {dut.peek('weights'):x}"
         dut.step()

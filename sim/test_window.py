@@ -13,8 +13,8 @@ CONFIGS = {
     "4x4": HardwareConfig(rows=4, lanes=4, weight_depth=64, line_depth=32),
     "4x8_mixed": HardwareConfig(rows=4, lanes=8, weight_depth=32, line_depth=32, precisions=(8, 4, 2, 1)),
 }
-OPERAND = ("r_word", "r_offset", "w_address", "m_first", "m_last", "m_tag")
-MIXED_OPERAND = ("w_part", "m_tail")
+OPERAND = ("r_word", "r_offset", "m_address", "m_first", "m_last", "m_tag")
+MIXED_OPERAND = ("m_part", "m_tail")
 COUNTS = (
     "need_rows",
     "row_step",
@@ -47,19 +47,19 @@ def ports(config):
         "start": flag(),
         "enable": flag(),
         "row_filled": flag(),
-        "feeder_stuck": flag(),
+        "row_stuck": flag(),
         "row_released": flag(),
         "starved": flag(),
-        "finished": flag(),
+        "row_finished": flag(),
         "r_word": word(config.line_addr_bits),
         "r_offset": word(config.lane_bits),
-        "w_address": word(config.weight_addr_bits),
+        "m_address": word(config.weight_addr_bits),
         "m_valid": flag(),
         "m_first": flag(),
         "m_last": flag(),
         "m_tag": word(2),
         **{name: word(bits) for name, bits in field_widths(config).items()},
-        "w_part": word(config.unpack_bits) if mixed else None,
+        "m_part": word(config.unpack_bits) if mixed else None,
         "m_tail": flag() if mixed else None,
         "weight_shift": word(2) if mixed else None,
         "byte_step": word(config.lane_bits + 1) if mixed else None,
@@ -142,7 +142,7 @@ class Walk:
         self.rows = list(operand_rows(self.layer, self.config))
         self.names = OPERAND + MIXED_OPERAND * self.config.mixed
         self.operands = [(row, operand) for row, operands in enumerate(self.rows) for operand in operands]
-        poke(self.dut, start=1, row_filled=0, feeder_stuck=0, **self.layer)
+        poke(self.dut, start=1, row_filled=0, row_stuck=0, **self.layer)
         self.dut.step()
         poke(self.dut, start=0)
 
@@ -159,7 +159,7 @@ class Walk:
 
     def cycle(self, fill=False, stuck=False):
         dut, enable = self.dut, not next(self.held)
-        poke(dut, enable=enable, row_filled=fill, feeder_stuck=stuck)
+        poke(dut, enable=enable, row_filled=fill, row_stuck=stuck)
         self.released += dut.peek("row_released")
         self.starved += dut.peek("starved")
         assert self.released <= self.rows_taken(), "a row was released before its last word was read"
@@ -186,7 +186,7 @@ class Walk:
 
     def finish(self):
         """Nothing more comes; every row has been released."""
-        self.run(100, lambda: self.released == len(self.rows) and self.dut.peek("finished"))
+        self.run(100, lambda: self.released == len(self.rows) and self.dut.peek("row_finished"))
         for _ in range(4):
             self.cycle()
         assert (self.taken, self.released, self.starved) == (len(self.operands), len(self.rows), 0)
@@ -232,7 +232,7 @@ def starvation(dut, rng, stalls, config, layer):
     assert not walk.starved
     walk.run(20 * 2**PATIENCE_BITS + 20 * len(walk.operands), lambda: walk.starved, stuck=True)
     readable = [row for row in range(len(walk.rows)) if walk.needed(row) <= last]
-    assert walk.taken == sum(len(walk.rows[row]) for row in readable) and dut.peek("finished")
+    assert walk.taken == sum(len(walk.rows[row]) for row in readable) and dut.peek("row_finished")
     for _ in range(8):
         walk.cycle(fill=True)
     assert walk.starved == 1 and not dut.peek("m_valid")

@@ -8,12 +8,14 @@ from accel.rtl.array.mac_array import mac_array
 from accel.rtl.array.operand_unpacker import operand_unpacker
 from accel.rtl.array.weight_bank import weight_bank
 from accel.rtl.array.weight_unpacker import UNPACK_LATENCY, weight_unpacker
-from accel.rtl.control.fields import field
-from accel.rtl.control.precision_controller import FORM_BITS, precision_controller
+from accel.rtl.control.fields import field, layer_fields
+from accel.rtl.control.precision_controller import CODES_OF_LAYER, FORM_BITS, precision_controller
 from accel.rtl.feed.act_reader import act_reader
+from accel.rtl.feed.bundles import Direct
 from accel.rtl.feed.conv2d_engine import conv2d_engine
-from accel.rtl.feed.dense_engine import dense_engine
+from accel.rtl.feed.dense_engine import DENSE_FIELDS, dense_engine
 from accel.rtl.feed.line_buffer import LINE_READ_LATENCY
+from accel.rtl.parts.bundles import Bundle, MemoryRead, Precision, Progress, Stream, Tile, TileWord, WeightWrite
 from accel.rtl.parts.module import module
 
 
@@ -22,180 +24,275 @@ def operand_latency(config):
     return LINE_READ_LATENCY + (UNPACK_LATENCY if config.mixed else 0)
 
 
+class _Operands(Bundle):
+    """A word of activations and a word of weights, as stored or as the array takes them."""
+
+    members = ("activations", "weights")
+
+
 @block
-def _unpack(clk, rst, enable, dense, conv_part, dense_part, conv_tail, dense_tail, fetched, fetched_weights, s_valid,
-            s_first, s_last, s_tag, weight_shift, weight_form, input_shift, input_form, keep, operand, weights, m_valid,
-            m_first, m_last, m_tag, *, config):
-    """The stage between memories and array of a mixed-precision build: a word of operands and its place in the tile."""
-    part_1, part_2 = [Signal(intbv(0)[config.unpack_bits:]) for _ in range(2)]
-    tail_1, tail_2, tail_3 = [Signal(bool(0)) if keep is not None else None for _ in range(3)]
-    weight_stage = weight_unpacker(clk, enable, fetched_weights, part_2, weight_shift, weight_form, weights,
-                                   config=config)
-    operand_stage = operand_unpacker(clk, enable, fetched, tail_3, keep, input_shift, input_form, operand,
-                                     config=config)
+def _unpack(clk, rst, enable, is_dense, conv, dense, s, stored, operands, m, precision, *, config):
+    """The stage between memories and array of a mixed-precision build: a word of operands and its place in the tile.
+
+    conv, dense: the words of the two engines, three cycles before they come as s with what is stored.
+    """
+    part_1, part_2 = [Signal(intbv(0)[config.unpack_bits :]) for _ in range(2)]
+    tail_1, tail_2, tail_3 = [Signal(bool(0)) if precision.keep is not None else None for _ in range(3)]
+    weight_stage = weight_unpacker(
+        clk,
+        enable,
+        stored.weights,
+        part_2,
+        precision.weight_shift,
+        precision.weight_form,
+        operands.weights,
+        config=config,
+    )
+    operand_stage = operand_unpacker(
+        clk,
+        enable,
+        stored.activations,
+        tail_3,
+        precision.keep,
+        precision.input_shift,
+        precision.input_form,
+        operands.activations,
+        config=config,
+    )
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
         if enable:
-            m_valid.next = s_valid
+            m.valid.next = s.valid
 
     @always(clk.posedge)
     def carry():
         if enable:
-            if dense:
-                part_1.next = dense_part
+            if is_dense:
+                part_1.next = dense.part
             else:
-                part_1.next = conv_part
+                part_1.next = conv.part
             part_2.next = part_1
-            m_first.next = s_first
-            m_last.next = s_last
-            m_tag.next = s_tag
+            m.first.next = s.first
+            m.last.next = s.last
+            m.tag.next = s.tag
 
-    if keep is None:
+    if precision.keep is None:
         return weight_stage, operand_stage, follow, carry
 
     @always(clk.posedge)
     def carry_tail():
         if enable:
-            if dense:
-                tail_1.next = dense_tail
+            if is_dense:
+                tail_1.next = dense.tail
             else:
-                tail_1.next = conv_tail
+                tail_1.next = conv.tail
             tail_2.next = tail_1
             tail_3.next = tail_2
 
     return weight_stage, operand_stage, follow, carry, carry_tail
 
 
+def _precision(config):
+    """Signals of the precision controller; absent in a build of int8 only, keep in one without 1-bit weights."""
+    if not config.mixed:
+        return Precision()
+    mode, weight_shift, input_shift = [Signal(intbv(0)[2:]) for _ in range(3)]
+    weight_form, input_form = [Signal(intbv(0)[FORM_BITS:]) for _ in range(2)]
+    byte_step = Signal(intbv(0)[config.lane_bits + 1 :])
+    keep = Signal(intbv(0)[config.lanes :]) if 1 in config.precisions else None
+    return Precision(mode, weight_shift, weight_form, input_shift, input_form, byte_step, keep)
+
+
+def _tile_word(config):
+    """Signals of an engine's words."""
+    return TileWord(
+        *[Signal(bool(0)) for _ in range(3)],
+        Signal(intbv(0)[2:]),
+        Signal(bool(0)) if config.mixed else None,
+        Signal(intbv(0)[config.weight_addr_bits :]),
+        Signal(intbv(0)[config.unpack_bits :]) if config.mixed else None,
+    )
+
+
 @module
-def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_address, act_data, weight_we, weight_waddr,
-                 weight_wrow, weight_wpart, weight_wdata, layer, result_data, result_valid, result_ready, result_tag,
-                 issuing, starved, busy, last_word, waiting, weight6_we=None, *, config, presets=()):
+def compute_core(
+    clk,
+    rst,
+    start,
+    s: Stream,
+    act: MemoryRead,
+    weight: WeightWrite,
+    layer,
+    result: Tile,
+    progress: Progress,
+    *,
+    config,
+    presets=(),
+):
     """Runs one layer's multiply-accumulates: input words in, tiles of accumulators out.
 
-    start: one cycle, begins the layer described by the descriptor vector `layer`. s_*: the input stream, used by a
-    layer with from_stream. act_*: read port of the activation memory (registered data), used by all others. weight_*:
-    host writes of the weight bank; weight6_we: the same of packed int6 weights, None in a build without them.
-    result_data, result_valid, result_ready, result_tag: finished tiles; a tile that is
-    not taken stops the whole core. issuing: a word enters the array. starved: the layer needs rows that do not come.
-    busy: words of the source are still to be taken; last_word: the next one is the last. waiting: the layer
-    waits for s_*. presets: weight images, one a row, or ().
-    Latency from the first address of a tile to its result_data: operand_latency(config) + mac_array_latency(config) - 1
+    start: one cycle, begins the layer described by the descriptor vector `layer`. s: the input stream, used by a
+    layer with from_stream. act: read port of the activation memory (registered data), used by all others. weight:
+    host writes of the weight bank; packed_we only in a build with int6 weights.
+    result: finished tiles; a tile that is not taken stops the whole core. progress: issuing, starved, busy, last_word,
+    waiting. presets: weight images, one a row, or ().
+    Latency from the first address of a tile to its result.data: operand_latency(config) + mac_array_latency(config) - 1
     + the tile's words.
     """
-    stall_free, dense, conv_start, dense_start, reader_start, act_fetch = [Signal(bool(0)) for _ in range(6)]
-    source_valid, source_ready, reader_valid, reader_ready, hungry = [Signal(bool(0)) for _ in range(5)]
-    source_data, operand = [Signal(intbv(0)[config.word_bits:]) for _ in range(2)]
-    reader_address, dense_address = [Signal(intbv(0)[config.act_addr_bits:]) for _ in range(2)]
-    conv_weight, dense_weight, weight_late, weight_raddr = [
-        Signal(intbv(0)[config.weight_addr_bits:]) for _ in range(4)]
-    conv_valid, conv_first, conv_last, dense_valid, dense_first, dense_last = [Signal(bool(0)) for _ in range(6)]
-    conv_tag, dense_tag, tag_1, tag_2, tag_3 = [Signal(intbv(0)[2:]) for _ in range(5)]
+    stall_free, is_dense, conv_start, dense_start, reader_start, act_fetch = [Signal(bool(0)) for _ in range(6)]
+    source = Stream(Signal(intbv(0)[config.word_bits :]), Signal(bool(0)), Signal(bool(0)))
+    reader_valid, reader_ready, hungry = [Signal(bool(0)) for _ in range(3)]
+    operand = Signal(intbv(0)[config.word_bits :])
+    reader_address, dense_fetch = [Signal(intbv(0)[config.act_addr_bits :]) for _ in range(2)]
+    weight_late, weight_raddr = [Signal(intbv(0)[config.weight_addr_bits :]) for _ in range(2)]
+    conv, dense = _tile_word(config), _tile_word(config)
+    tag_1, tag_2, tag_3 = [Signal(intbv(0)[2:]) for _ in range(3)]
     valid_1, valid_2, valid_3, first_1, first_2, first_3, last_1, last_2, last_3 = [Signal(bool(0)) for _ in range(9)]
-    weights = Signal(intbv(0)[config.weight_word_bits:])
+    weights = Signal(intbv(0)[config.weight_word_bits :])
+    fetched_word = TileWord(valid_3, first_3, last_3, tag_3)
+    precision = _precision(config)
     if config.mixed:
-        fetched, fetched_weights = Signal(intbv(0)[config.word_bits:]), Signal(intbv(0)[config.weight_word_bits:])
-        valid_4, first_4, last_4, conv_tail, dense_tail = [Signal(bool(0)) for _ in range(5)]
-        mode, tag_4, weight_shift, input_shift = [Signal(intbv(0)[2:]) for _ in range(4)]
-        weight_form, input_form = [Signal(intbv(0)[FORM_BITS:]) for _ in range(2)]
-        conv_part, dense_part = [Signal(intbv(0)[config.unpack_bits:]) for _ in range(2)]
-        act_offset, byte_step = Signal(intbv(0)[config.lane_bits:]), Signal(intbv(0)[config.lane_bits + 1:])
-        keep = Signal(intbv(0)[config.lanes:]) if 1 in config.precisions else None
-        precision = precision_controller(
-            clk, field(layer, "compute_code"), field(layer, "weight_code"), field(layer, "input_code"),
-            field(layer, "tail_bytes_minus1"), mode, weight_shift, weight_form, input_shift, input_form, byte_step,
-            keep, config=config)
+        fetched, fetched_weights = Signal(intbv(0)[config.word_bits :]), Signal(intbv(0)[config.weight_word_bits :])
+        unpacked = TileWord(*[Signal(bool(0)) for _ in range(3)], Signal(intbv(0)[2:]))
+        act_offset = Signal(intbv(0)[config.lane_bits :])
+        control = precision_controller(clk, layer_fields(CODES_OF_LAYER, layer), precision, config=config)
         unpack_stage = _unpack(
-            clk, rst, stall_free, dense, conv_part, dense_part, conv_tail, dense_tail, fetched, fetched_weights,
-            valid_3, first_3, last_3, tag_3, weight_shift, weight_form, input_shift, input_form, keep, operand, weights,
-            valid_4, first_4, last_4, tag_4, config=config)
-        unpacking = precision, unpack_stage
+            clk,
+            rst,
+            stall_free,
+            is_dense,
+            conv,
+            dense,
+            fetched_word,
+            _Operands(fetched, fetched_weights),
+            _Operands(operand, weights),
+            unpacked,
+            precision,
+            config=config,
+        )
+        unpacking = control, unpack_stage
     else:
-        fetched, fetched_weights, valid_4, first_4, last_4, tag_4 = operand, weights, valid_3, first_3, last_3, tag_3
-        mode, act_offset, byte_step, weight_shift, conv_part, dense_part, conv_tail, dense_tail = [None] * 8
-        unpacking = ()
+        fetched, fetched_weights, unpacked, act_offset, unpacking = operand, weights, fetched_word, None, ()
     operation, from_stream = field(layer, "op"), field(layer, "from_stream")
 
     @always_comb
     def steer():
-        dense.next = operation == OP_DENSE
+        is_dense.next = operation == OP_DENSE
         conv_start.next = start and operation != OP_DENSE
         dense_start.next = start and operation == OP_DENSE
         reader_start.next = start and operation != OP_DENSE and not from_stream
-        stall_free.next = result_ready or not result_valid
+        stall_free.next = result.ready or not result.valid
 
     @always_comb
     def choose_source():
         if from_stream:
-            source_data.next = s_data
-            source_valid.next = s_valid
+            source.data.next = s.data
+            source.valid.next = s.valid
         else:
-            source_data.next = act_data
-            source_valid.next = reader_valid
-        s_ready.next = source_ready and from_stream
-        reader_ready.next = source_ready and not from_stream
-        waiting.next = hungry and from_stream and not s_valid
+            source.data.next = act.data
+            source.valid.next = reader_valid
+        s.ready.next = source.ready and from_stream
+        reader_ready.next = source.ready and not from_stream
+        progress.waiting.next = hungry and from_stream and not s.valid
 
     @always_comb
     def choose_address():
-        if dense:
-            act_enable.next = stall_free
-            act_address.next = dense_address
+        if is_dense:
+            act.enable.next = stall_free
+            act.address.next = dense_fetch
         else:
-            act_enable.next = act_fetch
-            act_address.next = reader_address
+            act.enable.next = act_fetch
+            act.address.next = reader_address
 
     @always_comb
     def observe():
-        issuing.next = stall_free and (conv_valid or dense_valid)
+        progress.issuing.next = stall_free and (conv.valid or dense.valid)
 
-    reader = act_reader(clk, rst, reader_start, field(layer, "in_base", config.act_addr_bits), field(layer, "in_words"),
-                        act_fetch, reader_address, reader_valid, reader_ready, config=config)
-    conv2d = conv2d_engine(clk, rst, conv_start, stall_free, source_data, source_valid, source_ready, dense, act_data,
-                           layer, fetched, conv_weight, conv_valid, conv_first, conv_last, conv_tag, starved, busy,
-                           last_word, hungry, act_offset, conv_part, conv_tail, weight_shift, byte_step, config=config)
-    dense_layer = dense_engine(clk, rst, dense_start, stall_free, dense_address, dense_weight, dense_valid, dense_first,
-                               dense_last, dense_tag, field(layer, "in_base", config.act_addr_bits),
-                               field(layer, "weight_base", config.weight_addr_bits), field(layer, "tiles_minus1"),
-                               field(layer, "kwords_minus1"), act_offset, dense_part, dense_tail, weight_shift,
-                               byte_step, config=config)
-    if weight6_we is None:
-        bank = weight_bank(clk, weight_we, weight_waddr, weight_wrow, weight_wpart, weight_wdata, stall_free,
-                           weight_raddr, fetched_weights, config=config, presets=presets)
-        unpack6 = ()
-    else:
-        bank_we, bank_pair = [Signal(bool(0)) for _ in range(2)]
-        bank_waddr, bank_wrow = Signal(intbv(0)[len(weight_waddr):]), Signal(intbv(0)[len(weight_wrow):])
-        bank_wpart = None if weight_wpart is None else Signal(intbv(0)[len(weight_wpart):])
-        bank_wdata = Signal(intbv(0)[64:])
-        unpack6 = int6_unpacker(clk, weight_we, weight6_we, weight_waddr, weight_wrow, weight_wpart, weight_wdata,
-                                bank_we, bank_pair, bank_waddr, bank_wrow, bank_wpart, bank_wdata, config=config)
-        bank = weight_bank(clk, bank_we, bank_waddr, bank_wrow, bank_wpart, bank_wdata, stall_free, weight_raddr,
-                           fetched_weights, bank_pair, config=config, presets=presets)
-    macs = mac_array(clk, rst, stall_free, mode, operand, weights, valid_4, first_4, last_4, tag_4, result_data,
-                     result_valid, result_tag, config=config)
+    in_base = field(layer, "in_base", config.act_addr_bits)
+    reader = act_reader(
+        clk,
+        rst,
+        reader_start,
+        in_base,
+        field(layer, "in_words"),
+        act_fetch,
+        reader_address,
+        reader_valid,
+        reader_ready,
+        config=config,
+    )
+    conv2d = conv2d_engine(
+        clk,
+        rst,
+        conv_start,
+        stall_free,
+        source,
+        Direct(is_dense, act.data, act_offset),
+        layer,
+        fetched,
+        conv,
+        Progress(starved=progress.starved, busy=progress.busy, last_word=progress.last_word, hungry=hungry),
+        Precision(weight_shift=precision.weight_shift, byte_step=precision.byte_step),
+        config=config,
+    )
+    dense_layer = dense_engine(
+        clk,
+        rst,
+        dense_start,
+        stall_free,
+        dense_fetch,
+        dense,
+        layer_fields(DENSE_FIELDS, layer, in_base=config.act_addr_bits, weight_base=config.weight_addr_bits),
+        Precision(weight_shift=precision.weight_shift, byte_step=precision.byte_step),
+        act_offset,
+        config=config,
+    )
+    bank_write, unpack6 = weight, ()
+    if weight.packed_we is not None:
+        bank_write = WeightWrite(
+            we=Signal(bool(0)),
+            waddr=Signal(intbv(0)[len(weight.waddr) :]),
+            wrow=Signal(intbv(0)[len(weight.wrow) :]),
+            wpart=None if weight.wpart is None else Signal(intbv(0)[len(weight.wpart) :]),
+            wdata=Signal(intbv(0)[64:]),
+            pair=Signal(bool(0)),
+        )
+        unpack6 = int6_unpacker(clk, weight, bank_write, config=config)
+    bank = weight_bank(clk, bank_write, stall_free, weight_raddr, fetched_weights, config=config, presets=presets)
+    macs = mac_array(
+        clk,
+        rst,
+        stall_free,
+        precision.mode,
+        operand,
+        weights,
+        unpacked,
+        Tile(result.data, result.valid, tag=result.tag),
+        config=config,
+    )
 
     # The operand takes LINE_READ_LATENCY cycles from its address, the weight one: the weight's address waits for two.
     @always_seq(clk.posedge, reset=rst)
     def follow():
         if stall_free:
-            valid_1.next = conv_valid or dense_valid
+            valid_1.next = conv.valid or dense.valid
             valid_2.next = valid_1
             valid_3.next = valid_2
 
     @always(clk.posedge)
     def carry():
         if stall_free:
-            if dense:
-                weight_late.next = dense_weight
-                first_1.next = dense_first
-                last_1.next = dense_last
-                tag_1.next = dense_tag
+            if is_dense:
+                weight_late.next = dense.address
+                first_1.next = dense.first
+                last_1.next = dense.last
+                tag_1.next = dense.tag
             else:
-                weight_late.next = conv_weight
-                first_1.next = conv_first
-                last_1.next = conv_last
-                tag_1.next = conv_tag
+                weight_late.next = conv.address
+                first_1.next = conv.first
+                last_1.next = conv.last
+                tag_1.next = conv.tag
             weight_raddr.next = weight_late
             first_2.next = first_1
             last_2.next = last_1
@@ -204,5 +301,18 @@ def compute_core(clk, rst, start, s_data, s_valid, s_ready, act_enable, act_addr
             last_3.next = last_2
             tag_3.next = tag_2
 
-    return (unpacking, unpack6, steer, choose_source, choose_address, observe, reader, conv2d, dense_layer, bank, macs,
-            follow, carry)
+    return (
+        unpacking,
+        unpack6,
+        steer,
+        choose_source,
+        choose_address,
+        observe,
+        reader,
+        conv2d,
+        dense_layer,
+        bank,
+        macs,
+        follow,
+        carry,
+    )

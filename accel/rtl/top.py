@@ -23,7 +23,7 @@ from accel.rtl.output.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from accel.rtl.output.param_table import param_table
 from accel.rtl.output.pool import POOL_LATENCY, PoolFields, pool
 from accel.rtl.output.requantize import REQUANTIZE_LATENCY, MarkedTile, ParamRead, RequantizeFields, requantize
-from accel.rtl.parts.bundles import Groups, Stream
+from accel.rtl.parts.bundles import Groups, MemoryRead, Progress, Stream, Tile, WeightWrite
 from accel.rtl.parts.fifo import fifo
 from accel.rtl.parts.module import module, unused
 from accel.rtl.parts.ram import ram
@@ -203,9 +203,10 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
             taken_data, taken_valid, taken_ready)
         check = ()
     core = compute_core(
-        clk, core_rst, start, input_data, input_valid, input_ready, act_enable, act_raddr, act_data, weight_we,
-        weight_waddr, weight_wrow, weight_wpart, wdata, layer, result_data, result_valid, result_ready, result_tag,
-        issuing, starved, source_busy, last_word, waiting, weight6_we, config=config,
+        clk, core_rst, start, Stream(input_data, input_valid, input_ready), MemoryRead(act_enable, act_raddr, act_data),
+        WeightWrite(weight_we, weight_waddr, weight_wrow, weight_wpart, wdata, weight6_we), layer,
+        Tile(result_data, result_valid, result_ready, result_tag),
+        Progress(issuing, starved, source_busy, last_word, waiting), config=config,
         presets=presets.weights if presets else ())
     params = param_table(
         clk, param_we, offset(config.param_index_bits + 2, 0), wdata, param_address, param_data, config=config,

@@ -315,9 +315,9 @@ LAYERS = {
     "unused branch": (lambda: Net(lambda net, x: (torch.sigmoid(x).mean(), net.c(x))[1], c=nn.Conv2d(2, 3, 1)), ["c"]),
     "data parallel": (lambda: nn.DataParallel(convolution(nn.Conv2d(2, 3, 3))), TWO),
     "averaged": (lambda: torch.optim.swa_utils.AveragedModel(convolution(nn.Conv2d(2, 3, 3))), TWO),
-    "compiled": (lambda: torch.compile(convolution(nn.Conv2d(2, 3, 3))), TWO),
+    "compiled": (lambda: torch.compile(convolution(nn.Conv2d(2, 3, 3)), backend="eager"), TWO),
     "compiled inside": (
-        lambda: nn.Sequential(torch.compile(convolution(nn.Conv2d(2, 3, 3)))),
+        lambda: nn.Sequential(torch.compile(convolution(nn.Conv2d(2, 3, 3)), backend="eager")),
         named("layer_0_0", "layer_0_2"),
     ),
     "traced by fx": (lambda: torch.fx.symbolic_trace(convolution(nn.Conv2d(2, 3, 3))), TWO),

@@ -2,6 +2,7 @@
 
 from myhdl import Signal, always, always_comb, block, concat, intbv
 
+from accel.rtl.parts.bundles import WeightWrite
 from accel.rtl.parts.module import module
 
 GROUP_WORDS = 3  # host words with 16 weights of 6 bits, which fill four bank words of 32 bits
@@ -47,61 +48,59 @@ def _pick_place(wrow, wpart, place, *, part_bits):
 
 
 @module
-def int6_unpacker(
-    clk, whole_we, packed_we, waddr, wrow, wpart, wdata, m_we, m_pair, m_waddr, m_wrow, m_wpart, m_wdata, *, config
-):
+def int6_unpacker(clk, s: WeightWrite, m: WeightWrite, *, config):
     """Writes of the weight bank: int8 ones pass, packed ones are unpacked.
 
-    whole_we, packed_we, waddr, wrow, wpart, wdata: host write of 32 bits, wpart None where a row is one part. The three
-    words of a packed group come in order at places 0, 1, 2 of four bank words; a write to place 3 is dropped.
-    m_*: write of the bank. m_pair: the even word takes the low half of m_wdata, the next one the high half, otherwise
-    both halves hold the same word.
+    s: host write of 32 bits, by we or packed_we. The three words of a packed group come in order at places 0, 1, 2 of
+    four bank words; a write to place 3 is dropped.
+    m: write of the bank. pair: the even word takes the low half of m.wdata, the next one the high half, otherwise both
+    halves hold the same word.
     Latency 1 cycle, a write every cycle.
     """
-    part_bits = 0 if wpart is None else len(wpart)
+    part_bits = 0 if s.wpart is None else len(s.wpart)
     place = Signal(intbv(0)[2:])
     kept = Signal(intbv(0)[16:])  # bits of the group that no bank word has taken yet
     first, second = [Signal(intbv(0)[24:]) for _ in range(2)]
     first_wide, second_wide = [Signal(intbv(0)[32:]) for _ in range(2)]
-    locate = _pick_place(wrow, wpart, place, part_bits=part_bits)
+    locate = _pick_place(s.wrow, s.wpart, place, part_bits=part_bits)
     extend_first = _extend(first, first_wide)
     extend_second = _extend(second, second_wide)
 
     @always_comb
     def assemble():
-        second.next = wdata[32:8]
+        second.next = s.wdata[32:8]
         if place == 0:
-            first.next = wdata[24:]
+            first.next = s.wdata[24:]
         elif place == 1:
-            first.next = concat(wdata[16:], kept[8:])
+            first.next = concat(s.wdata[16:], kept[8:])
         else:
-            first.next = concat(wdata[8:], kept[16:])
+            first.next = concat(s.wdata[8:], kept[16:])
 
     @always(clk.posedge)
     def take():
-        m_we.next = whole_we or (packed_we and place != GROUP_WORDS)
-        m_pair.next = packed_we and place == 2
-        m_waddr.next = waddr
-        m_wrow.next = wrow
-        if packed_we:
+        m.we.next = s.we or (s.packed_we and place != GROUP_WORDS)
+        m.pair.next = s.packed_we and place == 2
+        m.waddr.next = s.waddr
+        m.wrow.next = s.wrow
+        if s.packed_we:
             if place == 0:
-                kept.next = wdata[32:24]
+                kept.next = s.wdata[32:24]
             else:
-                kept.next = wdata[32:16]
-            m_wdata.next[32:] = first_wide
+                kept.next = s.wdata[32:16]
+            m.wdata.next[32:] = first_wide
             if place == 2:
-                m_wdata.next[64:32] = second_wide
+                m.wdata.next[64:32] = second_wide
             else:
-                m_wdata.next[64:32] = first_wide
+                m.wdata.next[64:32] = first_wide
         else:
-            m_wdata.next[32:] = wdata
-            m_wdata.next[64:32] = wdata
+            m.wdata.next[32:] = s.wdata
+            m.wdata.next[64:32] = s.wdata
 
-    if wpart is None:
+    if s.wpart is None:
         return locate, extend_first, extend_second, assemble, take
 
     @always(clk.posedge)
     def take_part():
-        m_wpart.next = wpart
+        m.wpart.next = s.wpart
 
     return locate, extend_first, extend_second, assemble, take, take_part

@@ -9,6 +9,7 @@ from accel.rtl.array.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, 
 from accel.rtl.array.mixed_products import mixed_products
 from accel.rtl.array.packing import OFFSETS
 from accel.rtl.array.shift_add_pair import SHIFT_ADD_LATENCY, shift_add_pair
+from accel.rtl.parts.bundles import Tile, TileWord
 from accel.rtl.parts.module import module, unused
 
 
@@ -115,21 +116,18 @@ def row_accumulator(clk, enable, fields, narrow, valid, first, acc, *, terms, ac
 
 
 @module
-def mac_array(
-    clk, rst, enable, mode, x, w, s_valid, s_first, s_last, s_tag, result_data, result_valid, result_tag, *, config
-):
+def mac_array(clk, rst, enable, mode, x, w, s: TileWord, result: Tile, *, config):
     """rows x lanes bytes of multiply-accumulate: one word of activations against one word of weights a cycle.
 
     mode: 0, 1, 2, 3 for int8, int4, int2, binary, with every word; None in a build of int8 only.
     x: lanes bytes of activations. w: rows x lanes bytes of weights, row 0 lane 0 in the low byte. A byte holds 1, 2, 4
     or 8 channels, the lowest in the low bits; see packed_range for the weights that are exact.
-    s_valid: the word counts. s_first, s_last: first and last word of a tile; s_tag: two bits that travel with the last
-    word.
+    s: valid: the word counts; first, last; tag: two bits that travel with the last word.
     With config.multiplier shift_add the weights are codes (shift_codes), with the value of their weight.
-    result_data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config, bits) over the
+    result.data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config, bits) over the
     tile's words, modulo 2^acc_bits; binary: twice the number of equal bits in place of dot.
-    result_valid, result_tag: the tile is complete; both hold while enable is low.
-    The consumer takes a result in the enabled cycle in which result_valid is high: the next tile may overwrite it.
+    result.valid, result.tag: the tile is complete; both hold while enable is low.
+    The consumer takes a result in the enabled cycle in which result.valid is high: the next tile may overwrite it.
     Latency mac_array_latency(config) enabled cycles, one word a cycle; everything holds while enable is low.
     """
     rows, lanes = config.rows, config.lanes
@@ -177,21 +175,21 @@ def mac_array(
     @always_seq(clk.posedge, reset=rst)
     def follow():
         if enable:
-            valid_pipe.next = concat(valid_pipe[last_stage - 1 : 0], s_valid)
-            last_pipe.next = concat(last_pipe[last_stage - 1 : 0], s_last)
-            result_valid.next = valid_pipe[last_stage - 1] and last_pipe[last_stage - 1]
+            valid_pipe.next = concat(valid_pipe[last_stage - 1 : 0], s.valid)
+            last_pipe.next = concat(last_pipe[last_stage - 1 : 0], s.last)
+            result.valid.next = valid_pipe[last_stage - 1] and last_pipe[last_stage - 1]
 
     @always(clk.posedge)
     def carry():
         if enable:
-            first_pipe.next = concat(first_pipe[last_stage - 1 : 0], s_first)
-            tag_pipe.next = concat(tag_pipe[2 * last_stage - 2 : 0], s_tag)
-            result_tag.next = tag_pipe[2 * last_stage : 2 * last_stage - 2]
+            first_pipe.next = concat(first_pipe[last_stage - 1 : 0], s.first)
+            tag_pipe.next = concat(tag_pipe[2 * last_stage - 2 : 0], s.tag)
+            result.tag.next = tag_pipe[2 * last_stage : 2 * last_stage - 2]
 
     @always_comb
     def present():
         sum_valid.next = valid_pipe[last_stage - 1]
         sum_first.next = first_pipe[last_stage - 1]
-        result_data.next = joined
+        result.data.next = joined
 
     return cells, row_sums, follow, carry, present

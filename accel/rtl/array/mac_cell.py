@@ -5,11 +5,24 @@ from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 from accel.rtl.array.mode_flags import CRUMBS, FOUR, TO_NARROW, TO_WIDE, WIDE
 from accel.rtl.array.packed_multiplier import gather, held, packed_multiplier, pick, product_bits, scatter
 from accel.rtl.array.packing import MULTIPLIERS, group_rows, product_offset, product_place
+from accel.rtl.parts.bundles import Bundle
 from accel.rtl.parts.delay import register
 from accel.rtl.parts.module import module, unused
 
 WIDE_BITS, NARROW_BITS = 16, 9  # of a row's sum over the two lanes: int8; the narrow modes
 MAC_CELL_LATENCY = 8
+
+
+class StageFlags(Bundle):
+    """The decoded mode (mode_flags) of the words that came 0, 1, 2, 4 and 6 enabled cycles ago."""
+
+    members = ("after_0", "after_1", "after_2", "after_4", "after_6")
+
+
+class _Fields(Bundle):
+    """A row's products in one lane: two of int4 (even, odd), or four of int2."""
+
+    members = ("even", "odd", "first", "second", "third", "fourth")
 
 
 @block
@@ -55,18 +68,18 @@ def _addend(clk, enable, flags, p, c, *, modes, packed):
 
 
 @block
-def _narrow_sum(clk, enable, four, clear, even, odd, first, second, third, fourth, total):
+def _narrow_sum(clk, enable, four, clear, fields, total):
     """Sum of a row's channels in one lane: two products of int4 or four of int2; 0 in int8."""
     one, two = [Signal(intbv(0)[7:]) for _ in range(2)]
 
     @always_comb
     def choose():
         if four:
-            one.next = even
-            two.next = odd
+            one.next = fields.even
+            two.next = fields.odd
         else:
-            one.next = first + second
-            two.next = third + fourth
+            one.next = fields.first + fields.second
+            two.next = fields.third + fields.fourth
 
     @always(clk.posedge)
     def add():
@@ -96,11 +109,7 @@ def _pair_sum(clk, enable, early, late, total):
 def mac_cell(
     clk,
     enable,
-    flags_0,
-    flags_1,
-    flags_2,
-    flags_4,
-    flags_6,
+    flags: StageFlags,
     x,
     w,
     b,
@@ -114,7 +123,7 @@ def mac_cell(
 ):
     """Dot products of two lanes for eight rows (four where not packed), offset binary, in the mode of the word.
 
-    flags_k: decoded mode of the word that came k enabled cycles ago (mode_flags).
+    flags: decoded mode (mode_flags) of the words that came 0, 1, 2, 4 and 6 enabled cycles ago.
     x: two activation bytes, lane 0 low, lane 1's one cycle late; None unless 1 is a mode. w: two bytes of every row,
     row 0 low. b: the two lanes' mode_operands, lane 1's one cycle late. offset: the mode's product offset, three
     enabled cycles behind the word.
@@ -132,8 +141,8 @@ def mac_cell(
     first, second, carried = [[Signal(intbv(0)[width:]) for _ in range(MULTIPLIERS)] for _ in range(3)]
     w_delay = register(clk, enable, w_1, w_late)
     multipliers, addends, sums = [], [], []
-    unused(flags_4)
-    unused(flags_6)
+    unused(flags.after_4)
+    unused(flags.after_6)
     for products in () if packed else (*first, *second):
         unused(products, width, WIDE_BITS)
     x_bytes = (x(8, 0), x(16, 8)) if 1 in modes else (None, None)
@@ -142,8 +151,8 @@ def mac_cell(
             packed_multiplier(
                 clk,
                 enable,
-                flags_0,
-                flags_1,
+                flags.after_0,
+                flags.after_1,
                 w_0,
                 x_bytes[0],
                 b(8 * i + 8, 8 * i),
@@ -156,13 +165,13 @@ def mac_cell(
                 late=False,
             )
         )
-        addends.append(_addend(clk, enable, flags_4, first[i], carried[i], modes=modes, packed=packed))
+        addends.append(_addend(clk, enable, flags.after_4, first[i], carried[i], modes=modes, packed=packed))
         multipliers.append(
             packed_multiplier(
                 clk,
                 enable,
-                flags_1,
-                flags_2,
+                flags.after_1,
+                flags.after_2,
                 w_late,
                 x_bytes[1],
                 b(8 * i + 40, 8 * i + 32),
@@ -179,7 +188,7 @@ def mac_cell(
     narrow_out = [Signal(intbv(0)[NARROW_BITS:]) for _ in range(rows)]
     lane_sums = [Signal(intbv(0)[8:]) for _ in range(2 * rows)]
     for row in range(rows):
-        for lane, (products, flags) in enumerate(((first, flags_4), (second, flags_6))):
+        for lane, (products, late) in enumerate(((first, flags.after_4), (second, flags.after_6))):
             fields = []
             for size in (4, 2):
                 for channel in range(8 // size):
@@ -188,12 +197,20 @@ def mac_cell(
                         fields.append(products[i](at + (7 if size == 4 else 3), at))
                     else:
                         fields.append(Signal(intbv(0)[3:]))
-            four = flags(FOUR) if modes[-1] < 4 else Signal(bool(1))
-            sums.append(_narrow_sum(clk, enable, four, flags(TO_WIDE), *fields, lane_sums[2 * row + lane]))
+            four = late(FOUR) if modes[-1] < 4 else Signal(bool(1))
+            sums.append(_narrow_sum(clk, enable, four, late(TO_WIDE), _Fields(*fields), lane_sums[2 * row + lane]))
         sums.append(_pair_sum(clk, enable, lane_sums[2 * row], lane_sums[2 * row + 1], narrow_out[row]))
         i, at = product_place(8, row, 0, packed)
         sums.append(
-            held(clk, enable, flags_6(TO_NARROW), second[i](at + WIDE_BITS, at), wide_early[row], constant=0, flip=0)
+            held(
+                clk,
+                enable,
+                flags.after_6(TO_NARROW),
+                second[i](at + WIDE_BITS, at),
+                wide_early[row],
+                constant=0,
+                flip=0,
+            )
         )
         sums.append(register(clk, enable, wide_early[row], wide_out[row]))
     all_wide, all_narrow = ConcatSignal(*reversed(wide_out)), ConcatSignal(*reversed(narrow_out))

@@ -2,7 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
-from accel.rtl.array.mac_cell import NARROW_BITS, WIDE_BITS, mac_cell
+from accel.rtl.array.mac_cell import NARROW_BITS, WIDE_BITS, StageFlags, mac_cell
 from accel.rtl.array.mode_flags import FLAGS, FOUR, WIDE, mode_flags
 from accel.rtl.array.mode_operands import mode_operands
 from accel.rtl.array.packed_multiplier import operand_bits, product_bits
@@ -77,7 +77,7 @@ def mixed_products(clk, enable, mode, x, w, wide_sums, narrow_sums, *, config):
                 mac_cell(
                     clk,
                     enable,
-                    *flags,
+                    StageFlags(*flags),
                     pair_x[pair] if 1 in modes else None,
                     weights,
                     pair_b[pair],

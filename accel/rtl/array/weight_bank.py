@@ -3,6 +3,7 @@
 from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
 
 from accel.errors import FitError
+from accel.rtl.parts.bundles import WeightWrite
 from accel.rtl.parts.module import module
 from accel.rtl.parts.ram import ram
 
@@ -50,13 +51,13 @@ def _pair_strobes(write_valid, write_row, write_part, write_pair, strobes, *, ro
 
 
 @module
-def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpair=None, *, config, presets=()):
+def weight_bank(clk, s: WeightWrite, enable, raddr, weights, *, config, presets=()):
     """weight_depth words of rows x lanes bytes: one memory a row, written 32 bits at a time, read all rows at once.
 
-    we, waddr, wrow, wpart, wdata: host write of 32-bit part wpart (lanes 4 * wpart .. 4 * wpart + 3) of row wrow in
-    word waddr; wpart is None where a row is one part. In a build with int6 weights wdata has 64 bits: with wpair the
-    part named, which is even, takes the low half and the one behind it (of the next row where a row is one part) the
-    high half, otherwise both halves are the same. enable, raddr: read, holds while enable is low.
+    s: write of 32-bit part wpart (lanes 4 * wpart .. 4 * wpart + 3) of row wrow in word waddr. In a build with int6
+    weights wdata has 64 bits: with pair the part named, which is even, takes the low half and the one behind it (of the
+    next row where a row is one part) the high half, otherwise both halves are the same. enable, raddr: read, holds
+    while enable is low.
     weights: rows x lanes int8, row 0 lane 0 in the low byte. presets: a memory image for each row, or (). A row's
     memory is of the style that the configuration gives it: UltraRAM may hold some rows and block RAM the others.
     Latency 1 enabled cycle for reads, 2 cycles for writes; a read and a write every cycle.
@@ -67,12 +68,12 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
         )
     rows, parts = config.rows, config.lanes // 4
     write_valid = Signal(bool(0))
-    write_address, write_row = Signal(intbv(0)[len(waddr) :]), Signal(intbv(0)[len(wrow) :])
-    write_part = None if parts == 1 else Signal(intbv(0)[len(wpart) :])
-    write_data = Signal(intbv(0)[len(wdata) :])
+    write_address, write_row = Signal(intbv(0)[len(s.waddr) :]), Signal(intbv(0)[len(s.wrow) :])
+    write_part = None if parts == 1 else Signal(intbv(0)[len(s.wpart) :])
+    write_data = Signal(intbv(0)[len(s.wdata) :])
     words = [Signal(intbv(0)[config.word_bits :]) for _ in range(rows)]
     strobes = [Signal(intbv(0)[parts:] if parts > 1 else bool(0)) for _ in range(rows)]
-    if wpair is None:
+    if s.pair is None:
         row_data = [ConcatSignal(*[write_data] * parts) if parts > 1 else write_data] * rows
     elif parts == 1:
         row_data = [write_data(32 * (row % 2) + 32, 32 * (row % 2)) for row in range(rows)]
@@ -81,10 +82,10 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
 
     @always(clk.posedge)
     def take():
-        write_valid.next = we
-        write_address.next = waddr
-        write_row.next = wrow
-        write_data.next = wdata
+        write_valid.next = s.we
+        write_address.next = s.waddr
+        write_row.next = s.wrow
+        write_data.next = s.wdata
 
     if parts == 1:
         take_part = ()
@@ -92,9 +93,9 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
 
         @always(clk.posedge)
         def take_part():
-            write_part.next = wpart
+            write_part.next = s.wpart
 
-    if wpair is None:
+    if s.pair is None:
         take_pair = ()
         decoders = [
             _row_strobes(write_valid, write_row, write_part, strobes[row], row=row, parts=parts) for row in range(rows)
@@ -104,7 +105,7 @@ def weight_bank(clk, we, waddr, wrow, wpart, wdata, enable, raddr, weights, wpai
 
         @always(clk.posedge)
         def take_pair():
-            write_pair.next = wpair
+            write_pair.next = s.pair
 
         decoders = [
             _pair_strobes(write_valid, write_row, write_part, write_pair, strobes[row], row=row, parts=parts)

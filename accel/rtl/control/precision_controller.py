@@ -3,10 +3,12 @@
 from myhdl import Signal, always, always_comb, block, concat, intbv
 
 from accel.config import bits_code
+from accel.rtl.parts.bundles import Precision, fields
 from accel.rtl.parts.module import module
 
 CODES = range(4)  # widths of 8, 4, 2 and 1 bits
 FORM_BITS = 5
+CODES_OF_LAYER = fields("compute_code", "weight_code", "input_code", "tail_bytes_minus1")
 # A form says how stored elements become elements of the compute width (accel/rtl/array/weight_unpacker.py).
 # Low nibble: as it is, two bits and their sign, one bit in four, one bit in every two.
 LOW_WHOLE, LOW_CRUMB, LOW_BIT, LOW_BITS = range(4)
@@ -81,29 +83,11 @@ def _keep_bytes(clk, tail_bytes_minus1, input_shift, keep, *, lanes):
 
 
 @module
-def precision_controller(
-    clk,
-    compute_code,
-    weight_code,
-    input_code,
-    tail_bytes_minus1,
-    mode,
-    weight_shift,
-    weight_form,
-    input_shift,
-    input_form,
-    byte_step,
-    keep,
-    *,
-    config,
-):
+def precision_controller(clk, layer: CODES_OF_LAYER, precision: Precision, *, config):
     """Control of a mixed-precision build from the codes of the running layer, which the check has let pass.
 
-    compute_code, weight_code, input_code: widths as 0, 1, 2, 3 for 8, 4, 2, 1 bits. mode: the array's compute code.
-    weight_shift: log2 of the array words in one word of the weight bank; input_shift: log2 of the array words that one
-    activation word makes. weight_form, input_form: how elements are widened (FORMS). byte_step: source bytes of an
-    array word. keep: bit l stands for lane l of the last word of a kernel row: it holds a source byte that counts, by
-    tail_bytes_minus1; None in a build without 1-bit weights.
+    compute_code, weight_code, input_code: widths as 0, 1, 2, 3 for 8, 4, 2, 1 bits. precision: see Precision; forms are
+    those of FORMS; keep is absent in a build without 1-bit weights.
     Latency 1 cycle behind the descriptor (keep: 2), before the first address of the layer.
     """
     pairs, lanes = _storage_pairs(config), config.lanes
@@ -111,22 +95,25 @@ def precision_controller(
     form_table = _pair_table(pairs, lambda compute, stored: FORMS.get((compute, stored), 0), 0)
     step_table = _pair_table(pairs, lambda compute, stored: max(1, lanes >> stored - compute), lanes)
     input_places = Signal(intbv(0)[2:])
+    compute, weight, source = layer.compute_code, layer.weight_code, layer.input_code
     tables = [
-        _translate(clk, compute_code, weight_code, weight_shift, table=shift_table),
-        _translate(clk, compute_code, weight_code, weight_form, table=form_table),
-        _translate(clk, compute_code, input_code, input_places, table=shift_table),
-        _translate(clk, compute_code, input_code, input_form, table=form_table),
-        _translate(clk, compute_code, input_code, byte_step, table=step_table),
+        _translate(clk, compute, weight, precision.weight_shift, table=shift_table),
+        _translate(clk, compute, weight, precision.weight_form, table=form_table),
+        _translate(clk, compute, source, input_places, table=shift_table),
+        _translate(clk, compute, source, precision.input_form, table=form_table),
+        _translate(clk, compute, source, precision.byte_step, table=step_table),
     ]
-    tail = () if keep is None else _keep_bytes(clk, tail_bytes_minus1, input_places, keep, lanes=lanes)
+    tail = ()
+    if precision.keep is not None:
+        tail = _keep_bytes(clk, layer.tail_bytes_minus1, input_places, precision.keep, lanes=lanes)
 
     @always(clk.posedge)
     def take_mode():
-        mode.next = compute_code
+        precision.mode.next = layer.compute_code
 
     @always_comb
     def present():
-        input_shift.next = input_places
+        precision.input_shift.next = input_places
 
     return tables, tail, take_mode, present
 

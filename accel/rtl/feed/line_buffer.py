@@ -2,6 +2,7 @@
 
 from myhdl import Signal, always, always_comb, intbv, modbv
 
+from accel.rtl.feed.bundles import Direct, LineRead, LineWrite
 from accel.rtl.parts.byte_rotator import byte_rotator
 from accel.rtl.parts.module import module
 from accel.rtl.parts.ram import ram
@@ -11,32 +12,11 @@ LINE_WRITE_LATENCY = 2  # cycles until a read address may name the written bytes
 
 
 @module
-def line_buffer(
-    clk,
-    w_enable,
-    w_address,
-    w_rotate,
-    w_data,
-    w_count,
-    enable,
-    r_word,
-    r_offset,
-    direct,
-    direct_data,
-    r_data,
-    direct_offset=None,
-    *,
-    config,
-):
+def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, config):
     """lanes bytes written and lanes bytes read in every cycle, both at any byte address.
 
-    w_enable, w_address, w_count: write w_count bytes (1 .. lanes) from byte address w_address on; the bytes are taken
-    from w_data rotated right by w_rotate bytes so that the first one stands at w_address mod lanes.
-    enable, r_word, r_offset: read the lanes bytes from byte r_word * lanes + r_offset on; everything on the read side
-    holds while enable is low.
-    direct, direct_data: while direct is high r_data carries direct_data instead (one enabled cycle after its address,
-    like a bank), which is how a dense layer bypasses the buffer: unrotated, or in a mixed-precision build from byte
-    direct_offset on, which comes with the address.
+    w: write of 1 .. lanes bytes. r: read; everything on the read side holds while enable is low. direct: other data for
+    r.data: unrotated, or in a mixed-precision build from byte direct.offset on.
     Even words lie in one bank, odd words in the other, so two neighbouring words are read together, merged byte by byte
     and rotated. Addresses wrap at the end of the memory.
     Latency LINE_READ_LATENCY enabled cycles; a write may be read LINE_WRITE_LATENCY cycles later; one access a cycle.
@@ -51,25 +31,25 @@ def line_buffer(
     even_strobes, odd_strobes = [Signal(intbv(0)[lanes:]) for _ in range(2)]
     even_waddr, odd_waddr = [Signal(modbv(0)[bank_bits:]) for _ in range(2)]
 
-    align_write = byte_rotator(w_data, w_rotate, rotated_data)
+    align_write = byte_rotator(w.data, w.rotate, rotated_data)
 
     @always_comb
     def mark():
         strobes.next = 0
         for j in range(both):
-            if w_enable and w_address[lane_bits:] <= j and w_address[lane_bits:] + w_count > j:
+            if w.enable and w.address[lane_bits:] <= j and w.address[lane_bits:] + w.count > j:
                 strobes.next[j] = 1
 
     @always(clk.posedge)
     def split():
         write_data.next = rotated_data
-        odd_waddr.next = w_address[word_bits + lane_bits : lane_bits + 1]
-        if w_address[lane_bits]:
-            even_waddr.next = w_address[word_bits + lane_bits : lane_bits + 1] + 1
+        odd_waddr.next = w.address[word_bits + lane_bits : lane_bits + 1]
+        if w.address[lane_bits]:
+            even_waddr.next = w.address[word_bits + lane_bits : lane_bits + 1] + 1
             even_strobes.next = strobes[both:lanes]
             odd_strobes.next = strobes[lanes:0]
         else:
-            even_waddr.next = w_address[word_bits + lane_bits : lane_bits + 1]
+            even_waddr.next = w.address[word_bits + lane_bits : lane_bits + 1]
             even_strobes.next = strobes[lanes:0]
             odd_strobes.next = strobes[both:lanes]
 
@@ -108,11 +88,11 @@ def line_buffer(
 
     @always_comb
     def address():
-        odd_raddr.next = r_word[word_bits:1]
-        if r_word[0]:
-            even_raddr.next = r_word[word_bits:1] + 1
+        odd_raddr.next = r.word[word_bits:1]
+        if r.word[0]:
+            even_raddr.next = r.word[word_bits:1] + 1
         else:
-            even_raddr.next = r_word[word_bits:1]
+            even_raddr.next = r.word[word_bits:1]
 
     @always_comb
     def widen():
@@ -123,35 +103,35 @@ def line_buffer(
     @always(clk.posedge)
     def fetch():
         if enable:
-            # Byte j comes from the first of the two words where j >= offset; the first word is even where r_word is.
+            # Byte j comes from the first of the two words where j >= offset; the first word is even where r.word is.
             for j in range(lanes):
-                from_even.next[j] = (r_offset <= j) != r_word[0]
-            direct_late.next = direct
+                from_even.next[j] = (r.offset <= j) != r.word[0]
+            direct_late.next = direct.select
             if direct_late:
-                merged.next = direct_data
+                merged.next = direct.data
             else:
                 merged.next = (even_data & keep) | (odd_data & ~keep)
             offset_late.next = offset
-            r_data.next = rotated
+            r.data.next = rotated
 
-    if direct_offset is None:
+    if direct.offset is None:
 
         @always(clk.posedge)
         def choose_offset():
             if enable:
-                if direct:
+                if direct.select:
                     offset.next = 0
                 else:
-                    offset.next = r_offset
+                    offset.next = r.offset
 
     else:
 
         @always(clk.posedge)
         def choose_offset():
             if enable:
-                if direct:
-                    offset.next = direct_offset
+                if direct.select:
+                    offset.next = direct.offset
                 else:
-                    offset.next = r_offset
+                    offset.next = r.offset
 
     return align_write, mark, split, even_bank, odd_bank, align_read, address, widen, fetch, choose_offset

@@ -2,11 +2,41 @@
 
 from myhdl import Signal, always, always_comb, always_seq, block, enum, modbv
 
+from accel.rtl.feed.bundles import LineRead, Rows
+from accel.rtl.parts.bundles import Bundle, Precision, TileWord, fields
 from accel.rtl.parts.module import module, unused
 
+WINDOW_FIELDS = fields(
+    "need_rows",
+    "row_step",
+    "oh_minus1",
+    "ow_minus1",
+    "tiles_minus1",
+    "kh_minus1",
+    "kwords_minus1",
+    "pixel_step",
+    "line_kh_step",
+    "line_row_step",
+    "line_ring_words",
+    "weight_base",
+    "weight_row_step",
+    "weight_ring_words",
+)
 window_state = enum("IDLE", "WAITING", "RUNNING")
 WINDOW_LATENCY = 3  # cycles from row_filled to the first address of its row
 PATIENCE_BITS = 4  # 2^4 enabled cycles without hope are an error; a release takes at most three
+
+
+class _Now(Bundle):
+    """Where the walk stands, and what its current word ends."""
+
+    members = ("issue", "k_ends", "pixel_done", "row_done", "pixel", "line_kh", "weight_word")
+
+
+class _Fetch(Bundle):
+    """Addresses of the next word: of the line buffer, of the weight bank."""
+
+    members = ("word", "weight")
 
 
 @block
@@ -19,59 +49,37 @@ def _bank_word(weight_word, weight_shift, bank_word):
 
 
 @block
-def _mixed_address(
-    clk,
-    start,
-    enable,
-    issue,
-    k_ends,
-    pixel_done,
-    row_done,
-    pixel,
-    pixel_step,
-    byte_step,
-    line_kh,
-    weight_base,
-    weight_word,
-    weight_shift,
-    fetch_word,
-    r_offset,
-    fetch_weight,
-    w_part,
-    m_tail,
-    *,
-    config,
-):
+def _mixed_address(clk, start, enable, now, fetch, r, m, layer, precision, *, config):
     """Addresses where an array word takes byte_step bytes and 2^weight_shift array words lie in a bank word."""
     lane_bits, line_bits, weight_bits = config.lane_bits, config.line_addr_bits, config.weight_addr_bits
     byte_bits, part_bits = config.line_byte_bits, config.unpack_bits
     spot = Signal(modbv(0)[byte_bits:])  # first byte of the word, from the start of the kernel row in the line
-    bank_word = Signal(modbv(0)[len(weight_word) :])
-    unused(bank_word, len(weight_word), weight_bits)
-    divider = _bank_word(weight_word, weight_shift, bank_word)
+    bank_word = Signal(modbv(0)[len(now.weight_word) :])
+    unused(bank_word, len(now.weight_word), weight_bits)
+    divider = _bank_word(now.weight_word, precision.weight_shift, bank_word)
 
     @always(clk.posedge)
     def step():
         if start:
             spot.next = 0
-        elif issue:
-            if not k_ends:
-                spot.next = spot + byte_step
-            elif row_done:
+        elif now.issue:
+            if not now.k_ends:
+                spot.next = spot + precision.byte_step
+            elif now.row_done:
                 spot.next = 0
-            elif pixel_done:
-                spot.next = pixel + pixel_step
+            elif now.pixel_done:
+                spot.next = now.pixel + layer.pixel_step
             else:
-                spot.next = pixel
+                spot.next = now.pixel
 
     @always(clk.posedge)
     def place():
         if enable:
-            fetch_word.next = line_kh[line_bits:] + spot[byte_bits:lane_bits]
-            r_offset.next = spot[lane_bits:]
-            fetch_weight.next = weight_base + bank_word[weight_bits:]
-            w_part.next = weight_word[part_bits:]
-            m_tail.next = k_ends
+            fetch.word.next = now.line_kh[line_bits:] + spot[byte_bits:lane_bits]
+            r.offset.next = spot[lane_bits:]
+            fetch.weight.next = layer.weight_base + bank_word[weight_bits:]
+            m.part.next = now.weight_word[part_bits:]
+            m.tail.next = now.k_ends
 
     return divider, step, place
 
@@ -82,50 +90,22 @@ def window(
     rst,
     start,
     enable,
-    row_filled,
-    feeder_stuck,
-    row_released,
+    row: Rows,
     starved,
-    finished,
-    r_word,
-    r_offset,
-    w_address,
-    m_valid,
-    m_first,
-    m_last,
-    m_tag,
-    need_rows,
-    row_step,
-    oh_minus1,
-    ow_minus1,
-    tiles_minus1,
-    kh_minus1,
-    kwords_minus1,
-    pixel_step,
-    line_kh_step,
-    line_row_step,
-    line_ring_words,
-    weight_base,
-    weight_row_step,
-    weight_ring_words,
-    w_part=None,
-    m_tail=None,
-    weight_shift=None,
-    byte_step=None,
+    r: LineRead,
+    m: TileWord,
+    layer: WINDOW_FIELDS,
+    precision: Precision,
     *,
     config,
 ):
     """Line buffer and weight addresses of one layer, a word a cycle (loop nest: accel/descriptor.py).
 
-    start: one cycle, begins a layer. enable: the compute pipeline advances. row_filled, feeder_stuck: from the feeder.
-    row_released: the last word of an output row has been read, row_step slots are free. starved: one cycle, the window
-    waits for rows that will not come; the walker stops. finished: no row is needed any more, until the next start.
-    r_word, r_offset: line buffer address. w_address: weight word, for the same operands.
-    m_valid, m_first, m_last: a word, the first, the last of a tile. m_tag: bit 0 the pixel's last tile, bit 1 the
-    layer's.
-    Only in a mixed-precision build: byte_step: bytes that a word takes; weight_shift: 2^weight_shift array words lie in
-    a word of the weight bank, w_part: which of them it is; m_tail: the last word of a kernel row.
-    Latency WINDOW_LATENCY cycles from row_filled to the first address of its row; a word every enabled cycle, no gap
+    start: one cycle, begins a layer. enable: the compute pipeline advances. row: filled and stuck come from the feeder;
+    released: the last word of an output row has been read. starved: one cycle, the window waits for rows that will not
+    come; the walker stops. r: line buffer address (word, offset). m: the same operands' weights and place in the tile.
+    precision (byte_step, weight_shift), m.part and m.tail: only in a mixed-precision build.
+    Latency WINDOW_LATENCY cycles from row.filled to the first address of its row; a word every enabled cycle, no gap
     between tiles, pixels and rows while rows are filled in time; everything but the row counters holds while enable is
     low.
     """
@@ -148,11 +128,11 @@ def window(
 
     @always_comb
     def compare():
-        k_ends.next = k == kwords_minus1
-        kh_ends.next = kh == kh_minus1
-        tile_ends.next = tile == tiles_minus1
-        ox_ends.next = ox == ow_minus1
-        oy_ends.next = oy == oh_minus1
+        k_ends.next = k == layer.kwords_minus1
+        kh_ends.next = kh == layer.kh_minus1
+        tile_ends.next = tile == layer.tiles_minus1
+        ox_ends.next = ox == layer.ow_minus1
+        oy_ends.next = oy == layer.oh_minus1
         issue.next = state == window_state.RUNNING and enable
         row_ready.next = rows_filled >= rows_needed
 
@@ -165,35 +145,35 @@ def window(
 
     @always_comb
     def wrap_ring():
-        if line_row + line_row_step >= line_ring_words:
-            line_row_next.next = line_row + line_row_step - line_ring_words
+        if line_row + layer.line_row_step >= layer.line_ring_words:
+            line_row_next.next = line_row + layer.line_row_step - layer.line_ring_words
         else:
-            line_row_next.next = line_row + line_row_step
-        if line_kh + line_kh_step >= line_ring_words:
-            line_kh_next.next = line_kh + line_kh_step - line_ring_words
+            line_row_next.next = line_row + layer.line_row_step
+        if line_kh + layer.line_kh_step >= layer.line_ring_words:
+            line_kh_next.next = line_kh + layer.line_kh_step - layer.line_ring_words
         else:
-            line_kh_next.next = line_kh + line_kh_step
-        if weight_row + weight_row_step >= weight_ring_words:
-            weight_row_next.next = weight_row + weight_row_step - weight_ring_words
+            line_kh_next.next = line_kh + layer.line_kh_step
+        if weight_row + layer.weight_row_step >= layer.weight_ring_words:
+            weight_row_next.next = weight_row + layer.weight_row_step - layer.weight_ring_words
         else:
-            weight_row_next.next = weight_row + weight_row_step
+            weight_row_next.next = weight_row + layer.weight_row_step
 
     @always_seq(clk.posedge, reset=rst)
     def sequence():
         starved.next = False
         if start:
             state.next = window_state.WAITING
-            finished.next = False
+            row.finished.next = False
         elif state == window_state.WAITING:
             if row_ready:
                 state.next = window_state.RUNNING
             elif patience == 2**PATIENCE_BITS - 1:
                 state.next = window_state.IDLE
                 starved.next = True
-                finished.next = True
+                row.finished.next = True
         elif layer_done:
             state.next = window_state.IDLE
-            finished.next = True
+            row.finished.next = True
         elif row_done and not next_row_ready:
             state.next = window_state.WAITING
 
@@ -201,19 +181,19 @@ def window(
     def follow_rows():
         if start:
             rows_filled.next = 0
-            rows_needed.next = need_rows
-            rows_needed_next.next = need_rows + row_step
+            rows_needed.next = layer.need_rows
+            rows_needed_next.next = layer.need_rows + layer.row_step
             next_row_ready.next = False
         else:
-            if row_filled:
+            if row.filled:
                 rows_filled.next = rows_filled + 1
             if row_done:
                 rows_needed.next = rows_needed_next
-                rows_needed_next.next = rows_needed_next + row_step
+                rows_needed_next.next = rows_needed_next + layer.row_step
                 next_row_ready.next = False
             else:
                 next_row_ready.next = rows_filled >= rows_needed_next
-        if state != window_state.WAITING or row_filled or not feeder_stuck:
+        if state != window_state.WAITING or row.filled or not row.stuck:
             patience.next = 0
         elif enable:
             patience.next = patience + 1
@@ -247,7 +227,7 @@ def window(
                     tile.next = 0
                     weight_word.next = weight_row
                     ox.next = ox + 1
-                    pixel.next = pixel + pixel_step
+                    pixel.next = pixel + layer.pixel_step
                 if row_done:
                     ox.next = 0
                     pixel.next = 0
@@ -258,55 +238,36 @@ def window(
                     weight_word.next = weight_row_next
 
     if config.mixed:
-        address = _mixed_address(
-            clk,
-            start,
-            enable,
-            issue,
-            k_ends,
-            pixel_done,
-            row_done,
-            pixel,
-            pixel_step,
-            byte_step,
-            line_kh,
-            weight_base,
-            weight_word,
-            weight_shift,
-            fetch_word,
-            r_offset,
-            fetch_weight,
-            w_part,
-            m_tail,
-            config=config,
-        )
+        now = _Now(issue, k_ends, pixel_done, row_done, pixel, line_kh, weight_word)
+        fetch = _Fetch(fetch_word, fetch_weight)
+        address = _mixed_address(clk, start, enable, now, fetch, r, m, layer, precision, config=config)
     else:
 
         @always(clk.posedge)
         def address():
             if enable:
                 fetch_word.next = line_kh[line_bits:] + pixel[byte_bits:lane_bits] + k[line_bits:]
-                r_offset.next = pixel[lane_bits:]
-                fetch_weight.next = weight_base + weight_word[weight_bits:]
+                r.offset.next = pixel[lane_bits:]
+                fetch_weight.next = layer.weight_base + weight_word[weight_bits:]
 
     @always(clk.posedge)
     def mark():
         if enable:
-            m_first.next = k == 0 and kh == 0
-            m_last.next = k_ends and kh_ends
-            m_tag.next[0] = tile_ends
-            m_tag.next[1] = tile_ends and ox_ends and oy_ends
+            m.first.next = k == 0 and kh == 0
+            m.last.next = k_ends and kh_ends
+            m.tag.next[0] = tile_ends
+            m.tag.next[1] = tile_ends and ox_ends and oy_ends
 
     @always_comb
     def present():
-        r_word.next = fetch_word
-        w_address.next = fetch_weight
+        r.word.next = fetch_word
+        m.address.next = fetch_weight
 
     @always_seq(clk.posedge, reset=rst)
     def announce():
-        row_released.next = enable and row_read
+        row.released.next = enable and row_read
         if enable:
-            m_valid.next = issue
+            m.valid.next = issue
             row_read.next = row_done
 
     return compare, conclude, wrap_ring, sequence, follow_rows, walk, address, mark, present, announce

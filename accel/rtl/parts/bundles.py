@@ -46,6 +46,67 @@ class Stream(Bundle):
     members = ("data", "valid", "ready", "keep", "last")
 
 
+class TileWord(Bundle):
+    """An array word on its way from the windows to the MAC array: where its weights lie, its place in the tile.
+
+    valid: there is a word. first, last: of its tile. tag: bit 0 the pixel's last tile, bit 1 the layer's. tail: the
+    last word of a kernel row. address, part: word of the weight bank, and which of the array words that lie in it.
+    """
+
+    members = ("valid", "first", "last", "tag", "tail", "address", "part")
+
+
+class Tile(Bundle):
+    """Finished accumulators of a tile: `rows` output channels of a pixel.
+
+    data: the accumulators, row 0 low. valid, ready: as of a Stream. tag: bit 0 the pixel's last tile, bit 1 the
+    layer's.
+    """
+
+    members = ("data", "valid", "ready", "tag")
+
+
+class MemoryRead(Bundle):
+    """Read port of a memory: in a cycle with enable the word at address is read; data holds it from the next cycle."""
+
+    members = ("enable", "address", "data")
+
+
+class WeightWrite(Bundle):
+    """A write of the weight bank: 32 bits of one row of a word.
+
+    we: write int8 weights (or codes, or narrow weights as they are stored). waddr: word. wrow: row. wpart: 32-bit part
+    of the row, absent where a row is one part. wdata: the bits. packed_we: write packed 6-bit weights instead. pair:
+    wdata holds two parts.
+    """
+
+    members = ("we", "waddr", "wrow", "wpart", "wdata", "packed_we", "pair")
+
+
+class Precision(Bundle):
+    """Control of a mixed-precision build for the running layer, made by the precision controller.
+
+    mode: the array's compute code. weight_shift: log2 of the array words in a word of the weight bank. input_shift:
+    log2 of the array words that an activation word makes. weight_form, input_form: how elements are widened. byte_step:
+    source bytes of an array word. keep: lanes of the last word of a kernel row that hold a source byte that counts.
+    """
+
+    members = ("mode", "weight_shift", "weight_form", "input_shift", "input_form", "byte_step", "keep")
+    prefix = False
+
+
+class Progress(Bundle):
+    """How far the compute core is in its layer.
+
+    issuing: a word enters the array. starved: one cycle, the layer needs rows that do not come. busy: words of the
+    source are still to be taken. last_word: the next one is the last. waiting: the layer waits for the input stream.
+    hungry: the feeder stands still until there is a source word.
+    """
+
+    members = ("issuing", "starved", "busy", "last_word", "waiting", "hungry")
+    prefix = False
+
+
 class Groups(Bundle):
     """Requantized channels of one pixel, `req_lanes` at a time, in the order of the output; no back-pressure.
 
