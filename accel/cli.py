@@ -20,7 +20,7 @@ from rich.table import Table
 from accel import checks
 from accel.errors import BitloomError, UnsupportedError
 from accel.signals import ending_tidily
-from accel.start import EXIT_USAGE, explain
+from accel.start import EXIT_USAGE, explain, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -71,7 +71,7 @@ def run_cli(command: click.Command, program: str | None = None, arguments: Seque
         with ending_tidily():
             code = command.main(arguments, prog_name=program, standalone_mode=False)
     except BitloomError as error:
-        click.echo(f"error: {checks.plain(error, MOST)}", err=True)
+        click.echo(f"error: {checks.plain(spelled(str(error)), MOST)}", err=True)
         code = EXIT_USAGE
     except OSError as error:
         name = "" if error.filename is None else f"{checks.shorten(os.fspath(error.filename))}: "

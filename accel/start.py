@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from accel.errors import TargetError
-
-if TYPE_CHECKING:
-    pass
 
 EXIT_USAGE = 2
 OWN = ("accel", "quant", "sim", "benchmarks", "scripts", "tests")
@@ -23,6 +21,7 @@ GROUPS = (
     ("jinja2", "matplotlib", "pillow", "safetensors", "scipy", "torch"),
 )
 MODULES = {"pillow": "PIL"}
+CONSOLE = "bitloom"  # the console command, in setup.cfg
 
 
 def run(module: str, program: str) -> None:
@@ -40,6 +39,18 @@ def run(module: str, program: str) -> None:
         print(f"error: {text}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
     run_cli(command, program)
+
+
+def console() -> None:
+    """The console command `bitloom`."""
+    run("accel.console", CONSOLE)
+
+
+def spelled(text: str | None) -> str | None:
+    """A text with commands in it, such as `python -m quant ptq`, as the process was started: `bitloom quant ptq`."""
+    if text is None or Path(sys.argv[0]).stem != CONSOLE:
+        return text
+    return re.sub(r"python -m (?:accel\.)?(convert|quant|sim)\b", rf"{CONSOLE} \1", text)
 
 
 def explain(error: ImportError) -> str | None:

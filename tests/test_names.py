@@ -1,52 +1,8 @@
-"""Names and widths that users give are stated once: in accel/names.py and quant/names.py."""
-
-import ast
+"""Names and widths that users give: what tests/test_structure.py finds where they are stated again."""
 
 import pytest
 
-from accel import names as shared
-from quant import names as own
-from tests.test_structure import ROOT, python_files
-
-HOMES = ("accel/names.py", "quant/names.py")
-
-
-def families():
-    """{the family's values: its name} of every constant of the two homes."""
-    found = {}
-    for home in (shared, own):
-        for name, value in vars(home).items():
-            if name.isupper() and isinstance(value, (tuple, dict)):
-                found.setdefault(key(value), f"{home.__name__}.{name}")
-    return found
-
-
-def key(values):
-    """Names count in any order; widths from the widest on, for 1, 2, 4, 8 are other things as well."""
-    values = tuple(values)
-    return frozenset(values) if all(isinstance(value, str) for value in values) else values
-
-
-def restated(text):
-    """(line, family) of every literal tuple, list or set of a source text that holds just the values of a family."""
-    known = families()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Tuple, ast.List, ast.Set)) and all(isinstance(x, ast.Constant) for x in node.elts):
-            family = known.get(key(x.value for x in node.elts))
-            if family:
-                yield node.lineno, family
-
-
-def test_no_family_of_names_is_stated_again():
-    again = [
-        f"{path.relative_to(ROOT)}:{line} states {family}"
-        for path in python_files()
-        if path.relative_to(ROOT).as_posix() not in HOMES
-        and not path.relative_to(ROOT).parts[0] == "tests"
-        and not path.name.startswith("test_")
-        for line, family in restated(path.read_text(encoding="utf-8"))
-    ]
-    assert not again, "\n".join(again)
+from tests.names import restated
 
 
 @pytest.mark.parametrize(

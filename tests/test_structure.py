@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts import pages
+from tests.names import HOMES, restated
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("accel", "quant", "sim", "tests", "benchmarks", "scripts")
@@ -136,6 +137,18 @@ def test_no_python_file_is_too_long():
 
 def test_no_file_is_called_by_what_every_file_is_about():
     assert not [str(path) for path in python_files() if path.stem in ("network", "networks", "utils", "helpers")]
+
+
+def test_no_family_of_names_is_stated_again():
+    again = [
+        f"{path.relative_to(ROOT)}:{line} states {family}"
+        for path in python_files()
+        if path.relative_to(ROOT).as_posix() not in HOMES
+        and not path.relative_to(ROOT).parts[0] == "tests"
+        and not path.name.startswith("test_")
+        for line, family in restated(path.read_text(encoding="utf-8"))
+    ]
+    assert not again, "\n".join(again)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel.cli import print_json, print_table
+from accel.start import spelled
 from quant.cli.report_options import Report
 
 if TYPE_CHECKING:  # imports torch
     from quant.report.compared import Source
 
+MODULE = "python -m quant"
+
 
 def command_line() -> str:
     """The command line, for the page."""
-    return shlex.join(["python", "-m", "quant", *sys.argv[1:]])
+    arguments = sys.argv[1:] if spelled(MODULE) == MODULE else sys.argv[2:]
+    return f"{spelled(MODULE)} {shlex.join(arguments)}"
 
 
 def notes_of(source: "Source", seed: int, epochs: int) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from accel.cli import EXIT_MISMATCH
 from accel.errors import BitloomError, OutputError
+from accel.start import spelled
 from quant.models.errors import DivergedError
 
 if TYPE_CHECKING:  # imports torch
@@ -68,7 +69,7 @@ def kept(checkpoint: "Checkpoint | Unwritten", ways: str) -> Iterator[None]:
         text = f"the training is kept: {ways.format(file=_written(checkpoint))}"
         if isinstance(error, BitloomError):
             raise type(error)(f"{error}; {text}") from error
-        click.echo(text, err=True)
+        click.echo(spelled(text), err=True)
         raise
 
 

@@ -5,9 +5,10 @@ import functools
 from accel.config import HardwareConfig
 from accel.hdl.accelerator import accelerator_ports
 from accel.hdl.elaborate import clean_myhdl
+from accel.names import PRECISIONS
 from accel.rtl.top import bitloom
 
-FULL = HardwareConfig(precisions=(8, 6, 4, 2, 1), float_input=True, float_output=True)  # every block that there is
+FULL = HardwareConfig(precisions=PRECISIONS, float_input=True, float_output=True)  # every block that there is
 PLAIN = HardwareConfig(rows=4, lanes=4, input_tlast=False)  # no option
 
 

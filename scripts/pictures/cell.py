@@ -1,5 +1,6 @@
 """The picture of an array cell: how products become a row's sum, and what one multiplier computes in every mode."""
 
+from accel.names import ACTIVATION_BITS
 from accel.rtl.array import packing
 from accel.rtl.array.mac_cell import MAC_CELL_LATENCY
 from accel.rtl.array.packed_multiplier import operand_bits, product_bits
@@ -27,7 +28,7 @@ def draw():
         (PRODUCT_AT, "= P: a product in every field"),
     ):
         drawing.text(x, 262, text, "name left")
-    for i, bits in enumerate((8, 4, 2, 1)):
+    for i, bits in enumerate(ACTIVATION_BITS):
         _mode(drawing, 280 + 58 * i, bits)
     return scene.draw()
 

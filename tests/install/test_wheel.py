@@ -117,9 +117,8 @@ def test_an_installation_converts_and_simulates_from_any_folder(python, model, t
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     place = run(python, "-c", "import sim.cli; print(sim.cli.__file__)", cwd=tmp_path, env=environment)
     assert Path(place.strip()).is_relative_to(python.parents[1])
-    printed = run(
-        python, "-m", "accel.convert", "--model", model, *SMALL, "--out", "design", cwd=tmp_path, env=environment
-    )
+    program = python.with_name("bitloom")
+    printed = run(program, "convert", "--model", model, *SMALL, "--out", "design", cwd=tmp_path, env=environment)
     for name in json.loads(printed)["files"]:
         assert (tmp_path / "design" / name).is_file()
     kept = (ROOT / "build" / "vivado" / "create_project.tcl").read_bytes()
