@@ -1,14 +1,25 @@
 """Whether the hardware can run a float network at all, asked before calibration and training take their time."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel import ir
 from accel.compile import possible
 from accel.errors import BitloomError
+from accel.tensor import Requantize, TensorType
 from quant.frontend.floatnet import FloatConv, FloatPool
 
+if TYPE_CHECKING:
+    from typing import Any
 
-def refusal(network):
+    from accel.ir import Graph, WeightedLayer
+    from quant.frontend.floatnet import FloatNetwork, Weighted
+
+
+def refusal(network: FloatNetwork) -> str | None:
     """Why no build of the accelerator can run a FloatNetwork, or None: the sentence that `accel.convert` would end
     with. The answer hangs on shapes alone; widths are 8 bits."""
     try:
@@ -17,14 +28,15 @@ def refusal(network):
         return str(error)
 
 
-def shapes_of(network):
+def shapes_of(network: FloatNetwork) -> Graph:
     """An 8-bit ir.Graph of the FloatNetwork's shapes, without meaning: every weight is 0."""
-    tensor = graph_input = ir.TensorType(*network.input_shape, 8, 1.0, 0)
-    layers, name = [], ir.INPUT_NAME
+    tensor = graph_input = TensorType(*network.input_shape, 8, 1.0, 0)
+    layers: list[ir.Layer] = []
+    name = ir.INPUT_NAME
     for layer in network.layers:
-        output = ir.TensorType(*layer.output_shape(tensor.shape), 8, 1.0, 0)
+        output = TensorType(*layer.output_shape(tensor.shape), 8, 1.0, 0)
         if isinstance(layer, FloatPool):
-            built = ir.MaxPool(layer.name, name, tensor, output, layer.kernel, layer.stride, layer.pads)
+            built: ir.Layer = ir.MaxPool(layer.name, name, tensor, output, layer.kernel, layer.stride, layer.pads)
         else:
             built = _weighted(layer, name, tensor, output)
         layers.append(built)
@@ -32,11 +44,11 @@ def shapes_of(network):
     return ir.Graph(network.name, graph_input, ir.InputEncoding("uint8", (0.0,), (1.0,)), tuple(layers))
 
 
-def _weighted(layer, name, tensor, output):
+def _weighted(layer: Weighted, name: str, tensor: TensorType, output: TensorType) -> WeightedLayer:
     channels = output.channels
     nothing = np.zeros(channels, dtype=np.int64)
-    rule = ir.Requantize("half_up", nothing + 2**30, nothing + 30, *output.qrange)
-    common = {
+    rule = Requantize("half_up", nothing + 2**30, nothing + 30, *output.qrange)
+    common: dict[str, Any] = {
         "name": layer.name,
         "input_name": name,
         "input": tensor,

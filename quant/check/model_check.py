@@ -1,7 +1,10 @@
 """The feasibility check of a float network: which layer can have which width."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from accel.errors import DataError, RangeError
 from quant.arithmetic import scales
@@ -9,6 +12,16 @@ from quant.check.tensors import ErrorSums, RangeSearch, check_clip, weight_figur
 from quant.check.thresholds import gaussian_snr
 from quant.frontend.floatnet import NO_CLAMP, has_weights
 from quant.names import MULTI_BIT_ACTIVATIONS, MULTI_BIT_WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import torch
+
+    from accel.types import Array, Notes
+    from quant.check.tensors import Figure
+    from quant.check.thresholds import Thresholds
+    from quant.frontend.prepare import PreparedNetwork
 
 WIDEST, NARROWEST = MULTI_BIT_WEIGHTS[0], MULTI_BIT_WEIGHTS[-1]
 BATCH = 100
@@ -22,15 +35,15 @@ class TensorCheck:
 
     layer: str
     kind: str
-    figures: tuple
+    figures: tuple[Figure, ...]
 
     @property
-    def proposal(self):
+    def proposal(self) -> int:
         passing = [figure.bits for figure in self.figures if figure.passes]
         return min(passing, default=WIDEST)
 
     @property
-    def flagged(self):
+    def flagged(self) -> bool:
         return not any(figure.passes for figure in self.figures)
 
 
@@ -39,33 +52,33 @@ class ModelCheck:
     """The whole network: weights of every layer that has some, outputs of those that are not raw int32."""
 
     name: str
-    thresholds: object
+    thresholds: Thresholds
     clip: str
     images: int
-    weights: tuple
-    activations: tuple
+    weights: tuple[TensorCheck, ...]
+    activations: tuple[TensorCheck, ...]
 
     @property
-    def flagged(self):
+    def flagged(self) -> tuple[TensorCheck, ...]:
         """The TensorChecks that pass at no width."""
         return tuple(check for check in (*self.weights, *self.activations) if check.flagged)
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         return not self.flagged
 
     @property
-    def weight_bits(self):
+    def weight_bits(self) -> tuple[int, ...]:
         """Proposed widths, one per layer with weights."""
         return tuple(check.proposal for check in self.weights)
 
     @property
-    def activation_bits(self):
+    def activation_bits(self) -> tuple[int, ...]:
         """Proposed widths, one per layer with weights but a raw last one."""
         return tuple(check.proposal for check in self.activations)
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """One sentence about the whole network."""
         if self.flagged:
             names = ", ".join(f"{check.layer} ({check.kind})" for check in self.flagged)
@@ -77,7 +90,7 @@ class ModelCheck:
         return f"feasible: every tensor passes, {narrow} of {total} below INT8"
 
     @property
-    def advice(self):
+    def advice(self) -> str:
         """What a failure says and doesn't say, where a threshold is beyond what a width can give; else ''."""
         hopeless = [bits for bits in self.thresholds.hopeless() if bits > NARROWEST]
         if not hopeless:
@@ -90,7 +103,7 @@ class ModelCheck:
             "networks that keep their accuracy reach."
         )
 
-    def plain(self):
+    def plain(self) -> Notes:
         """The check as plain JSON values."""
         tensors = [
             {
@@ -120,7 +133,13 @@ class ModelCheck:
         }
 
 
-def check_network(prepared, images, thresholds, clip="best", advance=lambda count: None):
+def check_network(
+    prepared: PreparedNetwork,
+    images: Array,
+    thresholds: Thresholds,
+    clip: str = "best",
+    advance: Callable[[int], None] = lambda count: None,
+) -> ModelCheck:
     """The ModelCheck of a PreparedNetwork.
 
     images: [N, H, W, C] as the network's encoding takes them, for the activations; each tensor is measured on its own:
@@ -143,10 +162,17 @@ def check_network(prepared, images, thresholds, clip="best", advance=lambda coun
     return ModelCheck(network.name, thresholds, clip, len(images), tuple(weights), activations)
 
 
-def _activations(prepared, images, names, thresholds, clip, advance):
+def _activations(
+    prepared: PreparedNetwork,
+    images: Array,
+    names: Sequence[str],
+    thresholds: Thresholds,
+    clip: str,
+    advance: Callable[[int], None],
+) -> tuple[TensorCheck, ...]:
     """TensorChecks of the layers' outputs, in three passes over the images: no tensor is kept."""
 
-    def outputs():
+    def outputs() -> Iterator[list[torch.Tensor]]:
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
             found = prepared.network.run(prepared.input_values(part))
@@ -180,7 +206,7 @@ def _activations(prepared, images, names, thresholds, clip, advance):
     )
 
 
-def _quantizer(search, bits, clip, thresholds):
+def _quantizer(search: RangeSearch, bits: int, clip: str, thresholds: Thresholds) -> tuple[float, int, int, int]:
     """(scale, zero point, qmin, qmax) of an activation at one width."""
     scale, zero_point = scales.affine_scale(*search.range(bits, clip, thresholds.coverage[bits]), bits)
     return scale, zero_point, *scales.integer_range(bits)

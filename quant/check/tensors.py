@@ -1,6 +1,9 @@
 """Signal-to-noise ratio, coverage and largest error of one tensor at every width."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,6 +12,9 @@ from accel.errors import UnsupportedError
 from quant.arithmetic import scales
 from quant.check.thresholds import decibel
 from quant.names import CLIPS, MULTI_BIT_WEIGHTS
+
+if TYPE_CHECKING:
+    from quant.check.thresholds import Thresholds
 
 RATIOS = torch.linspace(1.0, 0.02, 99, dtype=torch.float64)  # of the largest value, a hundredth each
 BINS = 4096
@@ -26,7 +32,7 @@ class Figure:
     passes: bool
 
 
-def check_clip(clip):
+def check_clip(clip: str) -> None:
     """Raise UnsupportedError for an unknown way to choose the range."""
     if clip not in CLIPS:
         raise UnsupportedError(f"clip '{clip}' is unknown; choose one of {', '.join(CLIPS)}")
@@ -35,11 +41,11 @@ def check_clip(clip):
 class ErrorSums:
     """Adds up signal, noise, values inside the range and the largest error of a tensor, part by part."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal = self.noise = self.max_error = 0.0
         self.inside = self.count = 0
 
-    def add(self, values, scale, zero_point, qmin, qmax):
+    def add(self, values: torch.Tensor, scale: float | torch.Tensor, zero_point: int, qmin: int, qmax: int) -> None:
         """values: float64 tensor; scale: number or a tensor that broadcasts against it."""
         actual = (scales.to_integers(values, scale, zero_point, qmin, qmax) - zero_point).double() * scale
         error = (values - actual).abs()
@@ -50,13 +56,13 @@ class ErrorSums:
         self.inside += int(((values >= low) & (values <= high)).sum())
         self.count += values.numel()
 
-    def figure(self, bits, thresholds):
+    def figure(self, bits: int, thresholds: Thresholds) -> Figure:
         """The Figure of what was added."""
         snr_db, coverage = decibel(self.signal, self.noise), self.inside / max(self.count, 1)
         return Figure(bits, snr_db, coverage, self.max_error, thresholds.passes(bits, snr_db, coverage))
 
 
-def weight_figures(weight, per_tensor, thresholds, clip):
+def weight_figures(weight: torch.Tensor, per_tensor: bool, thresholds: Thresholds, clip: str) -> tuple[Figure, ...]:
     """Figures of weights float64 [OC, ...] at 8, 6, 4, 2 bits, symmetric range, a scale per output channel or one.
 
     clip 'minmax': the largest magnitude is the end of the range. 'best': the scale of least squared error among those
@@ -77,16 +83,16 @@ def weight_figures(weight, per_tensor, thresholds, clip):
     return tuple(figures)
 
 
-def _best_weight_scales(rows, largest, high, coverage):
+def _best_weight_scales(rows: torch.Tensor, largest: torch.Tensor, high: int, coverage: float) -> torch.Tensor:
     """float64 [rows]: largest * ratio, each row's ratio that of least error among those from the smallest floor on that
     keeps `coverage` of all values inside the range."""
-    errors, inside = [], []
+    losses, counts = [], []
     for ratio in RATIOS:
         scale = (largest * ratio).clamp(min=scales.SMALLEST_SCALE)[:, None]
         rounded = torch.round(rows / scale).clamp(-high, high) * scale
-        errors.append(((rows - rounded) ** 2).sum(1))
-        inside.append((rows.abs() <= scale * (high + 0.5)).sum(1))
-    errors, inside = torch.stack(errors), torch.stack(inside)
+        losses.append(((rows - rounded) ** 2).sum(1))
+        counts.append((rows.abs() <= scale * (high + 0.5)).sum(1))
+    errors, inside = torch.stack(losses), torch.stack(counts)
     for last in range(len(RATIOS) - 1, -1, -1):
         index = errors[: last + 1].argmin(0)
         if int(inside.gather(0, index[None]).sum()) >= coverage * rows.numel():
@@ -101,11 +107,11 @@ class RangeSearch:
     behind a ReLU are one exact value.
     """
 
-    def __init__(self, low, high):
+    def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
         self.counts, self.sums = np.zeros(BINS), np.zeros(BINS)
 
-    def add(self, values):
+    def add(self, values: torch.Tensor) -> None:
         """values: float64 tensor inside low..high."""
         if self.low == self.high:
             return
@@ -115,7 +121,7 @@ class RangeSearch:
         self.counts += np.bincount(index, minlength=BINS)
         self.sums += np.bincount(index, weights=flat, minlength=BINS)
 
-    def range(self, bits, clip, coverage):
+    def range(self, bits: int, clip: str, coverage: float) -> tuple[float, float]:
         """(low, high): all values for 'minmax', else the same share of both ends with the least squared error that
         keeps `coverage` of the values inside."""
         if clip == "minmax" or self.low == self.high:

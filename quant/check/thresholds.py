@@ -1,18 +1,24 @@
 """What a width must reach: signal-to-noise ratio and range coverage, as presets or as the user's own numbers."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from accel.checks import plain
 from accel.errors import RangeError
 from quant.names import MULTI_BIT_WEIGHTS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 DECIBEL_LIMIT = 200.0
 DEFAULT_PRESET = "strict"
 
 
-def decibel(signal, noise):
+def decibel(signal: float, noise: float) -> float:
     """10 log10(signal / noise), limited to +-200 so that it stays a number; no noise at all is 200."""
     if signal == 0 or noise == 0:
         return DECIBEL_LIMIT if noise == 0 else -DECIBEL_LIMIT
@@ -26,10 +32,10 @@ class Thresholds:
     Raises RangeError for an SNR outside -200..200 dB and a coverage outside 0..1.
     """
 
-    snr_db: dict
-    coverage: dict
+    snr_db: dict[int, float]
+    coverage: dict[int, float]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for bits in MULTI_BIT_WEIGHTS:
             snr, coverage = self.snr_db[bits], self.coverage[bits]
             if not -DECIBEL_LIMIT <= snr <= DECIBEL_LIMIT:
@@ -37,11 +43,11 @@ class Thresholds:
             if not 0 <= coverage <= 1:
                 raise RangeError(f"coverage threshold {coverage} for {bits} bits must lie in 0..1; give 0.99 for 99 %")
 
-    def passes(self, bits, snr_db, coverage):
+    def passes(self, bits: int, snr_db: float, coverage: float) -> bool:
         """Whether a tensor with these figures may have `bits` bits."""
         return snr_db >= self.snr_db[bits] and coverage >= self.coverage[bits]
 
-    def hopeless(self):
+    def hopeless(self) -> tuple[int, ...]:
         """Widths below 8 whose SNR threshold a Gaussian tensor cannot reach with any scale."""
         return tuple(bits for bits in MULTI_BIT_WEIGHTS[1:] if self.snr_db[bits] > gaussian_snr(bits))
 
@@ -52,7 +58,9 @@ PRESETS = {
 }
 
 
-def choose(preset=DEFAULT_PRESET, snr_db=None, coverage=None):
+def choose(
+    preset: str = DEFAULT_PRESET, snr_db: Iterable[float] | None = None, coverage: Iterable[float] | None = None
+) -> Thresholds:
     """The Thresholds of a preset, with SNR or coverage replaced: one number for all widths, or four for 8, 6, 4, 2.
 
     Raises RangeError for an unknown preset and another count of numbers.
@@ -63,7 +71,7 @@ def choose(preset=DEFAULT_PRESET, snr_db=None, coverage=None):
     return Thresholds(_per_width("SNR", snr_db, base.snr_db), _per_width("coverage", coverage, base.coverage))
 
 
-def _per_width(what, values, default):
+def _per_width(what: str, values: Iterable[float] | None, default: Mapping[int, float]) -> dict[int, float]:
     if values is None:
         return dict(default)
     values = tuple(values)
@@ -76,7 +84,7 @@ def _per_width(what, values, default):
 
 
 @cache
-def gaussian_snr(bits):
+def gaussian_snr(bits: int) -> float:
     """SNR in dB of Gaussian values in symmetric integers of `bits` bits at the best scale.
 
     The error of a uniform quantizer of 2^b - 1 levels, integrated over the normal density, at the best range (J. Max,
@@ -93,7 +101,7 @@ def gaussian_snr(bits):
     return -10 * math.log10(_gaussian_error(low / top, top))
 
 
-def _gaussian_error(step, top):
+def _gaussian_error(step: float, top: int) -> float:
     """Mean squared error of N(0, 1) rounded to -top..top times step."""
     total = 0.0
     for level in range(top + 1):
@@ -103,16 +111,16 @@ def _gaussian_error(step, top):
     return total
 
 
-def _second_moment(low, high, center):
+def _second_moment(low: float, high: float, center: float) -> float:
     """Integral of (x - center)^2 times the normal density over low..high."""
 
-    def density(x):
+    def density(x: float) -> float:
         return 0.0 if math.isinf(x) else math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
-    def below(x):
+    def below(x: float) -> float:
         return 1.0 if math.isinf(x) else (1 + math.erf(x / math.sqrt(2))) / 2
 
-    def edge(x):
+    def edge(x: float) -> float:
         return 0.0 if math.isinf(x) else x * density(x)
 
     mass = below(high) - below(low)

@@ -3,6 +3,8 @@
 Whatever Python decides by shapes has been decided then; names of layers and parameters survive in the nodes' metadata.
 """
 
+from __future__ import annotations
+
 import contextlib
 import inspect
 import io
@@ -11,6 +13,7 @@ import traceback
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.export.graph_signature import InputKind
@@ -19,6 +22,12 @@ from accel.errors import BitloomError, ModelError, UnsupportedError
 from quant.frontend import names
 from quant.frontend.refusals import SUPPORTED
 from quant.frontend.tensors import FLOAT_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from torch import fx
 
 PROBE_BATCH = 2
 OUR_FILES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
@@ -37,20 +46,20 @@ class Captured:
     """graph: torch.fx.Graph of operators. constants: {placeholder node: Constant}. input: the placeholder of the
     images. output: what forward returned, as nodes in its own tuples and dictionaries."""
 
-    graph: object
-    constants: dict
-    input: object
-    output: object
+    graph: fx.Graph
+    constants: dict[fx.Node, Constant]
+    input: fx.Node
+    output: Any
 
 
-def capture(module, shapes, name):
+def capture(module: torch.nn.Module, shapes: Iterable[Sequence[int]], name: str) -> Captured:
     """The Captured graph of a module in eval mode on the CPU, over PROBE_BATCH images of zeros.
 
     shapes: the input's shapes without the batch to try, best first. Every floating dtype of the parameters is tried
     with them. Raises ModelError where forward fails, UnsupportedError where it decides by values.
     """
     _check_inputs(module, name)
-    failure = None
+    failure: tuple[torch.Tensor, Exception] | None = None
     for shape in shapes:
         for dtype in probe_types(module):
             probe = torch.zeros(PROBE_BATCH, *shape, dtype=dtype)
@@ -61,17 +70,19 @@ def capture(module, shapes, name):
                 raise
             except Exception as error:  # the user's own forward runs here and may raise anything
                 failure = failure or (probe, error)
+    if failure is None:
+        raise ModelError(f"{name}: no shape of an input is given; give (H, W, C)")
     raise _explain(module, *failure, name) from failure[1]
 
 
-def probe_types(module):
+def probe_types(module: torch.nn.Module) -> list[torch.dtype]:
     """The floating dtypes that the module's parameters and buffers have, the most frequent first; float32 is one."""
     found = [tensor.dtype for tensor in (*module.parameters(), *module.buffers()) if tensor.dtype in FLOAT_TYPES]
     return sorted({*found, torch.float32}, key=lambda dtype: -found.count(dtype))
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Without the log lines and warnings of the tracer: what matters of them becomes our own message."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -88,24 +99,27 @@ def _quiet():
         logging.disable(before)
 
 
-def _captured(program):
+def _captured(program: torch.export.ExportedProgram) -> Captured:
     graph, signature = program.graph_module.graph, program.graph_signature
     nodes = {node.name: node for node in graph.nodes if node.op == "placeholder"}
-    constants, images = {}, None
+    constants: dict[fx.Node, Constant] = {}
+    images: fx.Node | None = None
     for spec in signature.input_specs:
-        node = nodes[spec.arg.name] if hasattr(spec.arg, "name") else None
+        node = nodes.get(getattr(spec.arg, "name", ""))
         if spec.kind == InputKind.USER_INPUT:
             images = images or node
-        else:
+        elif node is not None:
             store = program.constants if spec.target in program.constants else program.state_dict
             constants[node] = Constant(store[spec.target], spec.target)
     output = next(node for node in graph.nodes if node.op == "output").args[0]
     count = len(signature.user_outputs)
+    if images is None:
+        raise ModelError("the captured graph has no input; give a network that reads an image")
     spec = program.call_spec.out_spec
     return Captured(graph, constants, images, torch.utils._pytree.tree_unflatten(list(output)[-count:], spec))
 
 
-def _check_inputs(module, name):
+def _check_inputs(module: torch.nn.Module, name: str) -> None:
     """Exactly one argument of forward must be needed."""
     try:
         parameters = inspect.signature(module.forward).parameters.values()
@@ -123,15 +137,15 @@ def _check_inputs(module, name):
         )
 
 
-def _explain(module, probe, error, name):
+def _explain(module: torch.nn.Module, probe: torch.Tensor, error: Exception, name: str) -> BitloomError:
     """The BitloomError for a failed capture: the module is run once more, without the tracer, to see who fails."""
     entered, paths = [], {id(item): path for path, item in module.named_modules()}
 
-    def enter(item, inputs):
+    def enter(item: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         shape = next((list(value.shape) for value in inputs if isinstance(value, torch.Tensor)), [])
         entered.append((item, shape))
 
-    def leave(item, inputs, output):
+    def leave(item: torch.nn.Module, inputs: tuple[Any, ...], output: object) -> None:
         entered.pop()
 
     handles = [
@@ -169,7 +183,7 @@ def _explain(module, probe, error, name):
     )
 
 
-def _place(error):
+def _place(error: BaseException) -> str:
     """' at file:line, `code`' of the user's own line that failed, or nothing."""
     frames = [
         frame
@@ -178,9 +192,11 @@ def _place(error):
     ]
     if not frames:
         return ""
-    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}, `{' '.join(frames[-1].line.split())[:60]}`"
+    return (
+        f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}, `{' '.join((frames[-1].line or '').split())[:60]}`"
+    )
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
     """The first line of an error's text, shortened."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

@@ -5,13 +5,22 @@ maps are [N, C, H, W] tensors, vectors are [N, C, 1, 1]. Dense weights are in NH
 in the integer graph.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import TypeIs
+
 NO_CLAMP = (-math.inf, math.inf)
+Shape: TypeAlias = tuple[int, int, int]  # (H, W, C)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +31,16 @@ class FloatConv:
     name: str
     weight: torch.Tensor
     bias: torch.Tensor
-    stride: tuple = (1, 1)
-    pads: tuple = (0, 0, 0, 0)
-    clamp: tuple = NO_CLAMP
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    clamp: tuple[float, float] = NO_CLAMP
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """(H, W, C) after this layer for an input of (H, W, C)."""
         kernel = tuple(self.weight.shape[2:])
         return (*_windows(shape, kernel, self.stride, self.pads), self.weight.shape[0])
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         top, bottom, left, right = self.pads
         x = functional.pad(x, (left, right, top, bottom))
         return functional.conv2d(x, self.weight, self.bias, self.stride).clamp(*self.clamp)
@@ -44,13 +53,13 @@ class FloatDense:
     name: str
     weight: torch.Tensor
     bias: torch.Tensor
-    clamp: tuple = NO_CLAMP
+    clamp: tuple[float, float] = NO_CLAMP
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """(1, 1, OC) for any input that fits."""
         return 1, 1, self.weight.shape[0]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         flat = x.permute(0, 2, 3, 1).flatten(1)
         return functional.linear(flat, self.weight, self.bias).clamp(*self.clamp)[..., None, None]
 
@@ -61,18 +70,22 @@ class FloatPool:
     pads."""
 
     name: str
-    kernel: tuple
-    stride: tuple
-    pads: tuple = (0, 0, 0, 0)
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         """(H, W, C) after this layer for an input of (H, W, C)."""
         return (*_windows(shape, self.kernel, self.stride, self.pads), shape[2])
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         top, bottom, left, right = self.pads
         x = functional.pad(x, (left, right, top, bottom), value=-math.inf)
         return functional.max_pool2d(x, self.kernel, self.stride)
+
+
+Weighted: TypeAlias = FloatConv | FloatDense
+FloatLayer: TypeAlias = FloatConv | FloatDense | FloatPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +93,12 @@ class FloatNetwork:
     """A chain of float layers over an input of (H, W, C). notes: sentences about what reading left out."""
 
     name: str
-    input_shape: tuple
-    layers: tuple = field(default_factory=tuple)
-    notes: tuple = ()
+    input_shape: Shape
+    layers: tuple[FloatLayer, ...] = field(default_factory=tuple)
+    notes: tuple[str, ...] = ()
 
     @property
-    def output_shape(self):
+    def output_shape(self) -> Shape:
         """(H, W, C) of the last layer."""
         shape = self.input_shape
         for layer in self.layers:
@@ -93,7 +106,7 @@ class FloatNetwork:
         return shape
 
     @torch.no_grad()
-    def run(self, x):
+    def run(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Every layer's output by name, float64 [N, C, H, W], for x float64 [N, C, H, W]."""
         outputs = {}
         for layer in self.layers:
@@ -101,12 +114,21 @@ class FloatNetwork:
         return outputs
 
 
-def has_weights(layer):
+def has_weights(layer: FloatLayer) -> TypeIs[Weighted]:
     """True for layers that multiply and accumulate."""
     return not isinstance(layer, FloatPool)
 
 
-def _windows(shape, kernel, stride, pads):
+def weighted(layer: FloatLayer) -> Weighted:
+    """The layer, which must multiply and accumulate."""
+    if not has_weights(layer):
+        raise TypeError(f"{layer.name} has no weights")
+    return layer
+
+
+def _windows(
+    shape: Shape, kernel: Sequence[int], stride: tuple[int, int], pads: tuple[int, int, int, int]
+) -> tuple[int, int]:
     height = (shape[0] + pads[0] + pads[1] - kernel[0]) // stride[0] + 1
     width = (shape[1] + pads[2] + pads[3] - kernel[1]) // stride[1] + 1
     return height, width

@@ -1,6 +1,13 @@
 """All that is refused in one network, as one error."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from accel.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from accel.errors import BitloomError
 
 SUPPORTED = "Conv2d, Linear, ReLU, ReLU6, Hardtanh, MaxPool2d, ZeroPad2d, Flatten, Dropout, BatchNorm1d, BatchNorm2d"
 PLAIN = " is not supported"
@@ -10,18 +17,18 @@ SHOWN = 10
 class Refusals:
     """Refused layers in the order of the network: one sentence each, which begins with the layer's name."""
 
-    def __init__(self):
-        self._found = {}
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[str, type[BitloomError]]] = {}
 
-    def add(self, label, text, kind):
+    def add(self, label: str, text: str, kind: type[BitloomError]) -> None:
         """Keep the sentence of a layer; only the first one of each layer counts. kind: class of the error."""
         self._found.setdefault(label, (text, kind))
 
-    def has(self, label):
+    def has(self, label: str) -> bool:
         """True where the layer is refused already."""
         return label in self._found
 
-    def check(self, name):
+    def check(self, name: str) -> None:
         """Raise one error with every refusal of the network `name`, at most SHOWN of them in words."""
         if not self._found:
             return
@@ -35,9 +42,9 @@ class Refusals:
         remedy = f"; use {SUPPORTED}" if any(text.endswith(PLAIN) for text in texts) else ""
         raise kind(f"{name}: cannot be read for {len(texts)} reasons: {'; '.join(shown)}{remedy}")
 
-    def _grouped(self):
+    def _grouped(self) -> list[str]:
         """The first SHOWN refusals, layers with the same reason in one sentence."""
-        groups = {}
+        groups: dict[str, list[str]] = {}
         for label, (text, _) in list(self._found.items())[:SHOWN]:
             start = label if text.startswith(label) else ""
             groups.setdefault(text.removeprefix(start), []).append(start)
@@ -46,5 +53,5 @@ class Refusals:
             for reason, labels in groups.items()
         ]
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self._found)

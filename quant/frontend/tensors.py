@@ -1,13 +1,20 @@
 """Reading parameters of a user's module: dtype, shape and value checks, exact casts."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
 from accel.errors import ModelError, RangeError, UnsupportedError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 FLOAT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def exact(owner, what, tensor, shape=None):
+def exact(owner: str, what: str, tensor: torch.Tensor, shape: Sequence[int] | None = None) -> torch.Tensor:
     """The tensor as float64, cast exactly from float16, bfloat16, float32 or float64, on the CPU.
 
     owner, what: names for the message. Raises UnsupportedError for another dtype, ModelError for a wrong
@@ -26,7 +33,7 @@ def exact(owner, what, tensor, shape=None):
     return values
 
 
-def check_finite(owner, what, values):
+def check_finite(owner: str, what: str, values: torch.Tensor) -> None:
     """Raise RangeError at the first value that is NaN, infinite or outside float32."""
     bad = ~torch.isfinite(values.float())
     if bad.any():

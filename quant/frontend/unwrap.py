@@ -1,11 +1,13 @@
 """What a user's object is before it is read: wrappers that mean nothing are taken off, what cannot be read is said."""
 
+from __future__ import annotations
+
 import copy
 
 import torch
 from torch import nn
-from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 from torch.optim.swa_utils import AveragedModel
 
 from accel.errors import ModelError, UnsupportedError
@@ -25,7 +27,7 @@ REASONS = {
 }
 
 
-def unwrap(module):
+def unwrap(module: nn.Module) -> nn.Module:
     """The module behind DataParallel, torch.compile and their like, at the top and inside; wrappers inside are replaced
     in place."""
     while type(module) in WRAPPERS:
@@ -37,7 +39,7 @@ def unwrap(module):
     return module
 
 
-def copied(module):
+def copied(module: nn.Module) -> nn.Module:
     """A deep copy; tensors that training left behind, which torch does not copy, are copied by value."""
     kept = {
         id(value): value.detach().clone()
@@ -48,12 +50,12 @@ def copied(module):
     return copy.deepcopy(module, kept)
 
 
-def takes_vectors(module):
+def takes_vectors(module: nn.Module) -> bool:
     """Whether the module reads images of one pixel as [N, C]: it has no convolution that would want [N, C, 1, 1]."""
     return not any(isinstance(part, nn.Conv2d) for part in module.modules())
 
 
-def own_copy(module, name):
+def own_copy(module: nn.Module, name: str) -> nn.Module:
     """A copy in eval mode on the CPU that may be changed, without wrappers. Raises UnsupportedError or ModelError for
     what cannot be read at all."""
     while type(module) in WRAPPERS:
@@ -71,14 +73,14 @@ def own_copy(module, name):
     return nn.Sequential(module) if is_torch_layer(module) else module
 
 
-def _check_kinds(module, name):
+def _check_kinds(module: nn.Module, name: str) -> None:
     for path, part in module.named_modules():
         place = f"{path} ({type(part).__name__})" if path else f"{name}: {type(part).__name__}"
         for kind in type(part).__mro__:
             reason = next((text for start, text in REASONS.items() if kind.__module__.startswith(start)), None)
             if reason is not None:
                 raise UnsupportedError(f"{place} {reason}")
-        if isinstance(part, LazyModuleMixin) and part.has_uninitialized_params():
+        if any(map(is_lazy, (*part.parameters(recurse=False), *part.buffers(recurse=False)))):
             raise ModelError(
                 f"{place} has no weights before its first batch (a lazy module); run the network once on "
                 "an image, or load its weights"

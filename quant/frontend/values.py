@@ -1,11 +1,20 @@
 """What the front end knows of one activation tensor while it reads a graph, operator by operator."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from quant.frontend.capture import PROBE_BATCH
+from quant.frontend.capture import PROBE_BATCH, Constant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from quant.frontend.floatnet import FloatLayer, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,19 +27,19 @@ class Affine:
     label: str
     name: str
 
-    def per_channel(self):
+    def per_channel(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """(scale, offset) as float64 [C], or None where they differ within a channel."""
         parts = [part.flatten(1) for part in (self.scale, self.offset)]
         if not all(torch.equal(part, part[:, :1].expand_as(part)) for part in parts):
             return None
-        return tuple(part[:, 0] for part in parts)
+        return parts[0][:, 0], parts[1][:, 0]
 
 
 @dataclass(frozen=True, eq=False)
 class Padding:
     """Constant padding that no layer has taken yet: pads (top, bottom, left, right) of `value`."""
 
-    pads: tuple
+    pads: tuple[int, int, int, int]
     value: float
     label: str
 
@@ -45,36 +54,36 @@ class Value:
     label of a softmax or the like that was dropped and that nothing may follow.
     """
 
-    layer: object
-    shape: tuple
-    dims: tuple
+    layer: FloatLayer | None
+    shape: Shape
+    dims: tuple[int, ...]
     index: torch.Tensor | None = None
     affine: Affine | None = None
     padding: Padding | None = None
     ended: str | None = None
 
     @property
-    def elements(self):
+    def elements(self) -> int:
         """Number of values of one image."""
         return math.prod(self.shape)
 
     @property
-    def map_dims(self):
+    def map_dims(self) -> tuple[int, int, int, int]:
         """The shape [N, C, H, W] that a convolution reads."""
         height, width, channels = self.shape
         return PROBE_BATCH, channels, height, width
 
-    def order(self):
+    def order(self) -> torch.Tensor:
         """int64 [N, ...]: what `index` says, also where it is None."""
         if self.index is None:
             return torch.arange(math.prod(self.dims)).reshape(self.dims)
         return self.index
 
-    def is_map(self):
+    def is_map(self) -> bool:
         """True where it is the layer's own [N, C, H, W]."""
         return self.index is None and self.dims == self.map_dims
 
-    def keeps_images(self):
+    def keeps_images(self) -> bool:
         """True where the first axis is the batch and each image has all of its values."""
         if self.dims[:1] != (PROBE_BATCH,) or math.prod(self.dims) != PROBE_BATCH * self.elements:
             return False
@@ -84,10 +93,14 @@ class Value:
         return torch.equal(everything, torch.arange(PROBE_BATCH * self.elements).reshape(PROBE_BATCH, -1))
 
 
-def network_input(shape, dims):
+def network_input(shape: Shape, dims: Iterable[int]) -> Value:
     """The Value of the images: shape (H, W, C), dims as the network sees them without the batch."""
-    return Value(None, tuple(shape), (PROBE_BATCH, *dims))
+    return Value(None, shape, (PROBE_BATCH, *dims))
 
 
 class Unknown:
     """An activation behind a refused layer, of a shape that says nothing about what it holds."""
+
+
+Operand: TypeAlias = Value | Constant | float
+Handler: TypeAlias = Callable[..., Any]  # of an operator: the Reader, then what the operator's schema names

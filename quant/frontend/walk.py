@@ -1,6 +1,9 @@
 """One pass over a captured graph: each node is handed to the handler of its operator, whatever the graph's shape."""
 
+from __future__ import annotations
+
 import operator as python_operator
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
@@ -12,6 +15,15 @@ from quant.frontend.operators import OPERATORS, views
 from quant.frontend.reader import Reader
 from quant.frontend.refusals import Refusals
 from quant.frontend.values import Unknown, Value, network_input
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from torch.fx import Node
+
+    from quant.frontend.capture import Captured
+    from quant.frontend.floatnet import Shape
 
 SHAPE_ONLY = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 CHECKS = ("_assert_tensor_metadata",)
@@ -25,13 +37,13 @@ class Walk:
     `reader`, what is refused in `refusals`.
     """
 
-    def __init__(self, captured, module, input_shape):
+    def __init__(self, captured: Captured, module: torch.nn.Module, input_shape: Shape) -> None:
         self.reader, self.refusals, self.names = Reader(), Refusals(), names.Names(module)
         image = network_input(input_shape, captured.input.meta["val"].shape[1:])
-        self.found = {**captured.constants, captured.input: image}
-        self.roots = {}
+        self.found: dict[Node, Any] = {**captured.constants, captured.input: image}
+        self.roots: dict[Node, Node] = {}
 
-    def run(self, graph):
+    def run(self, graph: torch.fx.Graph) -> Any:
         """What the graph's output stands for, in its own tuples."""
         graph.eliminate_dead_code()
         self.roots.update({node: node for node in graph.nodes})
@@ -45,7 +57,7 @@ class Walk:
             elif node.op == "output":
                 return self._look(node.args[0])
 
-    def finish(self, result, name):
+    def finish(self, result: object, name: str) -> None:
         """Check what the network returns."""
         try:
             if not isinstance(result, (Value, Unknown)) or not self.reader.layers:
@@ -56,11 +68,11 @@ class Walk:
         except BitloomError as error:
             self.refusals.add(name, str(error), type(error))
 
-    def _look(self, argument):
+    def _look(self, argument: Any) -> Any:
         """An argument of a node with what its nodes stand for."""
         return tree_map(lambda item: self.found[item] if isinstance(item, torch.fx.Node) else item, argument)
 
-    def _step(self, node, order):
+    def _step(self, node: Node, order: Mapping[Node, int]) -> Any:
         name = names.operator(node)
         if name in CHECKS:
             return None
@@ -80,11 +92,14 @@ class Walk:
             self.refusals.add(self.reader.label, self._reason(node, error), type(error))
             return self._stand_in(node)
 
-    def _handle(self, node, name, arguments, inputs, order):
+    def _handle(
+        self, node: Node, name: str, arguments: dict[str, Any], inputs: Sequence[object], order: Mapping[Node, int]
+    ) -> Any:
         """The Value that the operator's handler makes."""
         if self.refusals.has(self.reader.label):
             return self._stand_in(node)
-        handler = OPERATORS.get(f"{name}.{node.target._overloadname}", OPERATORS.get(name))
+        overload = getattr(node.target, "_overloadname", "")
+        handler = OPERATORS.get(f"{name}.{overload}", OPERATORS.get(name))
         if handler is None:
             raise UnsupportedError(f"{self.reader.label} is not supported")
         if any(isinstance(item, Unknown) for item in inputs):
@@ -94,7 +109,7 @@ class Walk:
         self.reader.base = self.names.base(node, next(iter(sources), ""))
         return handler(self.reader, **arguments)
 
-    def _arguments(self, node):
+    def _arguments(self, node: Node) -> dict[str, Any]:
         """{name in the operator's schema: what was given, or the default}; `self` and `input` are x."""
         schema = getattr(node.target, "_schema", None)
         if schema is None:
@@ -107,13 +122,14 @@ class Walk:
         }
         return {"x" if key in ("self", "input") else key: value for key, value in values.items()}
 
-    def _constant(self, node):
+    def _constant(self, node: Node) -> Any:
         """The Constant that an operator makes of constants, computed as the network does it, in its own dtype."""
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        target: Any = node.target
+        if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
             self.reader.refuse("draws random numbers at inference; use a constant")
         sources = []
 
-        def plain(item):
+        def plain(item: Any) -> Any:
             if not isinstance(item, torch.fx.Node):
                 return item
             value = self.found[item]
@@ -126,16 +142,17 @@ class Walk:
 
         args, kwargs = tree_map(plain, (list(node.args), dict(node.kwargs)))
         with torch.no_grad():
-            result = node.target(*args, **kwargs)
+            result = target(*args, **kwargs)
         source = next(iter(sources), "")
         return tree_map(lambda item: Constant(item, source) if isinstance(item, torch.Tensor) else item, result)
 
-    def _check_aliases(self, node, name, order):
+    def _check_aliases(self, node: Node, name: str, order: Mapping[Node, int]) -> None:
         """Refuse a change in place of what another, later read view shows as well."""
         sources = [item for item in node.all_input_nodes if isinstance(self.found[item], Value)]
         if name in views.OPERATORS:
             self.roots[node] = self.roots[sources[0]]
-        if not node.target._schema.is_mutable:
+        schema = getattr(node.target, "_schema", None)
+        if schema is None or not schema.is_mutable:
             return
         target, place = sources[0], order[node]
         others = [item for item, root in self.roots.items() if root is self.roots[target] and item is not target]
@@ -146,15 +163,15 @@ class Walk:
             )
         self.roots[node] = self.roots[target]
 
-    def _inline(self, node):
+    def _inline(self, node: Node) -> Any:
         """What a subgraph of torch.no_grad() or torch.autocast stands for."""
-        place = next(index for index, item in enumerate(node.args) if isinstance(item, torch.fx.Node))
-        body, inputs = self.found[node.args[place]], self._look(list(node.args[place + 1 :]))
+        place, source = next((index, item) for index, item in enumerate(node.args) if isinstance(item, torch.fx.Node))
+        body, inputs = self.found[source], self._look(list(node.args[place + 1 :]))
         for item, value in zip(body.graph.find_nodes(op="placeholder"), inputs, strict=True):
             self.found[item] = value
         return self.run(body.graph)
 
-    def _reason(self, node, error):
+    def _reason(self, node: Node, error: BitloomError) -> str:
         """The sentence for a refusal: of a layer that cannot be read at all (attention) what happens inside is nothing
         to the user."""
         unit = self.names.unit(node)
@@ -162,10 +179,10 @@ class Walk:
             return f"{self.reader.label} is not supported"
         return str(error)
 
-    def _stand_in(self, node):
+    def _stand_in(self, node: Node) -> Any:
         """What to go on with behind a refused layer."""
 
-        def one(tensor):
+        def one(tensor: torch.Tensor) -> Value | Unknown:
             dims = tuple(tensor.shape)
             return self.reader.stand_in(dims) if len(dims) in (2, 4) and dims[0] == PROBE_BATCH else Unknown()
 

@@ -6,12 +6,21 @@ its ReLU, from the quantized network's inputs to the float network's outputs ("a
 equation 25), while a regularizer whose exponent falls drives every h to 0 or 1 (equations 21 to 24).
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
 from quant.ptq.layer_data import linear_problem
 from quant.ptq.levels import as_levels, neighbours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from quant.frontend.floatnet import Weighted
+    from quant.ptq.layer_data import LayerData
 
 ZETA, GAMMA = 1.1, -0.1
 ITERATIONS = 1000
@@ -19,22 +28,22 @@ ELEMENTS = 1 << 25  # of the unfolded inputs, at most
 
 
 def round_weights(
-    layer,
-    scale,
-    low,
-    high,
-    data,
+    layer: Weighted,
+    scale: torch.Tensor,
+    low: int,
+    high: int,
+    data: LayerData,
     *,
-    levels=None,
-    iterations=ITERATIONS,
-    batch=256,
-    rate=0.05,
-    strength=0.1,
-    warm_up=0.2,
-    exponents=(20.0, 2.0),
-    seed=0,
-    advance=lambda count: None,
-):
+    levels: Sequence[int] | None = None,
+    iterations: int = ITERATIONS,
+    batch: int = 256,
+    rate: float = 0.05,
+    strength: float = 0.1,
+    warm_up: float = 0.2,
+    exponents: tuple[float, float] = (20.0, 2.0),
+    seed: int = 0,
+    advance: Callable[[int], None] = lambda count: None,
+) -> torch.Tensor:
     """int64 weights like layer.weight in steps of the scale, each beside its real value.
 
     layer: FloatConv or FloatDense. scale: float64 [OC]. low, high: outermost integers; levels: the integers allowed
@@ -74,28 +83,28 @@ def round_weights(
 class _Reconstruction:
     """The squared error of a layer's clamped outputs, a mean over positions and a sum over channels, in float32."""
 
-    def __init__(self, rows, targets, layer, scale):
+    def __init__(self, rows: torch.Tensor, targets: torch.Tensor, layer: Weighted, scale: torch.Tensor) -> None:
         self.rows, self.scale, self.clamp = rows.float(), scale.float()[:, None], layer.clamp
         self.bias = layer.bias.float()
         self.wanted = (targets + layer.bias).clamp(*layer.clamp).float()
 
-    def error(self, steps, chosen):
+    def error(self, steps: torch.Tensor, chosen: torch.Tensor | slice) -> torch.Tensor:
         """steps: [OC, K] weights in steps of the scale. chosen: positions to count."""
         outputs = (self.rows[chosen] @ (steps.float() * self.scale).T + self.bias).clamp(*self.clamp)
         return (outputs - self.wanted[chosen]).square().sum(1).mean()
 
 
-def rectified_sigmoid(variables):
+def rectified_sigmoid(variables: torch.Tensor) -> torch.Tensor:
     """h(V) = clamp(sigmoid(V) (zeta - gamma) + gamma, 0, 1), zeta = 1.1, gamma = -0.1 (equation 23)."""
     return (torch.sigmoid(variables) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
 
 
-def rounding_penalty(soft, exponent):
+def rounding_penalty(soft: torch.Tensor, exponent: float) -> torch.Tensor:
     """1 - |2 h - 1|^beta, element by element: 0 at h = 0 and 1, 1 at h = 1/2 (equation 24)."""
     return 1 - (2 * soft - 1).abs() ** exponent
 
 
-def annealed(progress, warm_up, exponents):
+def annealed(progress: float, warm_up: float, exponents: tuple[float, float]) -> float | None:
     """Exponent beta at a progress of 0..1: None during the warm-up, then along half a cosine from the first to the
     second."""
     if progress < warm_up:

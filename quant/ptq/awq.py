@@ -5,22 +5,40 @@ the mean |x| of input channel c, and a grid over alpha finds the smallest error 
 factors go into the layer before, so the integer network has no operation more than without.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
 import torch
 
 from accel.errors import ModelError, UnsupportedError
 from quant.arithmetic import scales
 from quant.frontend import fold
-from quant.frontend.floatnet import NO_CLAMP, FloatConv, FloatNetwork, has_weights
+from quant.frontend.floatnet import NO_CLAMP, FloatConv, FloatNetwork, has_weights, weighted
 from quant.ptq.layer_data import unfold
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quant.frontend.floatnet import Weighted
 
 GRID = tuple(step / 20 for step in range(20))
 ROWS = 8192  # positions of a layer that the search looks at
 SMALLEST = 1e-4
+Value = TypeVar("Value", int, int | None)
 
 
 def scale_inputs(
-    network, samples, bits, *, activation_bits=None, full_range=False, per_tensor=False, grid=GRID, seed=0
-):
+    network: FloatNetwork,
+    samples: torch.Tensor,
+    bits: int | Sequence[int],
+    *,
+    activation_bits: int | Sequence[int | None] | None = None,
+    full_range: bool = False,
+    per_tensor: bool = False,
+    grid: Sequence[float] = GRID,
+    seed: int = 0,
+) -> FloatNetwork:
     """The network with the same real function whose weights lose less when rounded: a FloatNetwork.
 
     samples: float64 [N, C, H, W], inputs of the network. bits: of the weights, one value or a list with one per layer
@@ -33,12 +51,13 @@ def scale_inputs(
     ModelError for a list of another length.
     """
     chosen = [index for index, layer in enumerate(network.layers) if has_weights(layer)]
-    bits, activation_bits = _per_layer(bits, chosen, "bits"), _per_layer(activation_bits, chosen, "activation_bits")
+    widths = _per_layer(bits, chosen, "bits")
+    input_widths = _per_layer(activation_bits, chosen, "activation_bits")
     inputs = _layer_inputs(network, samples)
     layers = network.layers
     for place in range(1, len(chosen)):
         before, index = chosen[place - 1], chosen[place]
-        if bits[place] == 1:
+        if widths[place] == 1:
             continue
         reason = fold.cannot_move_scale(layers, before)
         if reason is not None:
@@ -46,12 +65,13 @@ def scale_inputs(
                 f"{layers[index].name}: its input scales have no layer to go to, as "
                 f"{layers[before].name} {reason}; use another rounding than awq"
             )
-        raw = index == len(layers) - 1 and layers[index].clamp == NO_CLAMP
+        layer = weighted(layers[index])
+        raw = index == len(layers) - 1 and layer.clamp == NO_CLAMP
         factors = best_factors(
-            layers[index],
+            layer,
             inputs[index],
-            bits[place],
-            activation_bits[place],
+            widths[place],
+            input_widths[place],
             full_range=full_range,
             per_tensor=per_tensor or raw,
             grid=grid,
@@ -61,7 +81,17 @@ def scale_inputs(
     return FloatNetwork(network.name, network.input_shape, tuple(layers))
 
 
-def best_factors(layer, inputs, bits, activation_bits=None, *, full_range=False, per_tensor=False, grid=GRID, seed=0):
+def best_factors(
+    layer: Weighted,
+    inputs: torch.Tensor,
+    bits: int,
+    activation_bits: int | None = None,
+    *,
+    full_range: bool = False,
+    per_tensor: bool = False,
+    grid: Sequence[float] = GRID,
+    seed: int = 0,
+) -> torch.Tensor:
     """float64 [C]: the factors on the layer's input channels that give the smallest squared error of its output.
 
     layer: FloatConv or FloatDense. inputs: float64 [N, C, H, W]. The largest factor times the smallest is 1 (the
@@ -95,7 +125,7 @@ def best_factors(layer, inputs, bits, activation_bits=None, *, full_range=False,
     return best
 
 
-def rounded(weight, bits, full_range=False, per_tensor=False):
+def rounded(weight: torch.Tensor, bits: int, full_range: bool = False, per_tensor: bool = False) -> torch.Tensor:
     """Real weights [OC, K] after rounding to nearest with a scale per output channel, or one for all: max|w| / largest
     integer."""
     low, high = scales.weight_limits(bits, full_range)
@@ -104,20 +134,20 @@ def rounded(weight, bits, full_range=False, per_tensor=False):
     return scales.to_integers(weight, scale, 0, low, high) * scale
 
 
-def _rounded_inputs(rows, inputs, bits):
+def _rounded_inputs(rows: torch.Tensor, inputs: torch.Tensor, bits: int) -> torch.Tensor:
     """The windows with the inputs rounded to a tensor of so many bits that spans their range."""
     scale, zero_point = scales.affine_scale(float(inputs.min()), float(inputs.max()), bits)
     return (scales.to_integers(rows, scale, zero_point, *scales.integer_range(bits)) - zero_point).double() * scale
 
 
-def _columns(layer, factors):
+def _columns(layer: Weighted, factors: torch.Tensor) -> torch.Tensor:
     """The factor of every column of weight.flatten(1)."""
     if isinstance(layer, FloatConv):
         return factors.repeat_interleave(layer.weight[0, 0].numel())
     return factors.repeat(layer.weight.shape[1] // len(factors))
 
 
-def _layer_inputs(network, samples):
+def _layer_inputs(network: FloatNetwork, samples: torch.Tensor) -> dict[int, torch.Tensor]:
     """{index: float64 [N, C, H, W]} of every layer."""
     inputs = {}
     with torch.no_grad():
@@ -127,8 +157,8 @@ def _layer_inputs(network, samples):
     return inputs
 
 
-def _per_layer(given, chosen, name):
-    values = list(given) if isinstance(given, (list, tuple)) else [given] * len(chosen)
+def _per_layer(given: Value | Sequence[Value], chosen: Sequence[int], name: str) -> list[Value]:
+    values = [given] * len(chosen) if given is None or isinstance(given, int) else list(given)
     if len(values) != len(chosen):
         raise ModelError(
             f"{name} {tuple(values)} has {len(values)} values for {len(chosen)} layers with weights; give "

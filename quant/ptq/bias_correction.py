@@ -4,13 +4,19 @@ Nagel et al. 2019, Data-free quantization through weight equalization and bias c
 measured on calibration images (their appendix D).
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
+if TYPE_CHECKING:
+    from accel.ir import WeightedLayer
+
 
 @torch.no_grad()
-def corrected(layer, accumulators, targets):
+def corrected(layer: WeightedLayer, accumulators: torch.Tensor, targets: torch.Tensor) -> WeightedLayer:
     """The ir layer with the mean of targets - real accumulators added to its bias.
 
     layer: ir.Conv2D or ir.Dense. accumulators: int64 [N, OC, OH, OW], its own, bias included. targets: float64 of the

@@ -4,7 +4,10 @@ KL divergence looks at how often values occur, not at how large they are: behind
 layer without a clamp both tails may be cut although they hold most of the signal.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,15 +16,24 @@ from quant.check.thresholds import decibel
 from quant.frontend.floatnet import has_weights
 from quant.ptq.weights import weight_integers, weight_scales
 
+if TYPE_CHECKING:
+    from accel.ir import Graph
+    from quant.frontend.floatnet import FloatNetwork
+    from quant.ptq.grid import Grid
+    from quant.ptq.histogram import Histogram
+    from quant.ptq.options import PtqOptions
+
 LOSS_DB = 20.0
 
 
-def activation_warning(name, histogram, grid, chosen, method):
+def activation_warning(
+    name: str, histogram: Histogram, grid: Grid, chosen: tuple[float, float], method: str
+) -> str | None:
     """Text where a tensor's chosen range (low, high) has a signal-to-noise ratio LOSS_DB worse than that of its
     extremes, by its Histogram and Grid; else None."""
     values, counts = histogram.centres()
 
-    def ratio(low, high):
+    def ratio(low: float, high: float) -> float:
         error = values - grid.rounded(values, *grid.fit(low, high))
         return decibel(float(counts @ np.square(values)), float(counts @ np.square(error)))
 
@@ -35,14 +47,15 @@ def activation_warning(name, histogram, grid, chosen, method):
     )
 
 
-def weight_warnings(network, graph, options):
+def weight_warnings(network: FloatNetwork, graph: Graph, options: PtqOptions) -> list[str]:
     """Texts for the layers of a FloatNetwork whose weights in the ir.Graph made of it lose as much.
 
     options: PtqOptions. Both scales are compared with rounding to nearest.
     """
     found = []
-    pairs = [pair for pair in zip(network.layers, graph.layers, strict=True) if has_weights(pair[0])]
-    for layer, built in pairs:
+    for layer, built in zip(network.layers, graph.layers, strict=True):
+        if not has_weights(layer) or built.op == "maxpool":
+            continue
         if built.weight_bits == 1 or options.weight_calibration == "minmax":
             continue
         plain = replace(options, weight_rounding="nearest", weight_calibration="minmax")
@@ -65,7 +78,7 @@ def weight_warnings(network, graph, options):
     return [text for text in found if text is not None]
 
 
-def _text(name, what, option, method, chosen, extremes):
+def _text(name: str, what: str, option: str, method: str, chosen: float, extremes: float) -> str | None:
     if chosen > extremes - LOSS_DB:
         return None
     return (

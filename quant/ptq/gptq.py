@@ -4,18 +4,38 @@ Frantar et al. 2022, GPTQ: accurate post-training quantization for generative pr
 The rows of a layer are independent: each minimises (q s - w)^T H (q s - w) with H = 2 X^T X over the layer's inputs X.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
 from quant.ptq.layer_data import normal_equations
 from quant.ptq.levels import as_levels, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quant.frontend.floatnet import Weighted
+    from quant.ptq.layer_data import LayerData
 
 DAMPING = 0.01
 BLOCK = 128
 
 
 def round_weights(
-    layer, scale, low, high, data, *, levels=None, damping=DAMPING, block=BLOCK, order=True, compensate=True
-):
+    layer: Weighted,
+    scale: torch.Tensor,
+    low: int,
+    high: int,
+    data: LayerData,
+    *,
+    levels: Sequence[int] | None = None,
+    damping: float = DAMPING,
+    block: int = BLOCK,
+    order: bool = True,
+    compensate: bool = True,
+) -> torch.Tensor:
     """int64 weights like layer.weight in steps of the scale.
 
     layer: FloatConv or FloatDense. scale: float64 [OC]. low, high: outermost integers; levels: the integers allowed
@@ -39,13 +59,15 @@ def round_weights(
     return result.reshape(layer.weight.shape)
 
 
-def damped(gram, damping):
+def damped(gram: torch.Tensor, damping: float) -> torch.Tensor:
     """gram [K, K] + damping * mean of its diagonal on the diagonal; the identity for inputs that are all zero."""
     mean = gram.diagonal().mean()
     return gram + torch.eye(len(gram), dtype=gram.dtype) * (damping * mean if mean > 0 else 1.0)
 
 
-def round_columns(values, hessian, levels, block=BLOCK):
+def round_columns(
+    values: torch.Tensor, hessian: torch.Tensor, levels: torch.Tensor, block: int = BLOCK
+) -> torch.Tensor:
     """int64 [R, K] levels for values float64 [R, K] (in steps), columns in the order given (algorithm 1).
 
     hessian: float64 [K, K], positive definite; a factor on it changes nothing. With U the upper Cholesky factor of

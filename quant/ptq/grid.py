@@ -1,10 +1,16 @@
 """The grid of integers that a range of real values gets."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quant.arithmetic import scales
+
+if TYPE_CHECKING:
+    from accel.types import Reals
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class Grid:
     symmetric: bool = False
     pow2: bool = False
 
-    def fit(self, low, high):
+    def fit(self, low: float, high: float) -> tuple[float, int]:
         """(scale, zero point) of the range low..high, widened to contain 0."""
         if self.symmetric:
             scale, zero_point = scales.symmetric_scale(max(-low, high, 0.0), self.bits), 0
@@ -30,7 +36,7 @@ class Grid:
             zero_point = min(max(qmin - round(min(low, 0.0) / scale), qmin), qmax)
         return scale, zero_point
 
-    def rounded(self, values, scale, zero_point):
+    def rounded(self, values: Reals, scale: float, zero_point: int) -> Reals:
         """The real values that float64 NumPy values become on the grid; rounding half to even."""
         qmin, qmax = scales.integer_range(self.bits)
         return scale * (np.clip(np.round(values / scale) + zero_point, qmin, qmax) - zero_point)

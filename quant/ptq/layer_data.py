@@ -1,12 +1,20 @@
 """What a rounding method sees of one layer: its inputs in the quantized network and the outputs it should give."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from accel.errors import DataError
 from quant.frontend.floatnet import FloatConv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from quant.frontend.floatnet import Weighted
 
 CHUNK_ELEMENTS = 1 << 24  # of the windows of a few images
 
@@ -24,7 +32,7 @@ class LayerData:
     targets: torch.Tensor
 
 
-def unfold(layer, inputs):
+def unfold(layer: Weighted, inputs: torch.Tensor) -> torch.Tensor:
     """The layer's windows as rows: float64 [N * positions, K], so that unfold @ weight.flatten(1).T + bias is the
     layer's output before its clamp, row by row [N * positions, OC].
 
@@ -38,12 +46,14 @@ def unfold(layer, inputs):
     return inputs.permute(0, 2, 3, 1).flatten(1)
 
 
-def target_rows(targets):
+def target_rows(targets: torch.Tensor) -> torch.Tensor:
     """Targets [N, OC, OH, OW] in the order of unfold's rows: float64 [N * positions, OC]."""
     return targets.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def linear_problem(layer, data, limit=None, seed=0):
+def linear_problem(
+    layer: Weighted, data: LayerData, limit: int | None = None, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(rows [P, K], targets [P, OC] without the bias): rounding asks for integers q with rows @ (scale q).T close to
     the targets.
 
@@ -65,7 +75,7 @@ def linear_problem(layer, data, limit=None, seed=0):
     return torch.cat([rows for rows, _ in parts]), torch.cat([targets for _, targets in parts])
 
 
-def normal_equations(layer, data):
+def normal_equations(layer: Weighted, data: LayerData) -> tuple[torch.Tensor, torch.Tensor]:
     """(X^T X [K, K], X^T T [K, OC]) of linear_problem's rows X and targets T, float64, a few images at a time.
 
     Raises DataError where the data do not fit the layer.
@@ -80,7 +90,7 @@ def normal_equations(layer, data):
     return gram, cross
 
 
-def chunks(layer, data):
+def chunks(layer: Weighted, data: LayerData) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(rows [P, K], targets [P, OC] without the bias) of a few images at a time, all of them in order."""
     per_image = data.targets[0, 0].numel() * layer.weight.flatten(1).shape[1]
     count = max(CHUNK_ELEMENTS // max(per_image, 1), 1)
@@ -89,7 +99,7 @@ def chunks(layer, data):
         yield unfold(layer, data.inputs[part]), target_rows(data.targets[part]) - layer.bias
 
 
-def _positions(layer, data):
+def _positions(layer: Weighted, data: LayerData) -> int:
     """Number of rows of all images. Raises DataError where the data do not fit the layer."""
     count, width = len(layer.weight), layer.weight.flatten(1).shape[1]
     rows, targets = unfold(layer, data.inputs[:1]), target_rows(data.targets[:1])
@@ -107,14 +117,14 @@ def _positions(layer, data):
     return len(rows) * len(data.inputs)
 
 
-def output_error(layer, weights, scale, data):
+def output_error(layer: Weighted, weights: torch.Tensor, scale: torch.Tensor, data: LayerData) -> float:
     """Mean squared error of the layer's output behind its clamp, over all positions and channels, with integer
     weights.
 
     weights: int64 like layer.weight. scale: float64 [OC]. The bias is the float one.
     """
     low, high = layer.clamp
-    total = count = 0
+    total, count = 0.0, 0
     for rows, targets in chunks(layer, data):
         sums = rows @ (weights.flatten(1) * scale[:, None]).T + layer.bias
         difference = sums.clamp(low, high) - (targets + layer.bias).clamp(low, high)

@@ -4,14 +4,26 @@ The divergence of the outputs needs no labels and no test images, and it is fine
 classify the same images right.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
-from accel import ir, reference
+from accel import reference
 from accel.errors import ModelError, UnsupportedError
+from accel.tensor import RAW_BITS
 from quant.models.call import run_module
 from quant.models.train import to_float
 from quant.ptq.options import PtqOptions
 from quant.ptq.pipeline import quantize_module
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from accel.ir import Graph
+    from accel.types import Bytes
 
 BATCH = 250
 LAYER_IMAGES = 1000
@@ -46,7 +58,15 @@ LEVELS = {
 }
 
 
-def quantize_by(module, images, widths, changes, *, name="network", layer_images=LAYER_IMAGES):
+def quantize_by(
+    module: torch.nn.Module,
+    images: Bytes,
+    widths: tuple[int | tuple[int, ...], int | tuple[int, ...]],
+    changes: Mapping[str, Any],
+    *,
+    name: str = "network",
+    layer_images: int = LAYER_IMAGES,
+) -> Graph:
     """The ir.Graph of an nn.Module that reads u / 255.
 
     images: uint8 [N, H, W, C] for calibration. widths: (bits of the weights, of the activations), each one value or a
@@ -57,14 +77,14 @@ def quantize_by(module, images, widths, changes, *, name="network", layer_images
 
 
 @torch.no_grad()
-def divergence(module, graph, images):
+def divergence(module: torch.nn.Module, graph: Graph, images: Bytes) -> float:
     """Mean KL divergence in nats from the float network's class probabilities to the integer network's.
 
     module: nn.Module that reads u / 255. images: uint8 [N, H, W, C]. Raises ModelError without images and
     UnsupportedError for a network that does not put out raw sums of the classes.
     """
     output = graph.layers[-1].output
-    if output.bits != ir.RAW_BITS or output.shape[:2] != (1, 1):
+    if output.bits != RAW_BITS or output.shape[:2] != (1, 1):
         raise UnsupportedError(
             f"{graph.name}: puts out {output.bits} bits of shape {output.shape}; the divergence needs raw int32 logits"
         )

@@ -1,5 +1,9 @@
 """Calibration: the range of every tensor of a float network over some images."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
 from accel.errors import RangeError
@@ -9,6 +13,12 @@ from quant.ptq.grid import Grid
 from quant.ptq.histogram import HistogramCollector
 from quant.ptq.ranges import check_method, choose_range
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+    from quant.frontend.floatnet import FloatNetwork
+
 INPUT = "input"
 KL_CANDIDATES = 512
 
@@ -16,10 +26,11 @@ KL_CANDIDATES = 512
 class MinMax:
     """Smallest and largest value seen, per tensor name: float64 [channels] each, or one of each for a whole tensor."""
 
-    def __init__(self, per_channel=False):
-        self.ranges, self.per_channel = {}, per_channel
+    def __init__(self, per_channel: bool = False) -> None:
+        self.ranges: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.per_channel = per_channel
 
-    def add(self, name, tensor):
+    def add(self, name: str, tensor: torch.Tensor) -> None:
         """tensor: float64 [N, C, H, W]."""
         rows = as_rows(tensor, self.per_channel)
         low, high = rows.min(1).values, rows.max(1).values
@@ -29,19 +40,26 @@ class MinMax:
         self.ranges[name] = low, high
 
 
-def as_rows(tensor, per_channel):
+def as_rows(tensor: torch.Tensor, per_channel: bool) -> torch.Tensor:
     """[N, C, H, W] as [C, N*H*W], or as one row."""
     return tensor.transpose(0, 1).flatten(1) if per_channel else tensor.reshape(1, -1)
 
 
-def passes(method):
+def passes(method: str) -> int:
     """How often `calibrate` goes through the images."""
     return 1 if method == "minmax" else 2
 
 
 def calibrate(
-    network, batches, method="minmax", grids=None, *, percentile=PERCENTILE, per_channel=False, warn=lambda text: None
-):
+    network: FloatNetwork,
+    batches: Iterable[torch.Tensor],
+    method: str = "minmax",
+    grids: Mapping[str, Grid] | None = None,
+    *,
+    percentile: float = PERCENTILE,
+    per_channel: bool = False,
+    warn: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Ranges {tensor name: (low, high)} of a FloatNetwork, the input under 'input'.
 
     batches: iterable of float64 [N, C, H, W], at least one; every method but 'minmax' goes through it twice, first for
@@ -80,7 +98,7 @@ def calibrate(
     return ranges if per_channel else {name: pairs[0] for name, pairs in ranges.items()}
 
 
-def _tensors(network, batches):
+def _tensors(network: FloatNetwork, batches: Iterable[torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
     """(name, tensor) of the input and of every layer, batch by batch."""
     for batch in batches:
         yield INPUT, batch

@@ -1,6 +1,9 @@
 """What post-training quantization is asked for, checked, and what it means for a network's layers."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from accel import ir
 from accel.errors import ModelError, RangeError, UnsupportedError
@@ -18,6 +21,12 @@ from quant.names import (
     WEIGHT_ROUNDINGS,
 )
 from quant.ptq.grid import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel.types import Notes
+    from quant.frontend.floatnet import FloatNetwork
 
 INPUT_BITS = 8
 CHOICES = {
@@ -65,8 +74,8 @@ class PtqOptions:
     Raises UnsupportedError or RangeError for what is not supported.
     """
 
-    weight_bits: int | tuple = 8
-    activation_bits: int | tuple = 8
+    weight_bits: int | tuple[int, ...] = 8
+    activation_bits: int | tuple[int, ...] = 8
     rule: str = "half_up"
     encoding: str = "uint8"
     full_range: bool = False
@@ -85,7 +94,7 @@ class PtqOptions:
     weight_scheme: str = "symmetric"
     activation_granularity: str = "tensor"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check_bits()
         multipliers.check_requantizer(self.requantizer)
         for (name, value), reason in INEXPRESSIBLE.items():
@@ -107,7 +116,7 @@ class PtqOptions:
                 "use weight_rounding=nearest"
             )
 
-    def _check_bits(self):
+    def _check_bits(self) -> None:
         for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", MULTI_BIT_ACTIVATIONS)):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -119,11 +128,11 @@ class PtqOptions:
                     )
 
     @property
-    def needs_images(self):
+    def needs_images(self) -> bool:
         """Whether layers are quantized with calibration images at hand."""
         return self.bias_correction or self.weight_rounding in ("adaround", "gptq")
 
-    def layer_widths(self, network):
+    def layer_widths(self, network: FloatNetwork) -> list[LayerWidth]:
         """A LayerWidth per layer with weights of a FloatNetwork, in order.
 
         Raises ModelError where a tuple names another number of layers.
@@ -136,11 +145,11 @@ class PtqOptions:
         activations = _expand("activation_bits", self.activation_bits, outputs, "outputs that are quantized")
         return [LayerWidth(*pair) for pair in zip(weights, (*activations, None)[: len(layers)], strict=True)]
 
-    def grid(self, bits):
+    def grid(self, bits: int) -> Grid:
         """The Grid of an activation of so many bits."""
         return Grid(bits, self.activation_scheme == "symmetric", self.scales == "pow2")
 
-    def grids(self, network):
+    def grids(self, network: FloatNetwork) -> dict[str, Grid]:
         """{tensor name: Grid} of every tensor of a FloatNetwork that gets a scale; the input under 'input'."""
         layers = [layer for layer in network.layers if has_weights(layer)]
         pairs = zip(layers, self.layer_widths(network), strict=True)
@@ -149,7 +158,7 @@ class PtqOptions:
         }
         return {ir.INPUT_NAME: self.grid(INPUT_BITS), **outputs} if self.encoding == "float" else outputs
 
-    def notes(self):
+    def notes(self) -> Notes:
         """{name: value} of the options that differ from their defaults and are not seen in the network otherwise."""
         names = (
             "weight_levels",
@@ -168,11 +177,11 @@ class PtqOptions:
         return notes
 
 
-def _values(given):
+def _values(given: int | tuple[int, ...]) -> tuple[int, ...]:
     return given if isinstance(given, tuple) else (given,)
 
 
-def _expand(name, given, layers, what):
+def _expand(name: str, given: int | tuple[int, ...], layers: Sequence[str], what: str) -> tuple[int, ...]:
     """A value per layer name, from one value or a tuple of them."""
     values, count = _values(given), len(layers)
     if len(values) not in (1, count):

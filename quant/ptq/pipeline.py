@@ -1,6 +1,9 @@
 """The whole way of post-training quantization: float module -> integer graph with its feasibility figures."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from quant.check.feasibility import FeasibilityCheck, annotate
 from quant.frontend.prepare import prepare, with_pixel_scale
@@ -10,6 +13,16 @@ from quant.ptq.clipping import weight_warnings
 from quant.ptq.equalize import equalize
 from quant.ptq.quantize import PtqOptions, quantize
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    import torch
+
+    from accel.ir import Graph
+    from accel.types import Array
+    from quant.frontend.prepare import PreparedNetwork
+
 BATCH = 100
 POW2_PIXEL = 1 / 256
 
@@ -18,11 +31,11 @@ POW2_PIXEL = 1 / 256
 class Normalization:
     """The network reads x = (u / 255 - mean) / std of an image u; one value, or one per channel, each."""
 
-    mean: tuple = (0.0,)
-    std: tuple = (1.0,)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
 
-def batches(images, size=BATCH):
+def batches(images: Array, size: int = BATCH) -> Iterator[Array]:
     """Consecutive parts of [N, H, W, C], at most `size` images each."""
     return (images[start : start + size] for start in range(0, len(images), size))
 
@@ -31,21 +44,30 @@ class Inputs:
     """The real inputs of a PreparedNetwork for images, batch by batch, as often as they are asked for; advance(count)
     is called per batch."""
 
-    def __init__(self, prepared, images, advance=lambda count: None):
+    def __init__(
+        self, prepared: PreparedNetwork, images: Array, advance: Callable[[float], None] = lambda count: None
+    ) -> None:
         self.prepared, self.images, self.advance = prepared, images, advance
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[torch.Tensor]:
         for batch in batches(self.images):
             yield self.prepared.input_values(batch)
             self.advance(len(batch))
 
 
-def work(options, count):
+def work(options: PtqOptions, count: int) -> int:
     """The sum of all counts that quantize_module gives to `advance`, for so many calibration images."""
     return count * (observe.passes(options.calibration) + 1 + options.needs_images)
 
 
-def prepare_network(module, images, name, normalization, options, input_shape=None):
+def prepare_network(
+    module: torch.nn.Module,
+    images: Array,
+    name: str,
+    normalization: Normalization,
+    options: PtqOptions,
+    input_shape: Sequence[int] | None = None,
+) -> PreparedNetwork:
     """The PreparedNetwork that the options quantize: read, folded, with the channels' scales moved between layers where
     they ask for it. images: calibration images [N, H, W, C]."""
     network = read_module(module, input_shape or images.shape[1:], name)
@@ -56,7 +78,7 @@ def prepare_network(module, images, name, normalization, options, input_shape=No
         return prepared
     widths = options.layer_widths(prepared.network)
     samples = prepared.input_values(images[: options.layer_images])
-    weights = {"full_range": options.full_range, "per_tensor": options.granularity == "tensor"}
+    weights: dict[str, Any] = {"full_range": options.full_range, "per_tensor": options.granularity == "tensor"}
     if options.equalize:
         prepared = replace(prepared, network=equalize(prepared.network, samples, widths, **weights))
     if options.weight_rounding == "awq":
@@ -69,17 +91,17 @@ def prepare_network(module, images, name, normalization, options, input_shape=No
 
 
 def quantize_module(
-    module,
-    images,
+    module: torch.nn.Module,
+    images: Array,
     *,
-    name="network",
-    normalization=None,
-    options=None,
-    class_names=(),
-    input_shape=None,
-    advance=lambda count: None,
-    warn=lambda text: None,
-):
+    name: str = "network",
+    normalization: Normalization | None = None,
+    options: PtqOptions | None = None,
+    class_names: Sequence[str] = (),
+    input_shape: Sequence[int] | None = None,
+    advance: Callable[[float], None] = lambda count: None,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Graph:
     """Post-training quantization of an nn.Module: an ir.Graph whose notes carry SNR and range coverage.
 
     images: calibration images [N, H, W, C], uint8 (or float32, already normalized, for the float input
@@ -99,7 +121,7 @@ def quantize_module(
         warn=warn,
     )
 
-    def advance_layer(share):
+    def advance_layer(share: float) -> None:
         if options.needs_images:
             advance(share * len(images))
 

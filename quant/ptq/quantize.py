@@ -1,10 +1,15 @@
 """Post-training quantization: a folded float network and its ranges become an integer graph."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
 from accel import ir
 from accel.errors import DataError
 from accel.reference import check_accumulators
+from accel.tensor import RAW_BITS, Requantize, TensorType
 from quant.arithmetic import multipliers, scales
 from quant.frontend.floatnet import FloatConv, FloatPool
 from quant.ptq import bias_correction
@@ -12,10 +17,26 @@ from quant.ptq.options import INPUT_BITS, LayerWidth, PtqOptions
 from quant.ptq.stream import LayerStream
 from quant.ptq.weights import weight_integers, weight_scales
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from accel.types import Array
+    from quant.frontend.floatnet import Weighted
+    from quant.frontend.prepare import PreparedNetwork
+    from quant.ptq.layer_data import LayerData
+
 __all__ = ["LayerWidth", "PtqOptions", "quantize"]
 
 
-def quantize(prepared, ranges, options=None, class_names=(), images=None, advance=lambda share: None):
+def quantize(
+    prepared: PreparedNetwork,
+    ranges: Mapping[str, tuple[float, float]],
+    options: PtqOptions | None = None,
+    class_names: Sequence[str] = (),
+    images: Array | None = None,
+    advance: Callable[[float], None] = lambda share: None,
+) -> ir.Graph:
     """The integer graph of a PreparedNetwork. ranges: {tensor: (low, high)} from calibration; of 'input' too for a
     float input.
 
@@ -33,21 +54,23 @@ def quantize(prepared, ranges, options=None, class_names=(), images=None, advanc
         if images is None or not len(images):
             raise DataError(f"{network.name}: needs images to correct biases or learn a rounding; pass some")
         stream = LayerStream(prepared, images[: options.layer_images], tensor)
-    layers, name = [], ir.INPUT_NAME
+    layers: list[ir.Layer] = []
+    name = ir.INPUT_NAME
     widths = iter(options.layer_widths(network))
     for layer in network.layers:
         if isinstance(layer, FloatPool):
             shape = layer.output_shape(tensor.shape)
-            output = ir.TensorType(*shape, tensor.bits, tensor.scale, tensor.zero_point)
-            built = ir.MaxPool(layer.name, name, tensor, output, layer.kernel, layer.stride, layer.pads)
+            output = TensorType(*shape, tensor.bits, tensor.scale, tensor.zero_point)
+            built: ir.Layer = ir.MaxPool(layer.name, name, tensor, output, layer.kernel, layer.stride, layer.pads)
         else:
             bits = next(widths)
             bounds = None if bits.activation_bits is None else ranges[layer.name]
             data = None if stream is None else stream.data(layer, tensor)
-            built = _weighted(layer, name, tensor, bounds, bits, options, data)
-            if options.bias_correction:
-                built = bias_correction.corrected(built, stream.accumulators(built), data.targets)
-            check_accumulators(built)
+            own = _weighted(layer, name, tensor, bounds, bits, options, data)
+            if options.bias_correction and stream is not None and data is not None:
+                own = bias_correction.corrected(own, stream.accumulators(own), data.targets)
+            check_accumulators(own)
+            built = own
         if stream is not None:
             stream.step(layer, built)
         layers.append(built)
@@ -59,34 +82,43 @@ def quantize(prepared, ranges, options=None, class_names=(), images=None, advanc
     return ir.Graph(network.name, graph_input, encoding, tuple(layers), tuple(class_names))
 
 
-def _input_tensor(prepared, ranges, options):
+def _input_tensor(
+    prepared: PreparedNetwork, ranges: Mapping[str, tuple[float, float]], options: PtqOptions
+) -> TensorType:
     if prepared.encoding == "uint8":
-        scale, zero_point = scales.float32(prepared.pixel_scale), prepared.zero_point
+        scale, zero_point = scales.float32(prepared.pixel_scale), prepared.zero_point or 0
     else:
         scale, zero_point = options.grid(INPUT_BITS).fit(*ranges[ir.INPUT_NAME])
-    return ir.TensorType(*prepared.network.input_shape, INPUT_BITS, scale, zero_point)
+    return TensorType(*prepared.network.input_shape, INPUT_BITS, scale, zero_point)
 
 
-def _weighted(layer, input_name, tensor, bounds, width, options, data):
+def _weighted(
+    layer: Weighted,
+    input_name: str,
+    tensor: TensorType,
+    bounds: tuple[float, float] | None,
+    width: LayerWidth,
+    options: PtqOptions,
+    data: LayerData | None,
+) -> ir.WeightedLayer:
     """One ir.Conv2D or ir.Dense. bounds: observed (low, high) of its output, None for raw int32; width: LayerWidth;
     data: LayerData or None."""
-    raw = bounds is None
-    scale = weight_scales(layer, tensor.scale, width.weight_bits, options, per_tensor=raw)
+    scale = weight_scales(layer, tensor.scale, width.weight_bits, options, per_tensor=bounds is None)
     shape = layer.output_shape(tensor.shape)
     requantize = None
-    if raw:
-        output = ir.TensorType(*shape, ir.RAW_BITS, float(scale[0]) * tensor.scale, 0)
+    if bounds is None or width.activation_bits is None:
+        output = TensorType(*shape, RAW_BITS, float(scale[0]) * tensor.scale, 0)
     else:
         out_scale, zero_point = options.grid(width.activation_bits).fit(*bounds)
-        output = ir.TensorType(*shape, width.activation_bits, out_scale, zero_point)
+        output = TensorType(*shape, width.activation_bits, out_scale, zero_point)
         scale, multiplier, shift = multipliers.fit_scales(
             layer.name, scale, tensor.scale / out_scale, options.rule, options.requantizer
         )
         limits = scales.clamp_bounds(layer.clamp, output.scale, output.zero_point, output.bits)
-        requantize = ir.Requantize(options.rule, multiplier, shift, *limits)
+        requantize = Requantize(options.rule, multiplier, shift, *limits)
     weights = weight_integers(layer, scale, width.weight_bits, options, data)
     bias = torch.round(layer.bias / (scale * tensor.scale)).long()
-    common = {
+    common: dict[str, Any] = {
         "name": layer.name,
         "input_name": input_name,
         "input": tensor,

@@ -1,5 +1,9 @@
 """Scales and integers of a layer's weights."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 
 from accel.errors import DataError
@@ -9,13 +13,22 @@ from quant.ptq.grid import Grid
 from quant.ptq.histogram import histogram_of
 from quant.ptq.ranges import kl_range
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quant.frontend.floatnet import Weighted
+    from quant.ptq.layer_data import LayerData
+    from quant.ptq.options import PtqOptions
+
 DEAD_CHANNEL_BIAS = 2**20
 KL_CANDIDATES = 128
 MSE_STEPS = 100
-LEARNED = {"adaround": adaround.round_weights, "gptq": gptq.round_weights}
+LEARNED: dict[str, Callable[..., torch.Tensor]] = {"adaround": adaround.round_weights, "gptq": gptq.round_weights}
 
 
-def weight_integers(layer, scale, bits, options, data=None):
+def weight_integers(
+    layer: Weighted, scale: torch.Tensor, bits: int, options: PtqOptions, data: LayerData | None = None
+) -> torch.Tensor:
     """int64 weights like layer.weight in steps of the scale float64 [OC]: signs, or integers of the options' levels
     by their rounding. data: LayerData for a rounding that needs it. Raises DataError where it is missing."""
     weight = layer.weight
@@ -35,7 +48,9 @@ def weight_integers(layer, scale, bits, options, data=None):
     return scales.to_integers(weight, columns, 0, low, high)
 
 
-def weight_scales(layer, input_scale, bits, options, per_tensor):
+def weight_scales(
+    layer: Weighted, input_scale: float, bits: int, options: PtqOptions, per_tensor: bool
+) -> torch.Tensor:
     """float64 [OC] scales (float32 values) of the weights, widened where a large bias would leave int32.
 
     per_tensor: one scale for all channels, as raw accumulators that are compared with each other need.
@@ -58,7 +73,7 @@ def weight_scales(layer, input_scale, bits, options, per_tensor):
     return scales.power_of_two(result) if options.scales == "pow2" else result
 
 
-def _by_weight(rows, bits, options):
+def _by_weight(rows: torch.Tensor, bits: int, options: PtqOptions) -> torch.Tensor:
     """float64 [R] scales of rows of weights [R, K], by the options' calibration."""
     if bits == 1:
         return _sign_scales(rows, options.scales == "pow2")
@@ -78,7 +93,7 @@ def _by_weight(rows, bits, options):
     return torch.where((top > 0) & (bound > 0), largest * (bound / top.clamp(min=1e-300)), largest)
 
 
-def _sign_scales(rows, pow2):
+def _sign_scales(rows: torch.Tensor, pow2: bool) -> torch.Tensor:
     """The scale of signs with the smallest squared error: the mean of |w| (Rastegari et al. 2016, XNOR-Net)."""
     means = rows.abs().mean(1).float().double()
     means = means.clamp(min=scales.SMALLEST_SCALE)  # signs cannot be 0, so a channel of zeros needs this scale
@@ -88,7 +103,7 @@ def _sign_scales(rows, pow2):
     return torch.where(means - above / 2 < above - means, above / 2, above)
 
 
-def _largest_scale(row, bits, options):
+def _largest_scale(row: torch.Tensor, bits: int, options: PtqOptions) -> float:
     """Scale at which one row's weights just fit: max|w| / largest level."""
     low, top = scales.integer_range(bits)
     if options.weight_levels == "pow2":
@@ -99,17 +114,17 @@ def _largest_scale(row, bits, options):
     return max(scales.float32(largest / top), scales.SMALLEST_SCALE) if largest else 1.0
 
 
-def _least_squares(rows, largest, bits, options):
+def _least_squares(rows: torch.Tensor, largest: torch.Tensor, bits: int, options: PtqOptions) -> torch.Tensor:
     """The share of the largest scale, in hundredths and then tenths of these, with the smallest squared error."""
     low, high = scales.weight_limits(bits, options.full_range)
     allowed = torch.tensor(khot.levels(options.weight_levels, low, high), dtype=torch.float64)
     middles = (allowed[1:] + allowed[:-1]) / 2
 
-    def candidates(shares):
+    def candidates(shares: torch.Tensor) -> torch.Tensor:
         wanted = shares * largest[:, None]
         return scales.power_of_two(wanted) if options.scales == "pow2" else wanted.float().double()
 
-    def best_of(shares):
+    def best_of(shares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         wanted = candidates(shares)
         errors = []
         for scale in wanted.T:

@@ -1,14 +1,22 @@
 """Comparison of three executions of one graph: PyTorch quantized reference, integer reference,
 fake-quantized floats."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel import reference
-from accel.ir import RAW_BITS, TensorType
+from accel.tensor import RAW_BITS, TensorType
 from quant.reference.fake import FakeQuantNetwork
 from quant.reference.integer import IntegerNetwork
+
+if TYPE_CHECKING:
+    from accel.ir import Graph, Layer, WeightedLayer
+    from accel.types import Ints, Reals
+    from quant.frontend.floatnet import FloatNetwork
 
 
 @dataclass
@@ -36,15 +44,15 @@ class Comparison:
     changes."""
 
     images: int = 0
-    layers: list = field(default_factory=list)
+    layers: list[LayerCounts] = field(default_factory=list)
     fake_class_changes: int = 0
 
     @property
-    def mismatches(self):
+    def mismatches(self) -> int:
         return sum(layer.mismatches for layer in self.layers)
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Every integer equal, and no fake-quantized integer more than a step away."""
         return all(not layer.mismatches and not layer.fake_more for layer in self.layers)
 
@@ -52,13 +60,13 @@ class Comparison:
 class Comparer:
     """Feeds batches through the three executions and counts."""
 
-    def __init__(self, graph, network=None):
+    def __init__(self, graph: Graph, network: FloatNetwork | None = None) -> None:
         self.graph = graph
         self.integer = IntegerNetwork(graph)
         self.fake = FakeQuantNetwork(graph, network)
         self.result = Comparison(layers=[LayerCounts(layer.name) for layer in graph.layers])
 
-    def add(self, q):
+    def add(self, q: Ints) -> None:
         """Compare one batch of input integers q int64 [N, H, W, C]."""
         expected, actual = reference.run(self.graph, q), self.integer.run(q)
         source = q
@@ -73,7 +81,7 @@ class Comparer:
         self.result.images += len(q)
 
 
-def _count_mismatches(counts, wanted, actual, first_image):
+def _count_mismatches(counts: LayerCounts, wanted: Ints, actual: Ints, first_image: int) -> None:
     counts.values += wanted.size
     wrong = wanted != actual
     if wrong.any() and not counts.mismatches:
@@ -85,7 +93,7 @@ def _count_mismatches(counts, wanted, actual, first_image):
     counts.mismatches += int(wrong.sum())
 
 
-def _count_steps(counts, layer, source, wanted, fake):
+def _count_steps(counts: LayerCounts, layer: Layer, source: Ints, wanted: Ints, fake: Ints) -> None:
     difference = np.abs(fake - wanted)
     counts.fake_one_step += int((difference == 1).sum())
     counts.fake_more += int((difference > 1).sum())
@@ -96,7 +104,7 @@ def _count_steps(counts, layer, source, wanted, fake):
     counts.tie_distance = max(counts.tie_distance, float(distance.max()))
 
 
-def exact_values(layer, source):
+def exact_values(layer: WeightedLayer, source: Ints) -> Reals:
     """Output of a layer before rounding, in steps of the output, float64 [N, H, W, C]."""
     height, width, channels = layer.output.shape
     raw = replace(layer, output=TensorType(height, width, channels, RAW_BITS, 1.0, 0), requantize=None)

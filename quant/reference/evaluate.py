@@ -1,10 +1,22 @@
 """Accuracy of the integer reference; without torch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from accel import limits, reference
 from accel.errors import DataError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def accuracy(graph, images, labels, advance=lambda count: None):
+    from accel.ir import Graph
+    from accel.types import Array, Ints
+
+
+def accuracy(
+    graph: Graph, images: Array, labels: Ints | None, advance: Callable[[int], None] = lambda count: None
+) -> float:
     """Share of images whose class by the integer reference is their label.
 
     images: [N, H, W, C] as the graph's input encoding takes them; labels: int64 [N]. advance(count) is

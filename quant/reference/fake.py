@@ -5,28 +5,44 @@ integer and ties go to even. So its integers may differ by one step where the ex
 rounding tie; `quant.reference.compare` counts these differences and says how near to a tie they were.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from accel.tensor import Threshold
 from quant.frontend.floatnet import has_weights
+
+if TYPE_CHECKING:
+    from accel.ir import Graph, Layer, WeightedLayer
+    from accel.tensor import TensorType
+    from accel.types import Ints
+    from quant.frontend.floatnet import FloatNetwork, Weighted
 
 
 class FakeQuantLayer(nn.Module):
     """One layer: float32 [N, C, H, W] on the input's grid -> float32 on the output's grid (raw outputs stay
     plain floats)."""
 
-    def __init__(self, layer, original=None):
+    bias: torch.Tensor
+    weight: torch.Tensor
+    level: torch.Tensor
+    direction: torch.Tensor
+
+    def __init__(self, layer: Layer, original: Weighted | None = None) -> None:
         super().__init__()
         self.op, self.output = layer.op, layer.output
-        self.stride, self.pads = getattr(layer, "stride", None), getattr(layer, "pads", None)
+        self.stride, self.pads = getattr(layer, "stride", (1, 1)), getattr(layer, "pads", (0, 0, 0, 0))
         if layer.op == "maxpool":
             self.kernel = layer.kernel
             return
         self.limits = layer.output.qrange
-        if layer.output.bits == 1:
-            self._take_threshold(layer)
+        if isinstance(layer.requantize, Threshold):
+            self._take_threshold(layer, layer.requantize)
         elif layer.requantize is not None:
             self.limits = (layer.requantize.qmin, layer.requantize.qmax)
         self.fill = -1.0 if layer.input.bits == 1 else 0.0
@@ -51,14 +67,14 @@ class FakeQuantLayer(nn.Module):
             ),
         )
 
-    def _take_threshold(self, layer):
+    def _take_threshold(self, layer: WeightedLayer, rule: Threshold) -> None:
         """Real values between the accumulators at the threshold and below it, where the sign changes."""
         step = torch.tensor(layer.weight_scale * layer.input.scale)
-        level = (torch.tensor(layer.requantize.threshold) - 0.5) * step
+        level = (torch.tensor(rule.threshold) - 0.5) * step
         self.register_buffer("level", level.float().reshape(-1, 1, 1))
-        self.register_buffer("direction", 1 - 2 * torch.tensor(layer.requantize.invert).float().reshape(-1, 1, 1))
+        self.register_buffer("direction", 1 - 2 * torch.tensor(rule.invert).float().reshape(-1, 1, 1))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.op == "dense":
             flat = x.permute(0, 2, 3, 1).flatten(1)
             return self._quantize(functional.linear(flat, self.weight, self.bias)[..., None, None])
@@ -69,7 +85,7 @@ class FakeQuantLayer(nn.Module):
         x = functional.pad(x, (left, right, top, bottom), value=self.fill)
         return self._quantize(functional.conv2d(x, self.weight, self.bias, self.stride))
 
-    def _quantize(self, y):
+    def _quantize(self, y: torch.Tensor) -> torch.Tensor:
         if self.output.bits == 32:
             return y
         if self.output.bits == 1:
@@ -87,7 +103,7 @@ class FakeQuantNetwork(nn.Module):
     (same layers); without it the graph's dequantized ones are.
     """
 
-    def __init__(self, graph, network=None):
+    def __init__(self, graph: Graph, network: FloatNetwork | None = None) -> None:
         super().__init__()
         self.input = graph.input
         floats = () if network is None else network.layers
@@ -98,7 +114,7 @@ class FakeQuantNetwork(nn.Module):
         self.types = {layer.name: (layer.input, layer.output) for layer in graph.layers}
 
     @torch.no_grad()
-    def step(self, name, q):
+    def step(self, name: str, q: Ints) -> Ints:
         """Integers that layer `name` puts out for integers q [N, H, W, C]: int64 [N, H, W, C], raw sums
         rounded."""
         source, target = self.types[name]
@@ -107,7 +123,7 @@ class FakeQuantNetwork(nn.Module):
         return (torch.round(y / target.scale).long() + target.zero_point).numpy()
 
     @torch.no_grad()
-    def forward(self, q):
+    def forward(self, q: Ints) -> torch.Tensor:
         """Float outputs [N, H, W, C] of the whole network for input integers q [N, H, W, C]."""
         x = self._dequantize(q, self.input)
         for module in self.layers.values():
@@ -115,6 +131,6 @@ class FakeQuantNetwork(nn.Module):
         return x.permute(0, 2, 3, 1)
 
     @staticmethod
-    def _dequantize(q, tensor):
+    def _dequantize(q: Ints, tensor: TensorType) -> torch.Tensor:
         values = torch.as_tensor(np.asarray(q)).long().permute(0, 3, 1, 2)
         return (values - tensor.zero_point).float() * np.float32(tensor.scale).item()

@@ -136,7 +136,7 @@ def test_what_the_commands_import_needs_no_tests():
         name = waiting.pop()
         if name in files and name not in seen:
             seen.add(name)
-            waiting += imported_modules(files[name])
+            waiting += imported_modules(files[name], types=False)
         elif name not in files:
             assert name.partition(".")[0] not in ("pytest", "hypothesis", "tests", "benchmarks"), name
     assert {"sim.comparison", "accel.rtl.top", "quant.qat.train"} <= seen

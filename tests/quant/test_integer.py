@@ -1,7 +1,6 @@
 """The PyTorch quantized reference: its rounding against exact fractions, its networks against
 accel.reference."""
 
-import ast
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ from accel.errors import ModelError, RangeError
 from accel.ir import Conv2D, TensorType
 from quant.reference.integer import IntegerNetwork, rounded_product
 from sim.cases import graphs as networks
+from tests.test_structure import imported_modules
 
 QUANT = Path(__file__).resolve().parents[2] / "quant"
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -129,17 +129,10 @@ def test_an_accumulator_outside_int32_is_refused():
     assert int(IntegerNetwork(graph).run(np.zeros((1, 1, 1, 1), np.int64))["conv"]) == 2**31 - 1
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 def test_the_arithmetic_is_stated_independently():
     for path in QUANT.glob("**/*.py"):
-        assert not [name for name in imports(path) if name.startswith("accel.fixedpoint")], path
-    allowed = "accel.errors", "accel.limits"
-    used = [name for name in imports(QUANT / "reference" / "integer.py") if not name.startswith(allowed)]
-    assert {name.split(".")[0] for name in used} == {"torch"}
+        assert "accel.fixedpoint" not in set(imported_modules(path)), path
+    own = QUANT / "reference" / "integer.py"
+    allowed = "accel.errors", "accel.limits", "accel.tensor"  # the last for what a layer holds
+    used = {name for name in imported_modules(own, types=False) if "." in name and not name.startswith(allowed)}
+    assert {name.split(".")[0] for name in used} == {"torch", "typing", "__future__"}

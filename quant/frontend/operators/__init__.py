@@ -5,8 +5,9 @@ activations as Values, parameters as Constants. It returns the Value of the resu
 """
 
 from quant.frontend.operators import activations, affine, ends, layers, pools, views
+from quant.frontend.values import Handler
 
-OPERATORS = {
+OPERATORS: dict[str, Handler] = {
     **layers.OPERATORS,
     **affine.OPERATORS,
     **activations.OPERATORS,

@@ -1,17 +1,35 @@
 """Max pools of every spelling, and padding, which the convolution or pool behind it takes."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from accel.errors import UnsupportedError
 from quant.frontend.floatnet import FloatPool, has_weights
 from quant.frontend.operators.layers import pair
 from quant.frontend.values import Padding
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from quant.frontend.reader import Reader
+    from quant.frontend.values import Handler, Value
+
 NO_PADS = (0, 0, 0, 0)
 
 
-def max_pool2d(reader, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+def max_pool2d(
+    reader: Reader,
+    x: Value,
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = (),
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+) -> Value:
     """Max pooling; ceil_mode becomes larger bottom and right pads."""
     x = reader.settle(x)
     reader.need_last(x)
@@ -19,24 +37,25 @@ def max_pool2d(reader, x, kernel_size, stride=(), padding=0, dilation=1, ceil_mo
     if pair(dilation) != (1, 1):
         reader.refuse(f"dilation={dilation} is not supported; use dilation=1")
     kernel = pair(kernel_size)
-    stride = pair(stride) if stride not in (None, (), []) else kernel
+    step = kernel if stride is None or stride in ((), []) else pair(stride)
     before, shape = _pool_pads(reader, x, kernel), x.shape
     size = [shape[axis] + before[2 * axis] + before[2 * axis + 1] for axis in (0, 1)]
     pads = []
     for axis, given in enumerate(pair(padding)):
-        windows = _windows(size[axis], kernel[axis], stride[axis], given, ceil_mode)
-        after = (windows - 1) * stride[axis] + kernel[axis] - size[axis] - given
+        windows = _windows(size[axis], kernel[axis], step[axis], given, ceil_mode)
+        after = (windows - 1) * step[axis] + kernel[axis] - size[axis] - given
         pads += [before[2 * axis] + given, before[2 * axis + 1] + (max(after, 0) if ceil_mode else given)]
-    layer = FloatPool(reader.name(), kernel, stride, tuple(pads))
+    top, bottom, left, right = pads
+    layer = FloatPool(reader.name(), kernel, step, (top, bottom, left, right))
     height, width, channels = layer.output_shape(shape)
     if (height, width) != tuple(
-        _windows(size[axis], kernel[axis], stride[axis], given, ceil_mode) for axis, given in enumerate(pair(padding))
+        _windows(size[axis], kernel[axis], step[axis], given, ceil_mode) for axis, given in enumerate(pair(padding))
     ):
         reader.refuse(f"ceil_mode={ceil_mode} drops windows, which these pads cannot express; use ceil_mode=False")
     return reader.put(layer, x, (x.dims[0], channels, height, width))
 
 
-def _windows(size, kernel, stride, pad, ceil_mode):
+def _windows(size: int, kernel: int, stride: int, pad: int, ceil_mode: bool) -> int:
     """Number of windows along an axis, as PyTorch counts them: the last one must begin inside."""
     if not ceil_mode:
         return (size + 2 * pad - kernel) // stride + 1
@@ -44,7 +63,7 @@ def _windows(size, kernel, stride, pad, ceil_mode):
     return windows - ((windows - 1) * stride >= size + pad)
 
 
-def _pool_pads(reader, x, kernel):
+def _pool_pads(reader: Reader, x: Value, kernel: tuple[int, int]) -> tuple[int, int, int, int]:
     """Pads of a Padding in front: such that never win, or zeros that can't win because nothing is below them."""
     if x.padding is None:
         return NO_PADS
@@ -56,31 +75,39 @@ def _pool_pads(reader, x, kernel):
     return x.padding.pads
 
 
-def with_indices(reader, **arguments):
+def with_indices(reader: Reader, **arguments: Any) -> tuple[Value, None]:
     """max_pool2d that also gives positions, which cannot be put out."""
     if any(user.args[1] != 0 for user in reader.node.users):
         reader.refuse("return_indices=True is not supported; use return_indices=False")
     return max_pool2d(reader, **arguments), None
 
 
-def adaptive_max_pool2d(reader, x, output_size):
+def _sizes(output_size: int | Sequence[int | None], x: Value) -> tuple[int, int]:
+    """(rows, columns) that are asked for; None keeps the input's."""
+    values = (output_size,) if isinstance(output_size, int) else tuple(output_size)
+    given = values * 2 if len(values) == 1 else values
+    rows, columns = (size or actual for size, actual in zip(given, x.shape, strict=False))
+    return rows, columns
+
+
+def adaptive_max_pool2d(reader: Reader, x: Value, output_size: int | Sequence[int | None]) -> tuple[Value, None]:
     """One window size where the output divides the input."""
     reader.need_map(x)
-    size = [given or actual for given, actual in zip(pair(output_size), x.shape, strict=False)]
+    size = _sizes(output_size, x)
     if any(x.shape[axis] % size[axis] for axis in (0, 1)):
         reader.refuse(f"output_size={output_size} does not divide (H, W)={x.shape[:2]}; give one that does")
     return max_pool2d(reader, x, [x.shape[axis] // size[axis] for axis in (0, 1)]), None
 
 
-def average(reader, x, output_size):
+def average(reader: Reader, x: Value, output_size: int | Sequence[int | None]) -> Value:
     """adaptive_avg_pool2d that has nothing to average, as VGG and AlexNet have it at their own image sizes."""
     reader.need_map(x)
-    if any(given not in (None, size) for given, size in zip(pair(output_size), x.shape, strict=False)):
+    if _sizes(output_size, x) != x.shape[:2]:
         raise UnsupportedError(f"{reader.label} is not supported")
     return x
 
 
-def amax(reader, x, dim=(), keepdim=False):
+def amax(reader: Reader, x: Value, dim: Sequence[int] = (), keepdim: bool = False) -> Value:
     """The largest value of every channel."""
     reader.need_map(x)
     if sorted(axis % 4 for axis in dim) != [2, 3]:
@@ -89,7 +116,7 @@ def amax(reader, x, dim=(), keepdim=False):
     return result if keepdim else replace(result, dims=result.dims[:2])
 
 
-def pad(reader, x, pad, mode="constant", value=None):
+def pad(reader: Reader, x: Value, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Value:
     """Constant padding (left, right, top, bottom), kept until the convolution or pool behind it."""
     if not any(pad):
         return x
@@ -107,11 +134,11 @@ def pad(reader, x, pad, mode="constant", value=None):
     if x.padding and x.padding.value != value:
         reader.no_padding(x)
     if x.padding:
-        pads = tuple(map(sum, zip(pads, x.padding.pads, strict=True)))
-    return replace(x, padding=Padding(pads, value, reader.label))
+        top, bottom, left, right = map(sum, zip(pads, x.padding.pads, strict=True))
+    return replace(x, padding=Padding((top, bottom, left, right), value, reader.label))
 
 
-OPERATORS = {
+OPERATORS: dict[str, Handler] = {
     "max_pool2d": max_pool2d,
     "max_pool2d_with_indices": with_indices,
     "amax": amax,
