@@ -190,8 +190,9 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         initial=presets.cycle_limit if presets else DEFAULT_CYCLE_LIMIT)
     if config.input_tlast:
         gate = frame_gate(
-            clk, rst, soft_reset, soft_renew, enabled, failed, accepted, s_axis_tdata, s_axis_tvalid, s_axis_tready,
-            taken_data, taken_valid, taken_ready, s_axis_tlast, taken_last)
+            clk, rst, soft_reset, soft_renew, enabled, failed, accepted,
+            Stream(s_axis_tdata, s_axis_tvalid, s_axis_tready, last=s_axis_tlast),
+            Stream(taken_data, taken_valid, taken_ready, last=taken_last))
         check = frame_check(
             clk, core_rst, input_valid, input_ready, input_last, last_word, accepted, short_input, long_input,
             input_short)
@@ -199,8 +200,8 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         unused(s_axis_tlast)
         unused(last_word)
         gate = frame_gate(
-            clk, rst, soft_reset, soft_renew, enabled, failed, accepted, s_axis_tdata, s_axis_tvalid, s_axis_tready,
-            taken_data, taken_valid, taken_ready)
+            clk, rst, soft_reset, soft_renew, enabled, failed, accepted,
+            Stream(s_axis_tdata, s_axis_tvalid, s_axis_tready), Stream(taken_data, taken_valid, taken_ready))
         check = ()
     core = compute_core(
         clk, core_rst, start, Stream(input_data, input_valid, input_ready), MemoryRead(act_enable, act_raddr, act_data),

@@ -10,34 +10,18 @@ gate_state = enum("CLOSED", "AWAIT", "INSIDE", "FULL", "DROP")
 
 
 @module
-def frame_gate(
-    clk,
-    rst,
-    stop,
-    renew,
-    enabled,
-    failed,
-    accepted,
-    s_data,
-    s_valid,
-    s_ready,
-    m_data,
-    m_valid,
-    m_ready,
-    s_last=None,
-    m_last=None,
-):
+def frame_gate(clk, rst, stop, renew, enabled, failed, accepted, s: Stream, m: Stream):
     """A register slice that knows where images begin.
 
-    rst: reset, after which an image begins. stop: one cycle, the core is aborted in the next one: s_ready is low at
+    rst: reset, after which an image begins. stop: one cycle, the core is aborted in the next one: s.ready is low at
     once, and what is in the slice is dropped. renew: in the cycle of stop, the source starts anew with an image; else
     the rest of an image that has begun is taken and dropped. enabled: an image may come in. failed: the core has
     stopped with an error: the rest of an image that has begun is dropped, and no other is taken before a stop.
     accepted: the core has taken the last word of the image, and the transfer was as long as it; before that no beat
     of the next one is taken, so that an error of one image does not touch the next.
-    s_*, m_*: streams; s_last on the last beat of an image. Without s_last and m_last (both None) nothing is dropped:
-    the gate opens when the core is enabled and closes at a stop or an error.
-    Latency REGISTER_SLICE_LATENCY (1) cycle, a word a cycle; s_ready is low in the cycles of rst and stop.
+    s, m: streams, last on the last beat of an image. Where neither has last, nothing is dropped: the gate opens
+    when the core is enabled and closes at a stop or an error.
+    Latency REGISTER_SLICE_LATENCY (1) cycle, a word a cycle; s.ready is low in the cycles of rst and stop.
     """
     halt = ResetSignal(1, active=1, isasync=False)
     slice_valid, slice_ready, ready, opened = [Signal(bool(0)) for _ in range(4)]
@@ -48,16 +32,16 @@ def frame_gate(
 
     @always_comb
     def enter():
-        slice_valid.next = s_valid and opened
+        slice_valid.next = s.valid and opened
 
     @always_comb
     def present():
-        s_ready.next = ready
+        s.ready.next = ready
 
-    if s_last is None:
+    if s.last is None:
         unused(renew)
         unused(accepted)
-        words = register_slice(clk, halt, Stream(s_data, slice_valid, slice_ready), Stream(m_data, m_valid, m_ready))
+        words = register_slice(clk, halt, Stream(s.data, slice_valid, slice_ready), Stream(m.data, m.valid, m.ready))
 
         @always_comb
         def take():
@@ -72,11 +56,11 @@ def frame_gate(
 
         return guard, enter, present, words, take, follow
 
-    width = len(s_data)
+    width = len(s.data)
     word, m_word = [Signal(intbv(0)[width + 1 :]) for _ in range(2)]
     state = Signal(gate_state.CLOSED)
     taken = Signal(bool(0))
-    words = register_slice(clk, halt, Stream(word, slice_valid, slice_ready), Stream(m_word, m_valid, m_ready))
+    words = register_slice(clk, halt, Stream(word, slice_valid, slice_ready), Stream(m_word, m.valid, m.ready))
 
     @always_comb
     def look():
@@ -88,13 +72,13 @@ def frame_gate(
 
     @always_comb
     def join():
-        taken.next = s_valid and ready
-        word.next = concat(s_last, s_data)
+        taken.next = s.valid and ready
+        word.next = concat(s.last, s.data)
 
     @always_comb
     def split():
-        m_data.next = m_word[width:]
-        m_last.next = m_word[width]
+        m.data.next = m_word[width:]
+        m.last.next = m_word[width]
 
     @always(clk.posedge)
     def follow():
@@ -114,11 +98,11 @@ def frame_gate(
             elif accepted:
                 state.next = gate_state.AWAIT
         elif state == gate_state.DROP:
-            if taken and s_last:
+            if taken and s.last:
                 state.next = gate_state.CLOSED
         elif failed:
             if taken:
-                if s_last:
+                if s.last:
                     state.next = gate_state.CLOSED
                 else:
                     state.next = gate_state.DROP
@@ -127,7 +111,7 @@ def frame_gate(
             else:
                 state.next = gate_state.CLOSED
         elif taken:
-            if s_last:
+            if s.last:
                 state.next = gate_state.FULL
             else:
                 state.next = gate_state.INSIDE
