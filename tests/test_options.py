@@ -129,7 +129,9 @@ def given_to(command, arguments, monkeypatch):
     named = "--model" if not arguments[0].startswith("--") else arguments[0]
     required = [param.opts[0] for param in shown(command) if param.required and param.opts[0] != named]
     arguments = [*arguments, *(part for name in required for part in (name, "required"))]
-    kind = inspect.unwrap(command.callback).__annotations__.get("given")
+    body = inspect.unwrap(command.callback)
+    kind = body.__annotations__.get("given")
+    kind = body.__globals__[kind] if isinstance(kind, str) else kind
     if kind is None:  # one that takes an argument per option
         return command.make_context("command", arguments).params
     monkeypatch.setattr(kind, "__init__", stop)

@@ -123,7 +123,7 @@ def _joined(widths: tuple[int, ...]) -> str:
     return ",".join(map(str, widths)) or "8"
 
 
-def _rows(check: "TensorCheck", thresholds: Thresholds) -> Iterator[tuple]:
+def _rows(check: "TensorCheck", thresholds: Thresholds) -> Iterator[tuple[object, ...]]:
     proposal = f"INT{check.proposal}{' (flagged)' if check.flagged else ''}"
     for index, figure in enumerate(check.figures):
         yield (

@@ -46,7 +46,7 @@ def evaluate(given: Evaluate) -> int:
     is_float = not os.path.exists(model) and (is_user_code(model) or (datasets.ZOO / model / "weights.npz").is_file())
     graph = None if is_float else model_dir.load(model)
     images, labels = given.split("test", given.count)
-    if is_float:
+    if graph is None:
         from quant.models.sources import float_accuracy
 
         share = float_accuracy(model, images, labels, given.weights, given.mean, given.std)

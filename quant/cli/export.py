@@ -1,6 +1,7 @@
 """`python -m quant export`: a quantized network as tables for other programs."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def export(given: Export) -> int:
 
     Example: python -m quant export --model lenet5-int8 --c --out build/out/tables
     """
-    formats = [name for name in FORMATS if getattr(given, name)]
+    formats: Sequence[str] = [name for name in FORMATS if getattr(given, name)]
     graph = _load(given.model)
     formats = formats or (() if given.with_model else FORMATS)
     out = f"{graph.name}-tables" if given.out is None else given.out

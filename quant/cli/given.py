@@ -13,6 +13,13 @@ if TYPE_CHECKING:  # both import torch
     from quant.ptq.pipeline import Normalization
 
 
+class Labelled(NamedTuple):
+    """Images [N, H, W, C] and labels int64 [N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
 class Split(NamedTuple):
     """Images [N, H, W, C] and labels int64 [N], or None for labels that the data set lacks."""
 

@@ -1,9 +1,11 @@
 """The group of commands. Torch is imported only by the commands that need it, when they run."""
 
 import functools
+from typing import Any
 
 import click
 
+from accel.options import Function
 from accel.start import need
 from quant.cli.check import check
 from quant.cli.compare import compare
@@ -30,16 +32,16 @@ COMMANDS = {
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main():
+def main() -> None:
     """Train, quantize and check networks.
 
     Example: python -m quant ptq --model lenet5 --data mnist --out build/out/my-lenet5
     """
 
 
-def _with_packages(run, packages):
+def _with_packages(run: Function, packages: tuple[str, ...]) -> Function:
     @functools.wraps(run)
-    def checked(*args, **kwargs):
+    def checked(*args: Any, **kwargs: Any) -> Any:
         need(*packages)
         return run(*args, **kwargs)
 
@@ -47,5 +49,6 @@ def _with_packages(run, packages):
 
 
 for command, packages in COMMANDS.items():
-    command.callback = _with_packages(command.callback, packages)
+    if command.callback is not None:
+        command.callback = _with_packages(command.callback, packages)
     main.add_command(command)

@@ -14,7 +14,7 @@ from accel.checks import shorten, shown
 from accel.cli import progress
 from accel.errors import OutputError
 from accel.names import ENCODINGS, REQUANTIZERS
-from accel.options import Decorator, model_option, option
+from accel.options import Decorator, Function, model_option, option
 from accel.outputs import File
 from quant import marks
 from quant.data import datasets
@@ -23,15 +23,17 @@ from quant.names import WEIGHT_RANGES
 COUNT = click.IntRange(min=1)
 
 
-class NumberList(click.ParamType):
+class NumberList(click.ParamType[tuple[float, ...]]):
     """Numbers separated by commas, e.g. 0.49,0.48,0.45."""
 
     name = "numbers"
 
-    def __init__(self, kind):
+    def __init__(self, kind: type[int] | type[float]) -> None:
         self.kind = kind
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
         try:
@@ -62,9 +64,9 @@ def default_data(model: str | None, default: str) -> str:
 def data_options(default: str) -> Decorator:
     """--data and --data-dir. Without --data the command gets the data set of its model, or `default`."""
 
-    def decorate(function):
+    def decorate(function: Function) -> Function:
         @functools.wraps(function)
-        def command(*args, **kwargs):
+        def command(*args: Any, **kwargs: Any) -> Any:
             if kwargs["data"] is None:
                 kwargs["data"] = default_data(kwargs.get("model") or kwargs.get("recipe"), default)
             return function(*args, **kwargs)
@@ -94,7 +96,7 @@ def weights_option(text: str = "Weights") -> Decorator:
     return click.option("--weights", type=click.Path(), default=None, help=text)
 
 
-def pixel_options(function: Callable) -> Callable:
+def pixel_options(function: Function) -> Function:
     """--mean and --std."""
     for name, default, text in (("--std", "1", "Deviation"), ("--mean", "0", "Mean")):
         text = f"{text} of u/255, one or per channel, of a float network's input."
@@ -105,7 +107,7 @@ def pixel_options(function: Callable) -> Callable:
 def bits_options(activation_widths: str, outputs: str, default: str) -> Decorator:
     """--weight-bits and --activation-bits: None, or a tuple of one width or of several."""
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         weights = "8, 6, 4, 2 or 1: one value, or one per layer with weights"
         outputs_text = f"{activation_widths} of the layers' outputs: one value, or one per {outputs}"
         for name, text in (("--activation-bits", outputs_text), ("--weight-bits", f"{weights}; default: {default}.")):
@@ -125,13 +127,13 @@ def calibration_images_option(text: str) -> Decorator:
     return click.option("--calibration-images", type=COUNT, default=1000, show_default=True, help=text)
 
 
-def requantizer_option(function: Callable) -> Callable:
+def requantizer_option(function: Function) -> Function:
     """--requantizer."""
     text = f"{', '.join(REQUANTIZERS)}: multipliers that a build with this requantizer holds."
     return click.option("--requantizer", default="full", show_default=True, help=text)(function)
 
 
-def input_option(function: Callable) -> Callable:
+def input_option(function: Function) -> Function:
     """--input: None where the images decide."""
     text = "Integer network's input: raw bytes, or floats to be quantized.  [default: as the images are]"
     return click.option("--input", "encoding", type=click.Choice(ENCODINGS), default=None, help=text)(function)
@@ -156,11 +158,11 @@ def seed_option(text: str) -> Decorator:
 
 def train_count_option(old: bool = True) -> Decorator:
     """--train-count; old: the command took it as --count before."""
-    attributes = {"type": COUNT, "default": None, "help": "Train on the first so many images only."}
+    attributes: dict[str, Any] = {"type": COUNT, "default": None, "help": "Train on the first so many images only."}
     return option("--train-count", old="--count", **attributes) if old else click.option("--train-count", **attributes)
 
 
-def test_count_option(function: Callable) -> Callable:
+def test_count_option(function: Function) -> Function:
     """--test-count."""
     text = "Evaluate on the first so many test images only."
     return click.option("--test-count", type=COUNT, default=None, help=text)(function)
@@ -169,7 +171,7 @@ def test_count_option(function: Callable) -> Callable:
 def model_output_options(default_name: str) -> Decorator:
     """--name and --out of a command that writes a model directory."""
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         function = click.option("--out", type=click.Path(), required=True, help="Model directory to write.")(function)
         return click.option("--name", default=None, help=f"Name written into the model; default: {default_name}.")(
             function

@@ -167,7 +167,7 @@ def ptq(given: Ptq) -> int:
     check_images(given.model, shape, given.data, images)
     options = replace(options, encoding=encoding_of(given.encoding, images))
     look_at(module, images, own_name)
-    texts = []
+    texts: list[str] = []
     with bar("calibrating", work(options, len(images)), given.as_json) as advance:
         graph = quantize_module(
             module,

@@ -11,11 +11,11 @@ from accel.ir import Graph
 from accel.options import option, taking
 from accel.outputs import check_outputs
 from quant.cli import options as shared
-from quant.cli.given import Data, FloatNetwork, Pixels, Split
+from quant.cli.given import Data, Labelled, Pixels
 from quant.cli.options import COUNT, bar
 from quant.cli.qat_options import method_options
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
-from quant.cli.user_input import check_images, check_labelled, check_splits, look_at
+from quant.cli.user_input import check_images, check_splits, labelled, look_at
 from quant.data import datasets
 from quant.data.loaders import check_labels
 from quant.qat import presets
@@ -28,11 +28,12 @@ DEFAULTS = presets.Preset((8,), (8,), epochs=4, learning_rate=1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Qat(FloatNetwork, Data, Pixels):
+class Qat(Data, Pixels):
     """The command's options. Those that Preset and Method have too are None where they change nothing of a recipe."""
 
     recipe: str | None
     model: str | None
+    weights: str | None
     start: str | None
     weight_bits: tuple[int, ...] | None
     activation_bits: tuple[int, ...] | None
@@ -165,8 +166,8 @@ def qat(given: Qat) -> int:
         start=given.start,
     )
     recipe = given.preset()
-    training, test = given.split("train", given.train_count), given.split("test", given.test_count)
-    check_labelled(given.data, "training", training.labels, test.labels)
+    splits = given.split("train", given.train_count), given.split("test", given.test_count)
+    training, test = (labelled(given.data, "training", split) for split in splits)
     check_splits(given.data, training.images, test.images, "training")
     started = time.monotonic()
     graph, losses = _train(given, recipe, training)
@@ -191,7 +192,7 @@ def qat(given: Qat) -> int:
     return EXIT_OK
 
 
-def _train(given: Qat, recipe: presets.Preset, training: Split) -> tuple[Graph, list[float]]:
+def _train(given: Qat, recipe: presets.Preset, training: Labelled) -> tuple[Graph, list[float]]:
     """(integer graph, written to --out; loss of every epoch)."""
     import torch
 

@@ -1,10 +1,8 @@
 """Options of `python -m quant qat` that choose how the quantizers learn."""
 
-from collections.abc import Callable
-
 import click
 
-from accel.options import option
+from accel.options import Function, option
 from quant.cli.options import COUNT
 from quant.qat import method
 
@@ -79,7 +77,7 @@ OPTIONS = (
 )
 
 
-def method_options(function: Callable) -> Callable:
+def method_options(function: Function) -> Function:
     """The options in front of a command's function."""
     for decorate in reversed(OPTIONS):
         function = decorate(function)

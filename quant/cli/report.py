@@ -16,12 +16,12 @@ from accel.names import PRECISIONS
 from accel.options import taking
 from accel.outputs import File, check_outputs
 from quant import marks
-from quant.cli.given import Split
+from quant.cli.given import Labelled
 from quant.cli.options import bar, code_file
 from quant.cli.report_networks import Made, add_trained, add_untrained, given_networks, read_source
 from quant.cli.report_options import WIDTH_NAMES, Report, options
 from quant.cli.report_output import command_line, notes_of, print_report
-from quant.cli.user_input import check_labelled, check_splits
+from quant.cli.user_input import check_splits, labelled
 
 if TYPE_CHECKING:  # imports torch
     from quant.report.widths import Width
@@ -54,8 +54,7 @@ def report(given: Report) -> int:
     made = Made(read_source(given, calibration), widths)
     training = None
     if given.qat_epochs:
-        training = given.split("train", given.train_count)
-        check_labelled(given.data, "--qat-epochs", training.labels)
+        training = labelled(given.data, "--qat-epochs", given.split("train", given.train_count))
     folders = given_networks(made.source, given.networks, gather.class_names(made.source))
     add_untrained(made, given, config)
     add_trained(made, given, training)
@@ -107,9 +106,9 @@ def _widths(text: str) -> "tuple[Width, ...]":
     return choose(names)
 
 
-def _images(given: Report) -> tuple[np.ndarray, Split]:
+def _images(given: Report) -> tuple[np.ndarray, Labelled]:
     """(calibration images, test images with labels)."""
-    calibration, test = given.split("train", given.calibration_images).images, given.split("test", given.test_count)
-    check_labelled(given.data, "a report", test.labels)
+    calibration = given.split("train", given.calibration_images).images
+    test = labelled(given.data, "a report", given.split("test", given.test_count))
     check_splits(given.data, calibration, test.images, "a report")
     return calibration, test

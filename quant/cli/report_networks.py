@@ -8,7 +8,7 @@ import numpy as np
 from accel.config import HardwareConfig
 from accel.errors import UnsupportedError
 from accel.ir import Graph
-from quant.cli.given import Split
+from quant.cli.given import Labelled
 from quant.cli.options import bar
 from quant.cli.report_options import Report
 from quant.cli.user_input import check_images, look_at
@@ -73,7 +73,7 @@ def add_untrained(made: Made, given: Report, config: HardwareConfig) -> None:
     made.entries += [entry for width in uniform for entry in found[width]]
     if MIXED not in made.widths or not found[INT8]:
         return
-    available = [entry for width in wanted for entry in found[width] if width.weight_bits > 1]
+    available = [entry for width in wanted for entry in found[width] if (width.weight_bits or 0) > 1]
     with bar("searching", None, given.as_json) as advance:
         best = attempt(
             made.refused,
@@ -86,7 +86,7 @@ def add_untrained(made: Made, given: Report, config: HardwareConfig) -> None:
         made.entries.append(entry)
 
 
-def add_trained(made: Made, given: Report, training: Split | None) -> None:
+def add_trained(made: Made, given: Report, training: Labelled | None) -> None:
     """Add the networks that are trained here, or the zoo's own for its own weights."""
     from quant.models.zoo import MODELS
     from quant.report import compared

@@ -1,13 +1,12 @@
 """Options of `python -m quant report`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from accel.cli import json_option
-from accel.options import build_option
+from accel.options import Decorator, Function, build_option
 from quant.cli.given import Data, FloatNetwork, Pixels
 from quant.cli.options import (
     calibration_images_option,
@@ -26,7 +25,7 @@ from quant.search.budget import METRICS
 WIDTH_NAMES = "int8,int6,int4,int2,binary,mixed"
 
 
-class NamedFolder(click.ParamType):
+class NamedFolder(click.ParamType[tuple[str, str]]):
     """NAME=DIR."""
 
     name = "name=dir"
@@ -60,7 +59,7 @@ class Report(FloatNetwork, Data, Pixels):
     as_json: bool
 
 
-OPTIONS = (
+OPTIONS: tuple[Decorator, ...] = (
     float_model_option("Float model to compare", default="lenet5"),
     weights_option("Its weights"),
     data_options("mnist"),
@@ -112,7 +111,7 @@ OPTIONS = (
 )
 
 
-def options(function: Callable) -> Callable:
+def options(function: Function) -> Function:
     """All of them, in front of the command's function."""
     for decorate in reversed(OPTIONS):
         function = decorate(function)

@@ -8,6 +8,7 @@ import click
 
 from accel import model_dir
 from accel.cli import EXIT_OK, print_json
+from accel.config import HardwareConfig
 from accel.errors import DataError
 from accel.ir import Graph
 from accel.options import taking
@@ -17,13 +18,14 @@ from quant.cli.options import bar, code_file, warn
 from quant.cli.search_options import Search, options
 from quant.cli.search_output import front_output, print_result, write_front
 from quant.cli.training import kept, open_checkpoint
-from quant.cli.user_input import check_images, check_labelled, check_splits, look_at
+from quant.cli.user_input import check_images, check_splits, labelled, look_at
 from quant.data import datasets
 from quant.data.loaders import check_labels
 
 if TYPE_CHECKING:  # all import torch
     from torch import nn
 
+    from quant.models.loop import Checkpoint, Unwritten
     from quant.ptq.options import PtqOptions
     from quant.search.search import Point, Result, SearchOptions
 
@@ -70,7 +72,7 @@ def search(given: Search) -> int:
         if given.qat_epochs is None:
             graph = _quantized(given, network, result.chosen, ptq)
         else:
-            graph = _trained(given, network, result.chosen, ptq, keeping)
+            graph = _trained(given, network, result.chosen, ptq, given.qat_epochs, keeping)
         check_cycles(graph, result.config, result.chosen)
         model_dir.save(graph, given.out)
     accuracy = _accuracy(graph, test, given.as_json)
@@ -94,7 +96,7 @@ def _read(given: Search, search_options: "SearchOptions") -> tuple[Network, Spli
     check_splits(given.data, images, test.images, "a search")
     check_images(given.model, shape, given.data, images)
     if given.qat_epochs is not None:
-        check_labelled(given.data, "--qat-epochs", labels)
+        labelled(given.data, "--qat-epochs", training)
     look_at(module, images, own_name)
     if labels is None and search_options.measure != "kl":
         raise DataError(
@@ -106,7 +108,7 @@ def _read(given: Search, search_options: "SearchOptions") -> tuple[Network, Spli
 
 
 def _search(
-    given: Search, network: Network, search_options: "SearchOptions", ptq: "PtqOptions", configs: list
+    given: Search, network: Network, search_options: "SearchOptions", ptq: "PtqOptions", configs: list[HardwareConfig]
 ) -> "Result":
     from quant.search.quantized import make_probe
     from quant.search.search import search as run
@@ -147,23 +149,26 @@ def _quantized(given: Search, network: Network, point: "Point", ptq: "PtqOptions
         )
 
 
-def _trained(given: Search, network: Network, point: "Point", ptq: "PtqOptions", keeping: ExitStack) -> Graph:
+def _trained(
+    given: Search, network: Network, point: "Point", ptq: "PtqOptions", epochs: int, keeping: ExitStack
+) -> Graph:
     """The integer graph of the chosen point after a training, which is kept where the rest of `keeping` fails."""
     from quant.qat.train import QatOptions
     from quant.search.quantized import export_chosen, train_chosen
 
-    options = QatOptions(epochs=given.qat_epochs, learning_rate=given.learning_rate, seed=given.seed)
-    opened = []
+    options = QatOptions(epochs=epochs, learning_rate=given.learning_rate, seed=given.seed)
+    training = labelled(given.data, "--qat-epochs", network.training)
+    opened: list[Checkpoint | Unwritten] = []
 
-    def checkpoint(identity: dict[str, Any]) -> Any:
-        opened.append(open_checkpoint(None, False, identity, *network.training, given.out))
+    def checkpoint(identity: dict[str, Any]) -> "Checkpoint | Unwritten":
+        opened.append(open_checkpoint(None, False, identity, *training, given.out))
         return opened[0]
 
     with bar("training", options.epochs, given.as_json) as advance:
         trained = train_chosen(
             network.module,
             point,
-            *network.training,
+            *training,
             options,
             name=network.name,
             normalization=given.normalization(),

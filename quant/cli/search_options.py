@@ -1,6 +1,5 @@
 """Options of `python -m quant search`, and what they say to the search, the quantizer and the build."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ import click
 from accel.cli import json_option
 from accel.compile.choices import roomy
 from accel.config import HardwareConfig
-from accel.options import Build, config_option, option, parse_option
+from accel.options import Build, Decorator, Function, config_option, option, parse_option
 from quant.cli.given import Data, FloatNetwork, Pixels
 from quant.cli.options import (
     COUNT,
@@ -106,9 +105,9 @@ class Search(FloatNetwork, Data, Pixels):
         ]
 
 
-def _budget_options() -> list[Callable]:
+def _budget_options() -> list[Decorator]:
     """--cycles, --weight-bytes, --file-bytes, --energy."""
-    found = []
+    found: list[Decorator] = []
     for metric, (_, unit, text) in METRICS.items():
         what = f"{text[:1].upper()}{text[1:]}" + ("" if unit in text else f", in {unit}")
         text = f"{what}, at most: a number, or a percentage of the 8-bit network's."
@@ -116,7 +115,7 @@ def _budget_options() -> list[Callable]:
     return found
 
 
-OPTIONS = (
+OPTIONS: tuple[Decorator, ...] = (
     float_model_option(required=True),
     weights_option(),
     data_options("mnist"),
@@ -212,7 +211,7 @@ OPTIONS = (
 )
 
 
-def options(function: Callable) -> Callable:
+def options(function: Function) -> Function:
     """All of them, in front of the command's function."""
     for decorate in reversed(OPTIONS):
         function = decorate(function)

@@ -21,7 +21,7 @@ from quant.cli.options import (
     weights_output,
 )
 from quant.cli.training import checkpoint_options, kept, open_checkpoint
-from quant.cli.user_input import check_images, check_labelled, check_splits
+from quant.cli.user_input import check_images, check_splits, labelled
 from quant.data.loaders import check_labels
 
 
@@ -68,9 +68,8 @@ def train(given: Train) -> int:
     model = given.model
     check_outputs(weights_output(given.out), checkpoint_output(given.checkpoint, given.resume), model=code_file(model))
     module = in_float32(sources.user_model(model)) if is_user_code(model) else zoo.build(model)
-    images, labels = given.split("train", given.train_count)
-    test_images, test_labels = given.split("test")
-    check_labelled(given.data, "training", labels, test_labels)
+    splits = given.split("train", given.train_count), given.split("test")
+    (images, labels), (test_images, test_labels) = (labelled(given.data, "training", split) for split in splits)
     check_splits(given.data, images, test_images, "training", "")
     check_images(model, zoo.INPUT_SHAPES.get(model), given.data, images)
     classes = sources.outputs(module, model, images.shape[1:])

@@ -4,7 +4,7 @@ as asked and must not be lost."""
 import functools
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from accel.cli import EXIT_MISMATCH
 from accel.errors import BitloomError, OutputError
+from accel.options import Function
 from accel.start import spelled
 from quant.models.errors import DivergedError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # imports torch
     from quant.models.loop import Checkpoint, Unwritten
 
 
-def checkpoint_options(function: Callable) -> Callable:
+def checkpoint_options(function: Function) -> Function:
     """--checkpoint and --resume; DivergedError becomes a message and exit code 1."""
 
     @functools.wraps(function)
@@ -52,7 +53,7 @@ def open_checkpoint(
     beside `out`, the command's output."""
     from quant.models.loop import KEPT, Checkpoint, Unwritten
 
-    data = zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(np.ascontiguousarray(images)))
+    data = zlib.crc32(np.ascontiguousarray(labels).data, zlib.crc32(np.ascontiguousarray(images).data))
     identity = {**identity, "data": f"{data:08x}"}
     if path is None:
         return Unwritten(f"{Path(out)}{KEPT}", identity)
@@ -79,16 +80,16 @@ def _written(checkpoint: "Checkpoint | Unwritten") -> Path:
 
     if not isinstance(checkpoint, Unwritten):
         return checkpoint.path
-    name, refusal = checkpoint.path.name, None
+    name, refusals = checkpoint.path.name, []
     for folder in (checkpoint.path.parent, Path.cwd(), Path(tempfile.gettempdir())):
         checkpoint.path = _unused(folder / name)
         try:
             checkpoint.write()
         except OutputError as error:
-            refusal = refusal or error
+            refusals.append(error)
         else:
             return checkpoint.path
-    raise refusal
+    raise refusals[0]
 
 
 def _unused(path: Path) -> Path:

@@ -1,12 +1,20 @@
 """What the commands that quantize do with a user's network before any long work: fit images, read, say what is odd."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel.cli import note
 from accel.errors import DataError, ModelError
+from quant.cli.given import Labelled, Split
+
+if TYPE_CHECKING:  # both import torch
+    from torch import nn
+
+    from quant.frontend.floatnet import FloatNetwork
 
 
-def check_images(model, shape, data, images):
+def check_images(model: str, shape: tuple[int, int, int] | None, data: str, images: np.ndarray) -> None:
     """Raise ModelError where a network of input `shape` (H, W, C), or None for any, cannot take the images."""
     if shape is not None and images.shape[1:] != tuple(shape):
         raise ModelError(
@@ -14,7 +22,13 @@ def check_images(model, shape, data, images):
         )
 
 
-def check_splits(data, train, test, purpose, remedy=" (--mean and --std for other ranges)"):
+def check_splits(
+    data: str,
+    train: np.ndarray,
+    test: np.ndarray,
+    purpose: str,
+    remedy: str = " (--mean and --std for other ranges)",
+) -> None:
     """Raise DataError where training or test images [N, H, W, C] are no uint8, or differ in size.
 
     purpose: who needs them, for the message; remedy: how other ranges than 0..1 are given.
@@ -32,21 +46,23 @@ def check_splits(data, train, test, purpose, remedy=" (--mean and --std for othe
         )
 
 
-def check_labelled(data, purpose, *splits):
-    """Raise DataError where the labels of one of the splits are None."""
-    if any(labels is None for labels in splits):
+def labelled(data: str, purpose: str, split: Split) -> Labelled:
+    """The split. Raises DataError where it has no labels."""
+    images, labels = split
+    if labels is None:
         raise DataError(
             f"{data}: has no labels, which {purpose} needs; give an .npz file with `images` and `labels`, "
             "or a loader of both"
         )
+    return Labelled(images, labels)
 
 
-def encoding_of(given, images):
+def encoding_of(given: str | None, images: np.ndarray) -> str:
     """The input encoding, 'uint8' or 'float': as given, else that of the images."""
     return given or ("uint8" if images.dtype == "uint8" else "float")
 
 
-def look_at(module, images, name):
+def look_at(module: "nn.Module", images: np.ndarray, name: str) -> "FloatNetwork":
     """The FloatNetwork of a module over images [N, H, W, C]; what was left out of it, and what keeps the hardware from
     running it, is said on stderr. Raises the errors of the front end."""
     from quant.check.hardware import refusal
