@@ -7,6 +7,7 @@ from accel.config import HardwareConfig
 from accel.hdl import convert_design
 from accel.names import ACTIVATION_BITS
 from accel.rtl.array.mac_array import mac_array
+from accel.rtl.parts.bundles import Tile, TileWord
 from benchmarks import yosys
 from benchmarks.report import Result, Row
 from sim.pipeline import flag, reset, word
@@ -31,13 +32,8 @@ def make_array(config):
         word(2) if config.mixed else None,
         word(config.word_bits),
         word(config.weight_word_bits),
-        flag(),
-        flag(),
-        flag(),
-        word(2),
-        word(config.result_bits),
-        flag(),
-        word(2),
+        TileWord(flag(), flag(), flag(), word(2)),
+        Tile(word(config.result_bits), flag(), tag=word(2), coming=flag()),
         config=config,
     )
 

@@ -2,7 +2,8 @@
 
 A stream is a group of ports with one prefix: `s_valid`, `s_ready`, one port a field (`s_data`, `s_last`).
 AXI names work too: Source(dut, "s_axis", fields=("tdata", "tlast"), valid="tvalid", ready="tready").
-An item is an int for a stream with one field, else a tuple with one int a field. `ready=None`: valid-only.
+An item is an int for a stream with one field, else a tuple with one int a field. `ready=None`: valid-only;
+`early=True`: ready is that of the next cycle.
 
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
     sink = Sink(dut, "m", pauses=stalls.sink_pauses(rng))
@@ -85,6 +86,7 @@ class Names(TypedDict, total=False):
     fields: Sequence[str]
     valid: str
     ready: str | None
+    early: bool
 
 
 class Stream:
@@ -97,8 +99,10 @@ class Stream:
         fields: Sequence[str] = ("data",),
         valid: str = "valid",
         ready: str | None = "ready",
+        early: bool = False,
     ) -> None:
         self.dut = dut
+        self.early, self.granted = early, True  # granted: ready of the cycle before
         self.name = prefix
         self.fields = tuple(f"{prefix}_{field}" for field in fields)
         self.valid = f"{prefix}_{valid}"
@@ -126,7 +130,11 @@ class Stream:
         return values[0] if len(values) == 1 else values
 
     def _transfers(self) -> bool:
-        return bool(self.dut.peek(self.valid)) and (self.ready is None or bool(self.dut.peek(self.ready)))
+        """Whether an item moves in this cycle; to be asked once a cycle."""
+        ready = self.ready is None or bool(self.dut.peek(self.ready))
+        if self.early:
+            ready, self.granted = self.granted, ready
+        return ready and bool(self.dut.peek(self.valid))
 
 
 class Source(Stream):
@@ -167,7 +175,8 @@ class Source(Stream):
                     self.dut.poke(name, self.rng.randint(port.low, port.high))
 
     def sample(self) -> None:
-        if self.offering and self._transfers():
+        moves = self._transfers()
+        if self.offering and moves:
             self.cycles.append(self.dut.cycle)
             self.queue.popleft()
             self.offering = False
@@ -200,7 +209,7 @@ class Monitor(Stream):
         if self._held is not None and item != self._held:
             got = "valid fell" if not valid else f"got {item}"
             raise AssertionError(f"{self.name}: cycle {self.dut.cycle}: stalled item {self._held} must stay, {got}")
-        moves = valid and self._transfers()
+        moves = self._transfers()
         self._held = item if valid and not moves and self.ready else None
         if moves:
             self._check(len(self.received), item)

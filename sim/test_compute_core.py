@@ -103,6 +103,7 @@ class Observer:
 
     def __init__(self, dut, words):
         self.dut, self.cycles, self.starved, self.last_tile, self.words = dut, [], 0, False, words
+        self.granted = True
 
     def drive(self):
         pass
@@ -118,7 +119,8 @@ class Observer:
         if ready:
             assert dut.peek("last_word") == (self.words == 1)
             self.words -= valid
-        self.last_tile |= bool(dut.peek("result_valid") and dut.peek("result_ready") and dut.peek("result_tag") & 2)
+        self.last_tile |= bool(dut.peek("result_valid") and self.granted and dut.peek("result_tag") & 2)
+        self.granted = dut.peek("result_ready")
 
 
 def load_weights(dut, config, base, words, bits=8):
@@ -153,7 +155,7 @@ def run_layer(dut, rng, stalls, memory, layer, weight_bits=8):
     config = layer.config
     load_weights(dut, config, layer.fields["weight_base"], layer.weights, weight_bits)
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
-    sink = Sink(dut, "result", fields=("data", "tag"), pauses=stalls.sink_pauses(rng))
+    sink = Sink(dut, "result", fields=("data", "tag"), early=True, pauses=stalls.sink_pauses(rng))
     from_stream = bool(layer.fields.get("from_stream"))
     if from_stream:
         source.send(*layer.words)
@@ -246,7 +248,7 @@ def run_garbage(dut, rng, stalls, memory, config):
     fields = garbage(rng, config)
     source = Source(dut, "s", rng=rng, pauses=stalls.source_pauses(rng))
     source.send(*[rng.getrandbits(config.word_bits) for _ in range(fields["in_words"])])
-    sink = Sink(dut, "result", fields=("data", "tag"), pauses=stalls.sink_pauses(rng))
+    sink = Sink(dut, "result", fields=("data", "tag"), early=True, pauses=stalls.sink_pauses(rng))
     observer = Observer(dut, fields["in_words"])
     start_layer(dut, describe(config, **fields))
     try:

@@ -127,8 +127,8 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     ),
     "requantize_r4_l1_a16": (
         "requantize",
-        "            if pixel_end:\n                number.next = 0",
-        "            if pixel_end:\n                number.next = number",
+        "closing_next.next = left == 1",
+        "closing_next.next = left == 0",
         "none",
     ),
     "pool_l2": ("pool", "forward_2.next = valid_1 and (address_1 == address)", "forward_2.next = False", "none"),

@@ -75,6 +75,7 @@ def array_ports(config):
         "result_data": word(config.result_bits),
         "result_valid": flag(),
         "result_tag": word(2),
+        "result_coming": flag(),
     }
 
 

@@ -82,7 +82,7 @@ class Table:
 
 
 class Gate:
-    """Drives launch_ok and checks that groups come from cycles in which it was high."""
+    """Drives launch_ok and checks that groups come from cycles behind those in which it was high."""
 
     def __init__(self, dut, pattern):
         self.dut, self.pattern, self.open = dut, pattern, {}
@@ -90,8 +90,8 @@ class Gate:
     done = True
 
     def drive(self):
-        self.open[self.dut.cycle] = not next(self.pattern)
-        self.dut.poke("launch_ok", self.open[self.dut.cycle])
+        self.open[self.dut.cycle + 1] = not next(self.pattern)
+        self.dut.poke("launch_ok", self.open[self.dut.cycle + 1])
 
     def sample(self):
         if self.dut.peek("m_valid"):
@@ -187,11 +187,13 @@ def drive(dut, rng, stalls, config, bias_step=1, layers=6):
         layer = Layer(rng, config, raw=number % 3 == 2, bias_step=bias_step)
         entries = [layer.entry(rng) for _ in range(config.param_depth)]
         tiles, groups = layer.items(rng, entries)
-        source = Source(dut, "s", fields=("data", "tile_last", "last"), rng=rng, pauses=stalls.source_pauses(rng))
+        pattern = stalls.source_pauses(rng)
+        source = Source(dut, "s", fields=("data", "tile_last", "last"), rng=rng, pauses=pattern, early=True)
         gate = Gate(dut, pauses(rng, stalls.sink, stalls.burst))
         monitor = Monitor(dut, "m", ready=None, fields=RESULT_FIELDS)
         for name, value in layer.settings.items():
             dut.poke(name, value)
+        dut.step()
         source.send(*tiles)
         monitor.expect(*groups)
         transfer(

@@ -135,12 +135,13 @@ def compute_core(
     start: one cycle, begins the layer described by the descriptor vector `layer`. s: the input stream, used by a
     layer with from_stream. act: read port of the activation memory (registered data), used by all others. weight:
     host writes of the weight bank; packed_we only in a build with int6 weights.
-    result: finished tiles; a tile that is not taken stops the whole core. progress: issuing, starved, busy, last_word,
-    waiting. presets: weight images, one a row, or ().
+    result: finished tiles; a tile that will not be taken stops the whole core. progress: issuing, starved, busy,
+    last_word, waiting. presets: weight images, one a row, or ().
     Latency from the first address of a tile to its result.data: operand_latency(config) + mac_array_latency(config) - 1
     + the tile's words.
     """
-    stall_free, is_dense, conv_start, dense_start, reader_start, act_fetch = [Signal(bool(0)) for _ in range(6)]
+    stall_free = Signal(bool(1))  # a register: everything up to the array hangs on it
+    is_dense, conv_start, dense_start, reader_start, act_fetch, result_coming = [Signal(bool(0)) for _ in range(6)]
     source = Stream(Signal(intbv(0)[config.word_bits :]), Signal(bool(0)), Signal(bool(0)))
     reader_valid, reader_ready, hungry = [Signal(bool(0)) for _ in range(3)]
     operand = Signal(intbv(0)[config.word_bits :])
@@ -182,7 +183,6 @@ def compute_core(
         conv_start.next = start and operation != OP_DENSE
         dense_start.next = start and operation == OP_DENSE
         reader_start.next = start and operation != OP_DENSE and not from_stream
-        stall_free.next = result.ready or not result.valid
 
     @always_comb
     def choose_source():
@@ -268,13 +268,17 @@ def compute_core(
         operand,
         weights,
         unpacked,
-        Tile(result.data, result.valid, tag=result.tag),
+        Tile(result.data, result.valid, tag=result.tag, coming=result_coming),
         config=config,
     )
 
     # The operand takes LINE_READ_LATENCY cycles from its address, the weight one: the weight's address waits for two.
     @always_seq(clk.posedge, reset=rst)
     def follow():
+        if stall_free:
+            stall_free.next = result.ready or not result_coming
+        else:
+            stall_free.next = result.ready
         if stall_free:
             valid_1.next = conv.valid or dense.valid
             valid_2.next = valid_1

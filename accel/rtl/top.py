@@ -34,9 +34,10 @@ STREAM_DEPTH = 64  # words of the output FIFO
 def groups_in_flight(config):
     """Groups from the launch to the FIFO's level.
 
-    The 4 are launch_ok's register, the FIFO's counter, a last group that straddles two words and one to spare.
+    The 5 are launch_ok's register, the requantizer's behind it, the FIFO's counter, a last group that straddles two
+    words and one to spare.
     """
-    return REQUANTIZE_LATENCY + _pooled_to_packer(config) + PACKER_LATENCY + OUTPUT_LATENCY + 4
+    return REQUANTIZE_LATENCY + _pooled_to_packer(config) + PACKER_LATENCY + OUTPUT_LATENCY + 5
 
 
 def end_delay(config):

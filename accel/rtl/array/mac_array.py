@@ -126,7 +126,8 @@ def mac_array(clk, rst, enable, mode, x, w, s: TileWord, result: Tile, *, config
     With config.multiplier shift_add the weights are codes (shift_codes), with the value of their weight.
     result.data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config, bits) over the
     tile's words, modulo 2^acc_bits; binary: twice the number of equal bits in place of dot.
-    result.valid, result.tag: the tile is complete; both hold while enable is low.
+    result.valid, result.tag: the tile is complete; both hold while enable is low. result.coming: valid of the next
+    cycle if this one is enabled.
     The consumer takes a result in the enabled cycle in which result.valid is high: the next tile may overwrite it.
     Latency mac_array_latency(config) enabled cycles, one word a cycle; everything holds while enable is low.
     """
@@ -136,7 +137,7 @@ def mac_array(clk, rst, enable, mode, x, w, s: TileWord, result: Tile, *, config
     last_stage = mac_array_latency(config) - 1
     valid_pipe, first_pipe, last_pipe = [Signal(intbv(0)[last_stage:]) for _ in range(3)]
     tag_pipe = Signal(intbv(0)[2 * last_stage :])
-    sum_valid, sum_first = [Signal(bool(0)) for _ in range(2)]
+    sum_valid, sum_first, completes = [Signal(bool(0)) for _ in range(3)]
     accumulators = [Signal(intbv(0)[config.acc_bits :]) for _ in range(rows)]
     cells, row_fields, row_narrow, row_sums = [], [], [None] * rows, []
     if config.mixed:
@@ -177,7 +178,7 @@ def mac_array(clk, rst, enable, mode, x, w, s: TileWord, result: Tile, *, config
         if enable:
             valid_pipe.next = concat(valid_pipe[last_stage - 1 : 0], s.valid)
             last_pipe.next = concat(last_pipe[last_stage - 1 : 0], s.last)
-            result.valid.next = valid_pipe[last_stage - 1] and last_pipe[last_stage - 1]
+            result.valid.next = completes
 
     @always(clk.posedge)
     def carry():
@@ -187,9 +188,14 @@ def mac_array(clk, rst, enable, mode, x, w, s: TileWord, result: Tile, *, config
             result.tag.next = tag_pipe[2 * last_stage : 2 * last_stage - 2]
 
     @always_comb
+    def foresee():
+        completes.next = valid_pipe[last_stage - 1] and last_pipe[last_stage - 1]
+
+    @always_comb
     def present():
+        result.coming.next = completes
         sum_valid.next = valid_pipe[last_stage - 1]
         sum_first.next = first_pipe[last_stage - 1]
         result.data.next = joined
 
-    return cells, row_sums, follow, carry, present
+    return cells, row_sums, follow, carry, foresee, present

@@ -83,8 +83,8 @@ def bias_adder(clk, acc, param, a, scaling):
 class MarkedTile(Bundle):
     """A tile of accumulators for the requantizer.
 
-    data: the accumulators; it moves where valid and ready are high. tile_last, last: last tile of the pixel, of the
-    layer, then tile_last with it.
+    data: the accumulators; valid. ready: a tile that is valid in the next cycle is taken then. tile_last, last: last
+    tile of the pixel, of the layer, then tile_last with it.
     """
 
     members = ("data", "valid", "ready", "tile_last", "last")
@@ -116,12 +116,12 @@ def requantize(
     """Turn tiles of accumulators into groups of int8 channels, or into int32 accumulators.
 
     s: tiles of rows accumulators of acc_bits, row 0 in the low bits. A tile is taken when none is held or while the
-    last group of the held one is launched, so s.ready follows launch_ok in the same cycle.
-    launch_ok: a group may be launched in this cycle. What is launched comes out: m has no ready.
+    last group of the held one is launched; s.ready says so a cycle before, in which what stops in front hears it.
+    launch_ok: a group may be launched in the next cycle. What is launched comes out: m has no ready.
     param: parameter table, PARAM_LATENCY (1); addr = param_base + number of the group within its pixel.
-    layer: constant from a layer's first tile to its m.last. raw: int32 output, one channel a group, lane 0's
-    parameters. last_count: valid bytes in the last group of a pixel; the others are full: req_lanes, or 4 when raw.
-    sign: groups of 1-bit channels, the bytes +1 and -1; None in a build without them.
+    layer: constant from the cycle before a layer's first tile to its m.last. raw: int32 output, one channel a group,
+    lane 0's parameters. last_count: valid bytes in the last group of a pixel; the others are full: req_lanes, or 4
+    when raw. sign: groups of 1-bit channels, the bytes +1 and -1; None in a build without them.
     m: group_bytes bytes each, byte 0 low, bytes behind a full group are 0; count: valid bytes.
     config: rows, req_lanes, acc_bits, multiplier_bits, group_bytes, param_addr_bits.
     Latency REQUANTIZE_LATENCY (14) from the transfer of a tile to its first group, REQUANTIZE_LAUNCH_LATENCY (13)
@@ -133,8 +133,11 @@ def requantize(
     count_bits = config.group_count_bits
 
     tile = Signal(intbv(0)[rows * acc_bits :])
-    tile_last, layer_last, full, launch, closing = [Signal(bool(0)) for _ in range(5)]
+    tile_last, layer_last, full, full_next, launch, may_launch = [Signal(bool(0)) for _ in range(6)]
     take, pixel_end, layer_end = [Signal(bool(0)) for _ in range(3)]
+    ready, ready_next = Signal(bool(1)), Signal(bool(0))
+    # Looked up a cycle ahead: the held tile's next group is its last; so is the first one of a tile, of a last tile.
+    closing, closing_next, one_group, one_last_group = [Signal(bool(0)) for _ in range(4)]
     row = Signal(modbv(0)[row_bits:])
     left = Signal(modbv(0)[len(layer.groups_minus1) :])
     number, address = [Signal(modbv(0)[len(param.addr) :]) for _ in range(2)]
@@ -143,15 +146,31 @@ def requantize(
 
     @always_comb
     def control():
-        closing.next = left == 0
-        launch.next = full and launch_ok
-        take.next = s.valid and ((not full) or (launch_ok and (left == 0)))
-        s.ready.next = (not full) or (launch_ok and (left == 0))
-        pixel_end.next = tile_last and (left == 0)
-        layer_end.next = layer_last and (left == 0)
+        launch.next = full and may_launch
+        take.next = s.valid and ready
+        pixel_end.next = tile_last and closing
+        layer_end.next = layer_last and closing
+
+    @always_comb
+    def foresee():
+        full_next.next = take or (full and not (launch and closing))
+        if take:
+            closing_next.next = (one_last_group and s.tile_last) or (one_group and not s.tile_last)
+        elif launch:
+            closing_next.next = left == 1
+        else:
+            closing_next.next = closing
+
+    @always_comb
+    def announce():
+        ready_next.next = not full_next or (launch_ok and closing_next)
+        s.ready.next = not full_next or (launch_ok and closing_next)
 
     @always_seq(clk.posedge, reset=rst)
     def advance():
+        ready.next = ready_next
+        may_launch.next = launch_ok
+        full.next = full_next
         if launch:
             if layer.raw:
                 row.next = row + 1
@@ -159,12 +178,9 @@ def requantize(
                 row.next = row + full_step
             left.next = left - 1
             number.next = number + 1
-            if closing:
-                full.next = False
             if pixel_end:
                 number.next = 0
         if take:
-            full.next = True
             row.next = 0
             if s.tile_last:
                 left.next = layer.last_groups_minus1
@@ -173,6 +189,9 @@ def requantize(
 
     @always(clk.posedge)
     def hold():
+        one_group.next = layer.groups_minus1 == 0
+        one_last_group.next = layer.last_groups_minus1 == 0
+        closing.next = closing_next
         if take:
             tile.next = s.data
             tile_last.next = s.tile_last
@@ -265,6 +284,8 @@ def requantize(
 
     return (
         control,
+        foresee,
+        announce,
         advance,
         hold,
         find_param,

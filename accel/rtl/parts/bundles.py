@@ -59,11 +59,11 @@ class TileWord(Bundle):
 class Tile(Bundle):
     """Finished accumulators of a tile: `rows` output channels of a pixel.
 
-    data: the accumulators, row 0 low. valid, ready: as of a Stream. tag: bit 0 the pixel's last tile, bit 1 the
-    layer's.
+    data: the accumulators, row 0 low. valid: there is one. ready: a tile that is valid in the next cycle is taken
+    then. tag: bit 0 the pixel's last tile, bit 1 the layer's. coming: valid of the next cycle if this one is enabled.
     """
 
-    members = ("data", "valid", "ready", "tag")
+    members = ("data", "valid", "ready", "tag", "coming")
 
 
 class MemoryRead(Bundle):
