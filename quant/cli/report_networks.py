@@ -1,6 +1,8 @@
 """The networks that `python -m quant report` compares, made or loaded one after the other."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,8 +68,8 @@ def add_untrained(made: Made, given: Report, config: HardwareConfig) -> None:
                 own,
                 width,
                 PTQ,
-                lambda width=width, how=how: after_training(
-                    source, width, width.weight_bits, width.activation_bits, advance, how
+                partial(
+                    after_training, source, width, width.weight_bits or 8, width.activation_bits or 8, advance, how
                 ),
             )
     made.entries += [entry for width in uniform for entry in found[width]]
@@ -110,10 +112,16 @@ def add_trained(made: Made, given: Report, training: Labelled | None) -> None:
                     made.refused,
                     width,
                     compared.TRAINED,
-                    lambda width=width, bits=bits, step=advance: compared.trained(
-                        source, width, bits, *training, given.qat_epochs, given.seed, lambda epoch, loss: step()
+                    partial(
+                        compared.trained,
+                        *(source, width, bits, *training, given.qat_epochs, given.seed),
+                        on_epoch=partial(_step, advance),
                     ),
                 )
+
+
+def _step(advance: Callable[[], None], _epoch: int, _loss: float) -> None:
+    advance()
 
 
 def _graph_widths(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -121,7 +129,7 @@ def _graph_widths(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(layer.weight_bits for layer in layers), tuple(layer.output.bits for layer in layers[:-1])
 
 
-def given_networks(source: "Source", networks: tuple[tuple[str, str], ...], classes: tuple[str, ...]) -> "list[Entry]":
+def given_networks(source: "Source", networks: tuple[tuple[str, str], ...], classes: Sequence[str]) -> "list[Entry]":
     from quant.report.compared import given
 
     names = [name for name, _ in networks]

@@ -5,14 +5,27 @@ array of structures. Names are those of the graph, with '_' for what C does not 
 computes a layer from its structure.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from accel.errors import RangeError
 from accel.model_dir import packed_weights
 from accel.tensor import Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from accel.ir import Graph, Layer
+    from accel.tensor import TensorType
 
 RUN_HEADER = "bitloom_run.h"
 # Names that `#include` finds elsewhere: a graph's own header must not stand in their place.
@@ -61,7 +74,10 @@ typedef struct {
 """
 
 
-def c_files(graph):
+Arrays: TypeAlias = dict[str, tuple[str, str, NDArray[Any]]]  # {field: (C type, full name, 1-d values)}
+
+
+def c_files(graph: Graph) -> dict[str, str]:
     """{file name: text} of a graph: header, source and the header with functions.
 
     Raises RangeError for a scale that float does not hold.
@@ -74,7 +90,7 @@ def c_files(graph):
     return dict(zip((f"{prefix}.h", f"{prefix}.c", RUN_HEADER), texts, strict=True))
 
 
-def c_name(text):
+def c_name(text: str) -> str:
     """A name of the graph as a C identifier and the name of a header of its own."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", text)
     if name in TAKEN:
@@ -82,9 +98,10 @@ def c_name(text):
     return f"net{name}" if name[:1] in "_0123456789" else name
 
 
-def _layer_names(graph):
+def _layer_names(graph: Graph) -> dict[str, str]:
     """{layer name: C name}; where '_' makes two alike, the later one gets a number."""
-    taken, names = set(), {}
+    taken: set[str] = set()
+    names: dict[str, str] = {}
     for layer in graph.layers:
         base = name = re.sub(r"[^A-Za-z0-9_]", "_", layer.name)
         number = 2
@@ -95,13 +112,16 @@ def _layer_names(graph):
     return names
 
 
-def _arrays(prefix, layer):
+def _arrays(prefix: str, layer: Layer) -> Arrays:
     """{field: (C type, full name, 1-d values)} of a layer's tables."""
     if layer.op == "maxpool":
         return {}
-    weights = packed_weights(layer)
-    weights = ("int8_t", weights.view(np.int8)) if layer.weight_bits == 8 else ("uint8_t", weights)
-    found = {"weight": weights, "weight_scale": ("float", layer.weight_scale), "bias": ("int32_t", layer.bias)}
+    packed = packed_weights(layer)
+    found: dict[str, tuple[str, NDArray[Any]]] = {
+        "weight": ("int8_t", packed.view(np.int8)) if layer.weight_bits == 8 else ("uint8_t", packed),
+        "weight_scale": ("float", layer.weight_scale),
+        "bias": ("int32_t", layer.bias),
+    }
     rule = layer.requantize
     if isinstance(rule, Threshold):
         found |= {"threshold": ("int64_t", rule.threshold), "invert": ("uint8_t", rule.invert.astype(int))}
@@ -110,7 +130,7 @@ def _arrays(prefix, layer):
     return {field: (kind, f"{prefix}_{field}", np.ravel(values)) for field, (kind, values) in found.items()}
 
 
-def _header(graph, prefix, arrays):
+def _header(graph: Graph, prefix: str, arrays: Iterable[Arrays]) -> str:
     guard = f"BITLOOM_{prefix.upper()}_H"
     lines = [
         f"/* {graph.name}: tables of a quantized network, written by Bitloom. */",
@@ -135,7 +155,7 @@ def _header(graph, prefix, arrays):
     return "\n".join([*lines, "", "#endif", ""])
 
 
-def _describe(layer):
+def _describe(layer: Layer) -> str:
     sides = " -> ".join(
         f"{tensor.height}x{tensor.width}x{tensor.channels} of {_bits(tensor.bits)}"
         for tensor in (layer.input, layer.output)
@@ -146,11 +166,11 @@ def _describe(layer):
     return f"{layer.op}, {sides}; weights {shape} of {_bits(layer.weight_bits)}"
 
 
-def _bits(bits):
+def _bits(bits: int) -> str:
     return "1 bit" if bits == 1 else f"{bits} bits"
 
 
-def _source(graph, prefix, arrays):
+def _source(graph: Graph, prefix: str, arrays: Iterable[Arrays]) -> str:
     lines = [f"/* {graph.name}: tables of a quantized network, written by Bitloom. */", f'#include "{prefix}.h"', ""]
     for own in arrays:
         for kind, name, values in own.values():
@@ -173,7 +193,7 @@ def _source(graph, prefix, arrays):
     return "\n".join([*lines, ""])
 
 
-def _fields(layer, own):
+def _fields(layer: Layer, own: Arrays) -> list[str]:
     """Initializers of a bitloom_layer, in the order of its members."""
     kernel = (layer.input.height, layer.input.width) if layer.op == "dense" else layer.kernel
     stride, pads = getattr(layer, "stride", (1, 1)), getattr(layer, "pads", (0, 0, 0, 0))
@@ -202,18 +222,18 @@ def _fields(layer, own):
     ]
 
 
-def _tensor(tensor, owner):
+def _tensor(tensor: TensorType, owner: str) -> str:
     sides = tensor.height, tensor.width, tensor.channels, tensor.bits, tensor.zero_point
     return f"{{{', '.join(map(str, sides))}, {_float(tensor.scale, owner)}}}"
 
 
-def _numbers(name, kind, values):
+def _numbers(name: str, kind: str, values: NDArray[Any]) -> list[str]:
     if kind == "float":
         return [_float(value, name) for value in values.tolist()]
     return [str(value) if value > -(2**31) else "(-2147483647 - 1)" for value in values.tolist()]
 
 
-def _float(value, owner):
+def _float(value: float, owner: str) -> str:
     """A float literal; nine digits bring every float32 back. Raises RangeError where float has no such number."""
     with np.errstate(over="ignore", under="ignore"):
         single = np.float32(value)
@@ -225,13 +245,13 @@ def _float(value, owner):
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
 
 
-def _string(text):
+def _string(text: str) -> str:
     """A C string literal; everything but plain characters as octal escapes of UTF-8."""
     plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _.,:;+-*/()[]<>=")
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
-def _wrapped(numbers):
+def _wrapped(numbers: Iterable[str]) -> Iterator[str]:
     """The numbers in lines of at most COLUMNS characters."""
     line = "   "
     for number in numbers:

@@ -1,6 +1,9 @@
 """The files of an export: all are made before the first is written."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accel import model_dir
 from accel.atomic import write_file
@@ -11,17 +14,24 @@ from quant.export.c_source import RUN_HEADER, c_files, c_name
 from quant.export.notes import notes_text
 from quant.export.tables import npz_bytes, safetensors_bytes
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from accel.ir import Graph
+    from accel.outputs import Output
+    from accel.types import StrPath
+
 FORMATS = ("npz", "safetensors", "c", "notes")
 
 
-def contents(graph, formats=FORMATS):
+def contents(graph: Graph, formats: Collection[str] = FORMATS) -> dict[str, bytes | str]:
     """{file name: bytes or text} of a graph in some of FORMATS; equal graphs give equal bytes.
 
     Raises RangeError where an accumulator could leave int32 or a format cannot hold a number, TargetError where a
     package is missing.
     """
     check_network(graph)
-    files = {}
+    files: dict[str, bytes | str] = {}
     if "npz" in formats:
         files[f"{graph.name}.npz"] = npz_bytes(graph)
     if "safetensors" in formats:
@@ -33,7 +43,13 @@ def contents(graph, formats=FORMATS):
     return files
 
 
-def check(graph, folder, formats=FORMATS, with_model=False, source=None):
+def check(
+    graph: Graph,
+    folder: StrPath,
+    formats: Collection[str] = FORMATS,
+    with_model: bool = False,
+    source: StrPath | None = None,
+) -> None:
     """Raise OutputError where a file of this export cannot or may not be written; source: the folder of the model."""
     names = {
         "npz": [f"{graph.name}.npz"],
@@ -41,17 +57,17 @@ def check(graph, folder, formats=FORMATS, with_model=False, source=None):
         "c": [f"{c_name(graph.name)}.h", f"{c_name(graph.name)}.c", RUN_HEADER],
         "notes": [f"{graph.name}-formats.md"],
     }
-    outputs = [File(Path(folder, name), _mark(name)) for key in formats for name in names[key]]
+    outputs: list[Output] = [File(Path(folder, name), _mark(name)) for key in formats for name in names[key]]
     if with_model:
         outputs.append(model_dir.output(Path(folder, graph.name)))
     check_outputs(*outputs, model=source)
 
 
-def _mark(name):
+def _mark(name: str) -> bytes:
     return marks.RUN_HEADER if name == RUN_HEADER else marks.TABLES[Path(name).suffix]
 
 
-def write(graph, folder, formats=FORMATS, with_model=False):
+def write(graph: Graph, folder: StrPath, formats: Collection[str] = FORMATS, with_model: bool = False) -> list[Path]:
     """Write the files, with_model also the model directory NAME, into a folder; returns their paths.
 
     Other files in the folder stay. Raises OutputError, before the first is written, where one of them cannot be

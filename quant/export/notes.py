@@ -4,14 +4,22 @@ real = scale * (q - zero point) is a fixed-point number exactly where the scale 
 the format of the same width that holds the tensor's range, and what rounding into it costs.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.errors import RangeError
-from accel.tensor import RAW_BITS, Threshold
+from accel.tensor import RAW_BITS, Requantize, Threshold
 from quant.qfx.format import FixedFormat, integer_bits_for
+
+if TYPE_CHECKING:
+    from accel.ir import Graph, WeightedLayer
+    from accel.tensor import TensorType
+    from accel.types import Ints, Reals
 
 BIAS_BITS = 32
 MULTIPLIER_BITS = 31
@@ -38,7 +46,7 @@ class TensorNote:
     channels: int | None = None
 
 
-def notes(graph):
+def notes(graph: Graph) -> list[TensorNote]:
     """The TensorNotes of a graph: input, and per layer weights, bias, multipliers, output.
 
     Raises RangeError, with the layer's name, for a scale too small or too large for a fixed-point format.
@@ -53,45 +61,45 @@ def notes(graph):
     return found
 
 
-def _layer_notes(layer):
+def _layer_notes(layer: WeightedLayer) -> list[TensorNote]:
     found = [*_weights(layer), *_bias(layer)]
     if layer.requantize is not None and not isinstance(layer.requantize, Threshold):
-        found += _multipliers(layer)
+        found += _multipliers(layer, layer.requantize)
     if layer.output.bits != RAW_BITS:
         found.append(_activation(layer.name, "output", layer.output))
     return found
 
 
-def power_of_two(value):
+def power_of_two(value: float) -> int | None:
     """The exponent of an exact power of two, else None."""
     fraction, exponent = math.frexp(value)
     return exponent - 1 if fraction == 0.5 else None
 
 
-def _activation(layer, what, tensor):
+def _activation(layer: str, what: str, tensor: TensorType) -> TensorNote:
     low, high = tensor.qrange
     offsets = np.array([-1, 1]) if tensor.bits == 1 else np.arange(low, high + 1) - tensor.zero_point
     return _note(layer, what, tensor.bits, tensor.scale, offsets)
 
 
-def _weights(layer):
+def _weights(layer: WeightedLayer) -> list[TensorNote]:
     """A note per format of the channels; 1-bit weights are the signs times the scale."""
     rows = layer.weights.reshape(len(layer.weights), -1)
     return _by_channel(layer, "weight", layer.weight_bits, layer.weight_scale, rows)
 
 
-def _bias(layer):
+def _bias(layer: WeightedLayer) -> list[TensorNote]:
     scales = layer.weight_scale * layer.input.scale
     return _by_channel(layer, "bias", BIAS_BITS, scales, layer.bias[:, None])
 
 
-def _by_channel(layer, what, bits, scales, rows):
+def _by_channel(layer: WeightedLayer, what: str, bits: int, scales: Reals, rows: Ints) -> list[TensorNote]:
     """Notes of a table with a scale per channel: channels of one format together, in the order of the formats.
 
     Exact where every scale is a power of two; else the whole tensor gets one format.
     """
-    exponents = [power_of_two(scale) for scale in scales.tolist()]
-    if None in exponents:
+    exponents = [exponent for scale in scales.tolist() if (exponent := power_of_two(scale)) is not None]
+    if len(exponents) < len(scales):
         real = rows * scales[:, None]
         return [_nearest(layer.name, what, bits, real)]
     groups = sorted(set(exponents))
@@ -103,9 +111,8 @@ def _by_channel(layer, what, bits, scales, rows):
     return found
 
 
-def _multipliers(layer):
+def _multipliers(layer: WeightedLayer, rule: Requantize) -> list[TensorNote]:
     """Multipliers are exact unsigned numbers: m * 2^-shift, of the gemmlowp rule m * 2^(exponent - 31)."""
-    rule = layer.requantize
     points = rule.shift - MULTIPLIER_BITS if rule.rule == "gemmlowp" else -rule.shift
     found = []
     for point in sorted(set(points.tolist())):
@@ -121,11 +128,11 @@ def _multipliers(layer):
     return found
 
 
-def _note(layer, what, bits, scale, integers):
+def _note(layer: str, what: str, bits: int, scale: float, integers: Ints) -> TensorNote:
     """The note of real = scale * integers (zero point taken off): exact for a power of two."""
     exponent = power_of_two(scale)
     if exponent is None:
-        return _nearest(layer, what, bits, scale * integers)
+        return _nearest(layer, what, bits, (scale * integers).astype(np.float64))
     low, high = int(integers.min()), int(integers.max())
     signed = low < 0 or what not in ACTIVATIONS
     width = bits
@@ -135,12 +142,12 @@ def _note(layer, what, bits, scale, integers):
     return TensorNote(layer, what, bits, scale * low, scale * high, fixed, True, 0.0)
 
 
-def _holds(width, signed, low, high):
+def _holds(width: int, signed: bool, low: int, high: int) -> bool:
     smallest, largest = FixedFormat(width, width, signed=signed).limits
     return smallest <= low and high <= largest
 
 
-def _nearest(layer, what, bits, real):
+def _nearest(layer: str, what: str, bits: int, real: Reals) -> TensorNote:
     """The note of the format of the same width (at least 2 with a sign) that holds all values."""
     low, high = float(real.min()), float(real.max())
     signed = low < 0 or what not in ACTIVATIONS
@@ -150,7 +157,7 @@ def _nearest(layer, what, bits, real):
     return TensorNote(layer, what, bits, low, high, fixed, False, float(error.max()))
 
 
-def notes_text(graph):
+def notes_text(graph: Graph) -> str:
     """The notes as a Markdown page; equal graphs give equal text."""
     found = notes(graph)
     lines = [

@@ -3,9 +3,12 @@
 Arrays are named `layer.what`; `docs/export.md` lists them. Equal graphs give equal bytes.
 """
 
+from __future__ import annotations
+
 import io
 import json
 import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +17,19 @@ from accel.model_dir import packed_weights
 from accel.start import need
 from accel.tensor import Threshold
 
+if TYPE_CHECKING:
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from accel.ir import Graph, WeightedLayer
+    from accel.types import Ints
+
 METADATA = "bitloom"
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def tables(graph):
+def tables(graph: Graph) -> dict[str, NDArray[Any]]:
     """{name: array} of a graph's input, weights, biases, scales, zero points and requantizations."""
     found = {"input.scale": np.float64(graph.input.scale), "input.zero_point": np.int32(graph.input.zero_point)}
     for layer in graph.layers:
@@ -29,7 +40,7 @@ def tables(graph):
     return {name: np.array(value, order="C") for name, value in found.items()}
 
 
-def folded_bias(layer):
+def folded_bias(layer: WeightedLayer) -> Ints:
     """int64 [OC]: the bias of a sum over the stored integers themselves, bias - zero point * sum of the weights.
 
     Padding must then insert the input's zero point (-1 in a 1-bit tensor).
@@ -38,7 +49,7 @@ def folded_bias(layer):
     return layer.bias - layer.input.zero_point * sums
 
 
-def _weighted(layer):
+def _weighted(layer: WeightedLayer) -> dict[str, Any]:
     own = {
         "weight": layer.weights.astype(np.int8),
         "weight_packed": packed_weights(layer),
@@ -61,12 +72,12 @@ def _weighted(layer):
     return own
 
 
-def description(graph):
+def description(graph: Graph) -> str:
     """Shapes, widths, rules and notes of a graph as JSON text: model.json without files and checksums."""
     return json.dumps(model_json.graph_to_dict(graph, {}), allow_nan=False)
 
 
-def npz_bytes(graph):
+def npz_bytes(graph: Graph) -> bytes:
     """The tables as an .npz file; the array `bitloom` holds the description as text."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -79,7 +90,7 @@ def npz_bytes(graph):
     return stream.getvalue()
 
 
-def safetensors_bytes(graph):
+def safetensors_bytes(graph: Graph) -> bytes:
     """The tables as a .safetensors file; its metadata holds the description under `bitloom`.
 
     Raises TargetError where the package is missing.

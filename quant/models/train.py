@@ -4,7 +4,7 @@ weights."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch.nn import functional
@@ -39,6 +39,16 @@ class TrainingOptions:
     seed: int = 1
 
 
+class Augmentation(Protocol):
+    """What `augmented` reads of a training's options."""
+
+    @property
+    def augment(self) -> float: ...
+
+    @property
+    def flip(self) -> bool: ...
+
+
 RECIPES = {"lenet5": TrainingOptions(), "fashion-cnn": TrainingOptions(epochs=30, augment=0.5, flip=True)}
 
 
@@ -59,7 +69,7 @@ def accuracy(model: nn.Module, images: torch.Tensor, labels: Ints, batch: int = 
     return correct / len(images)
 
 
-def augmented(images: torch.Tensor, generator: torch.Generator, options: TrainingOptions) -> torch.Tensor:
+def augmented(images: torch.Tensor, generator: torch.Generator, options: Augmentation) -> torch.Tensor:
     """The images [N, C, H, W] warped and mirrored as TrainingOptions say."""
     if options.flip:
         images = random_flip(images, generator)

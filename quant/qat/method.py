@@ -1,5 +1,7 @@
 """How the quantizers of a training learn: estimators of the gradient, learned scales, batch norms. Without torch."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from accel.errors import UnsupportedError
@@ -39,7 +41,7 @@ class Method:
     norm_order: str = "norm"
     batch_norm: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         parts = (
             ("estimator", self.estimator, ESTIMATORS),
             ("sign estimator", self.sign_estimator, SIGN_ESTIMATORS),

@@ -1,5 +1,7 @@
 """Recipes of the zoo's trained networks: widths per layer with weights, and how to train them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 from accel.checks import plain
@@ -11,8 +13,8 @@ from quant.qat.method import Method
 class Preset:
     """What `python -m quant qat --recipe` sets: Widths and QatOptions as plain values, and the Method."""
 
-    weight_bits: tuple
-    activation_bits: tuple
+    weight_bits: tuple[int, ...]
+    activation_bits: tuple[int, ...]
     epochs: int
     learning_rate: float
     full_range: bool = False
@@ -42,7 +44,7 @@ PRESETS = {
 }
 
 
-def find(name):
+def find(name: str) -> Preset:
     """The Preset of a name. Raises ModelError for an unknown one."""
     if name not in PRESETS:
         raise ModelError(f"recipe '{plain(name)}' is unknown; choose one of {', '.join(PRESETS)}")

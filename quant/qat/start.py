@@ -1,7 +1,10 @@
 """Warm starts: a QatNetwork takes over what another quantized network has learned."""
 
+from __future__ import annotations
+
 import zlib
 from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,15 +14,24 @@ from quant.files.door import guarded
 from quant.models import loop
 from quant.names import MULTI_BIT_ACTIVATIONS
 from quant.qat.method import Method
+from quant.qat.norm import FoldedNorm
 from quant.qat.qat_network import QatNetwork, Widths
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-def identity(network):
+    from accel.ir import Graph
+    from accel.types import StrPath
+    from quant.qat.qat_network import QatLayer
+
+
+def identity(network: QatNetwork) -> dict[str, Any]:
     """Widths and Method of a QatNetwork as plain values: what a checkpoint says of it."""
     return {**asdict(network.widths), **asdict(network.method)}
 
 
-def digest(network):
+def digest(network: torch.nn.Module) -> str:
     """CRC-32 of a module's parameters and buffers, hexadecimal."""
     value = 0
     for tensor in network.state_dict().values():
@@ -27,7 +39,7 @@ def digest(network):
     return f"{value:08x}"
 
 
-def start_from(network, path):
+def start_from(network: QatNetwork, path: StrPath) -> None:
     """Start the training of a QatNetwork from a model directory (of `ptq`, or of `qat` without 1-bit outputs), by name
     of the zoo or path, or from a checkpoint of `qat`.
 
@@ -42,7 +54,7 @@ def start_from(network, path):
         _from_graph(network, model_dir.load(path), path)
 
 
-def _check(network, shapes, path):
+def _check(network: QatNetwork, shapes: Sequence[tuple[int, ...]], path: StrPath) -> None:
     own = [tuple(layer.weight.shape) for layer in network.layers]
     if own != shapes:
         raise ModelError(
@@ -51,12 +63,12 @@ def _check(network, shapes, path):
         )
 
 
-def _text(shapes):
+def _text(shapes: Sequence[tuple[int, ...]]) -> str:
     return ", ".join("x".join(map(str, shape)) for shape in shapes)
 
 
 @torch.no_grad()
-def _take(layer, weight, bits, scale, bias):
+def _take(layer: QatLayer, weight: torch.Tensor, bits: int, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
     """Weights float (latent ones for the same `bits`, real ones else), their scale and bias into a QatLayer."""
     quantizer = layer.quantizer
     layer.weight.copy_(weight if quantizer.bits == bits else quantizer.latent(weight))
@@ -67,12 +79,12 @@ def _take(layer, weight, bits, scale, bias):
         quantizer.learned.set(quantizer.best(weight).reshape(shape))
     if bias is not None and layer.bias is not None:
         layer.bias.copy_(bias)
-    elif bias is not None and hasattr(layer.norm, "offset"):
+    elif bias is not None and isinstance(layer.norm, FoldedNorm):
         layer.norm.offset.copy_(bias)
 
 
-def _from_graph(network, graph, path):
-    layers = [layer for layer in graph.layers if hasattr(layer, "weights")]
+def _from_graph(network: QatNetwork, graph: Graph, path: StrPath) -> None:
+    layers = [layer for layer in graph.layers if layer.op != "maxpool"]
     weights = [torch.from_numpy(layer.weights.copy()) for layer in layers]
     weights = [value.permute(0, 3, 1, 2) if value.dim() == 4 else value for value in weights]
     _check(network, [tuple(value.shape) for value in weights], path)
@@ -89,21 +101,22 @@ def _from_graph(network, graph, path):
             "start from the checkpoint of its training"
         )
     for own, layer, integers in zip(network.layers, layers, weights, strict=True):
-        scale = torch.from_numpy(layer.weight_scale.copy())
-        real = (integers * scale.reshape(-1, *(1,) * (integers.dim() - 1))).float()
-        bias = (torch.from_numpy(layer.bias.copy()) * scale * layer.input.scale).float()
+        steps = torch.from_numpy(layer.weight_scale.copy())
+        real = (integers * steps.reshape(-1, *(1,) * (integers.dim() - 1))).float()
+        bias = (torch.from_numpy(layer.bias.copy()) * steps * layer.input.scale).float()
         if own.quantizer.bits == 1 == layer.weight_bits:
             real = own.quantizer.latent(real)
-        _take(own, real, layer.weight_bits, scale[: own.quantizer.learned.value.numel()].float(), bias)
+        _take(own, real, layer.weight_bits, steps[: own.quantizer.learned.value.numel()].float(), bias)
         same_bits = own.output_bits == layer.output.bits
         if same_bits and own.activation is not None and own.activation.zero_point == layer.output.zero_point:
             own.activation.learned.set(torch.tensor(layer.output.scale))
 
 
-def _from_state(network, state, path):
+def _from_state(network: QatNetwork, state: Mapping[str, Any], path: StrPath) -> None:
     known = state["identity"]
     try:
-        widths, method = (make(**{item.name: known[item.name] for item in fields(make)}) for make in (Widths, Method))
+        widths = Widths(**{item.name: known[item.name] for item in fields(Widths)})
+        method = Method(**{item.name: known[item.name] for item in fields(Method)})
     except KeyError as error:
         raise DataError(f"{path}: does not say {error}; give a checkpoint of `python -m quant qat`") from error
     _check(

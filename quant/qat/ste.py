@@ -1,7 +1,10 @@
 """Quantizers that training can pass through: the forward value lies on the integer grid, the gradient is
 that of a smooth stand-in (straight-through estimator)."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
@@ -9,6 +12,9 @@ from torch.nn import functional
 
 from quant.arithmetic.scales import SMALLEST_SCALE, integer_range, of_live_channels, weight_limits
 from quant.qat.method import Method
+
+if TYPE_CHECKING:
+    from typing import Any
 
 LEARNED_BITS = 4  # weights of at most so many bits learn their scale, wider ones take it from the maximum
 SEARCH_STEPS = 24
@@ -23,7 +29,15 @@ class _Quantize(torch.autograd.Function):
     `pact`: x as clipped, scale that of the upper limit alone."""
 
     @staticmethod
-    def forward(ctx, x, scale, low, high, half_up=False, kind="clipped"):
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        scale: torch.Tensor,
+        low: float,
+        high: float,
+        half_up: bool = False,
+        kind: str = "clipped",
+    ) -> torch.Tensor:
         steps = x / scale
         found = torch.floor(steps + HALF_UP) if half_up else torch.round(steps)
         found = found.clamp_(low, high)
@@ -32,7 +46,7 @@ class _Quantize(torch.autograd.Function):
         return found * scale
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         steps, found = ctx.saved_tensors
         low, high = ctx.limits
         through = gradient if ctx.kind == "identity" else gradient * ((steps >= low) & (steps <= high))
@@ -48,13 +62,13 @@ class _Sign(torch.autograd.Function):
     parabola x * (2 - |x|) there (`parabola`: Bi-Real Net, Liu et al., 2018, section 3.2)."""
 
     @staticmethod
-    def forward(ctx, x, kind):
+    def forward(ctx: Any, x: torch.Tensor, kind: str) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.kind = kind
         return torch.where(x < 0, -1.0, 1.0)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (x,) = ctx.saved_tensors
         if ctx.kind == "parabola":
             gradient = gradient * (2 - 2 * x.abs()).clamp(min=0)
@@ -67,13 +81,25 @@ class _ScaleGradient(torch.autograd.Function):
     """x, whose gradient is multiplied by a factor."""
 
     @staticmethod
-    def forward(ctx, x, factor):
+    def forward(ctx: Any, x: torch.Tensor, factor: float) -> torch.Tensor:
         ctx.factor = factor
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         return gradient * ctx.factor, None
+
+
+class Quantizer(Protocol):
+    """What made a layer's input: its bits, scale and zero point."""
+
+    @property
+    def bits(self) -> int: ...
+
+    @property
+    def zero_point(self) -> int: ...
+
+    def scale(self) -> torch.Tensor: ...
 
 
 quantize_through = _Quantize.apply
@@ -81,7 +107,7 @@ sign_through = _Sign.apply
 scale_gradient = _ScaleGradient.apply
 
 
-def best_scale(values, low, high):
+def best_scale(values: torch.Tensor, low: int, high: int) -> torch.Tensor:
     """The scale [R, 1] per row of values [R, N] that gives the least squared error on the grid low..high."""
     limit = torch.maximum(values.amax(1, keepdim=True) / max(high, 1), values.amin(1, keepdim=True) / min(low, -1))
     limit = limit.clamp(min=SMALLEST_SCALE)
@@ -98,24 +124,24 @@ class LearnedScale(nn.Module):
     """Scales that training learns. kind `log`: their logarithm is the parameter; `step`, `lsq`: they themselves;
     `pact`: the clip, levels times the scale."""
 
-    def __init__(self, scale, kind, levels, learned=True):
+    def __init__(self, scale: torch.Tensor, kind: str, levels: int, learned: bool = True) -> None:
         super().__init__()
         self.kind, self.levels = kind, levels
         self.value = nn.Parameter(torch.empty_like(scale), requires_grad=learned)
         self.set(scale)
 
     @torch.no_grad()
-    def set(self, scale):
+    def set(self, scale: torch.Tensor) -> None:
         """Take over scales of the parameter's shape; NaN: unknown yet."""
         if self.kind == "log":
             scale = scale.log()
         self.value.copy_(scale * self.levels if self.kind == "pact" else scale)
 
-    def is_new(self):
+    def is_new(self) -> bool:
         """Whether nothing has set the scale yet."""
         return bool(torch.isnan(self.value).any())
 
-    def forward(self, count):
+    def forward(self, count: int) -> torch.Tensor:
         """The scales, never below the smallest one that the contract allows. count: numbers that share a scale, for
         the gradient's factor 1 / sqrt(count * levels) of LSQ."""
         if self.kind == "log":
@@ -137,7 +163,15 @@ class WeightQuantizer(nn.Module):
     weights begin with the largest scale of the others.
     """
 
-    def __init__(self, weight, bits, *, per_tensor, full_range=False, method=None):
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bits: int,
+        *,
+        per_tensor: bool,
+        full_range: bool = False,
+        method: Method | None = None,
+    ) -> None:
         super().__init__()
         method = method or Method()
         self.bits, self.per_tensor, self.method = bits, per_tensor, method
@@ -149,24 +183,24 @@ class WeightQuantizer(nn.Module):
         scale = self.best(weight).reshape(-1, *(1,) * (weight.dim() - 1))
         self.learned = LearnedScale(scale.float(), kind, self.limits[1], self.is_learned)
 
-    def best(self, weight):
+    def best(self, weight: torch.Tensor) -> torch.Tensor:
         """The scales [OC or 1, 1] that training starts from."""
         rows = self._rows(weight)
         if self.bits == 1:
             return rows.abs().mean(1, keepdim=True).clamp(min=SMALLEST_SCALE)
         return of_live_channels(best_scale(rows, *self.limits), rows.abs().amax(1, keepdim=True))
 
-    def _rows(self, weight):
+    def _rows(self, weight: torch.Tensor) -> torch.Tensor:
         return weight.detach().reshape(1 if self.per_tensor else len(weight), -1)
 
-    def latent(self, weight):
+    def latent(self, weight: torch.Tensor) -> torch.Tensor:
         """The weights that training starts from: those given, or stretched ones for signs."""
         if self.bits > 1:
             return weight
         mean = weight.abs().mean().clamp(min=SMALLEST_SCALE)
         return (weight * (LATENT_MEAN / mean)).clamp(-1, 1)
 
-    def scale(self, weight):
+    def scale(self, weight: torch.Tensor) -> torch.Tensor:
         """Scales [OC or 1, 1, ...]; never below the smallest one that the contract allows."""
         shape = self.learned.value.shape
         if self.is_learned:
@@ -179,13 +213,13 @@ class WeightQuantizer(nn.Module):
         scale = torch.where(largest > 0, largest / self.limits[1], 1.0).clamp(min=SMALLEST_SCALE)
         return of_live_channels(scale, largest)
 
-    def forward(self, weight, scale):
+    def forward(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         if self.bits == 1:
             return sign_through(weight, self.method.sign_weights) * scale
         return quantize_through(weight, scale, *self.limits, False, self.method.estimator)
 
     @torch.no_grad()
-    def integers(self, weight, scale):
+    def integers(self, weight: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """The weights in steps of the scale, int64."""
         if self.bits == 1:
             return torch.where(weight < 0, -1, 1)
@@ -200,7 +234,7 @@ class ActivationQuantizer(nn.Module):
     tie of float32 numbers means nothing.
     """
 
-    def __init__(self, bits, *, unsigned, half_up=False, method=None):
+    def __init__(self, bits: int, *, unsigned: bool, half_up: bool = False, method: Method | None = None) -> None:
         super().__init__()
         method = method or Method()
         self.bits, self.half_up, self.unsigned = bits, half_up, unsigned
@@ -212,19 +246,19 @@ class ActivationQuantizer(nn.Module):
         self.decay = method.pact_decay if kind == "pact" else 0.0
         self.learned = LearnedScale(torch.tensor(math.nan), kind, self.limits[1])
 
-    def scale(self, count=1):
+    def scale(self, count: int = 1) -> torch.Tensor:
         """The scale as a tensor without dimensions. count: numbers per image that it is for."""
         return self.learned(count)
 
-    def is_new(self):
+    def is_new(self) -> bool:
         """Whether no batch has set the scale yet."""
         return self.learned.is_new()
 
-    def penalty(self):
+    def penalty(self) -> torch.Tensor | float:
         """What joins the loss: the decay of a learned clip (PACT), else 0."""
         return self.decay * self.learned.value.square() if self.decay else 0.0
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.is_new():
             found = best_scale(x.detach().reshape(1, -1), *self.limits).squeeze()
             self.learned.set(found if bool((x.abs() > NOTHING).any()) else torch.ones_like(found))
@@ -238,21 +272,21 @@ class SignActivation(nn.Module):
 
     bits, zero_point = 1, 0
 
-    def __init__(self, method=None):
+    def __init__(self, method: Method | None = None) -> None:
         super().__init__()
         self.estimator = (method or Method()).sign_estimator
 
-    def scale(self):
+    def scale(self) -> torch.Tensor:
         """Always 1."""
         return torch.ones(())
 
-    def is_new(self):
+    def is_new(self) -> bool:
         """Never: nothing is learned."""
         return False
 
-    def penalty(self):
+    def penalty(self) -> float:
         """Nothing joins the loss."""
         return 0.0
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return sign_through(x, self.estimator)

@@ -1,6 +1,9 @@
 """Quantization-aware training: AdamW, one-cycle cosine schedule, light augmentation, a float teacher."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,6 +18,13 @@ from quant.models.train import augmented, to_float
 from quant.qat.method import OPTIMIZERS
 from quant.qat.qat_network import QatNetwork
 from quant.qat.ste import LearnedScale
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from accel.types import Array, Ints
+    from quant.frontend.prepare import PreparedNetwork
+    from quant.models.loop import Checkpoint, OnEpoch, Unwritten
 
 COPY_BATCH = 1000
 CALIBRATION_IMAGES = 1000
@@ -44,12 +54,20 @@ class QatOptions:
     optimizer: str = "adam"
     seed: int = 1
 
-    def holds_norms(self, epoch):
+    def holds_norms(self, epoch: int) -> bool:
         """Whether the batch norms keep their statistics in an epoch, counted from 0."""
         return self.freeze_norm is not None and epoch >= self.freeze_norm
 
 
-def train_qat(network, teacher, images, labels, options=None, on_epoch=None, checkpoint=None):
+def train_qat(
+    network: nn.Module,
+    teacher: nn.Module | None,
+    images: torch.Tensor,
+    labels: Ints,
+    options: QatOptions | None = None,
+    on_epoch: OnEpoch | None = None,
+    checkpoint: Checkpoint | Unwritten | None = None,
+) -> nn.Module:
     """Train a QatNetwork in place, or any module with quantizers of its own; returns it in eval mode.
 
     teacher: float module over the same input, or None. images: float32 [N, C, H, W], the network's real
@@ -69,7 +87,7 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
     black = -zero_level(network.prepared) if isinstance(network, QatNetwork) else 0.0
     source = _Batches(images, teacher, options, generator, black)
 
-    def loss(epoch, chosen):
+    def loss(epoch: int, chosen: torch.Tensor) -> torch.Tensor:
         batch, soft = source.take(epoch, chosen)
         return _loss(network(batch), targets[chosen], soft, options)
 
@@ -82,10 +100,10 @@ def train_qat(network, teacher, images, labels, options=None, on_epoch=None, che
     return network.eval()
 
 
-def _optimizer(network, options):
+def _optimizer(network: nn.Module, options: QatOptions) -> torch.optim.Optimizer:
     """AdamW moves every parameter by about the learning rate, so a scale or clip that is itself a parameter gets the
     learning rate times its size; SGD (momentum 0.9) moves by the gradient."""
-    groups = [{"params": [item for item in network.parameters() if item.requires_grad]}]
+    groups: list[dict[str, Any]] = [{"params": [item for item in network.parameters() if item.requires_grad]}]
     if options.optimizer == "sgd":
         return SGD(groups, lr=options.learning_rate, momentum=0.9, weight_decay=options.weight_decay)
     for part in network.modules():
@@ -99,7 +117,7 @@ class Teacher(nn.Module):
     """The float module of a PreparedNetwork over the quantized network's real input r = (u - zero level) / 255, float32
     [N, C, H, W]."""
 
-    def __init__(self, module, prepared):
+    def __init__(self, module: nn.Module, prepared: PreparedNetwork) -> None:
         super().__init__()
         self.module, self.level = in_float32(module), zero_level(prepared)
         self.logits = prepared.network if prepared.network.notes else None  # the module ends behind its logits
@@ -107,18 +125,18 @@ class Teacher(nn.Module):
             torch.tensor(part).float().reshape(1, -1, 1, 1) for part in (prepared.mean, prepared.std)
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.logits is not None:
             return list(self.logits.run(x.double()).values())[-1].flatten(1).float()
         return run_module(self.module, (x + self.level - self.mean) / self.std)
 
 
-def zero_level(prepared):
+def zero_level(prepared: PreparedNetwork) -> float:
     """u / 255 of the grey level that the network's input 0 stands for."""
-    return (prepared.zero_point + 128) * PIXEL_SCALE
+    return ((prepared.zero_point or 0) + 128) * PIXEL_SCALE
 
 
-def real_input(prepared, images):
+def real_input(prepared: PreparedNetwork, images: Array) -> torch.Tensor:
     """uint8 [N, H, W, C] -> what a QatNetwork reads, float32 [N, C, H, W]."""
     return to_float(images) - zero_level(prepared)
 
@@ -126,30 +144,40 @@ def real_input(prepared, images):
 class _Batches:
     """Augmented images and the teacher's logits for them, made on the fly or once for some copies of the data."""
 
-    def __init__(self, images, teacher, options, generator, black):
+    def __init__(
+        self,
+        images: torch.Tensor,
+        teacher: nn.Module | None,
+        options: QatOptions,
+        generator: torch.Generator,
+        black: float,
+    ) -> None:
         self.images, self.options, self.generator, self.black = images, options, generator, black
         self.teacher = teacher if options.distill > 0 else None
         self.copies = [self._copy() for _ in range(options.copies or 0)]
 
-    def take(self, epoch, chosen):
+    def take(self, epoch: int, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(images, teacher's logits or None) of the chosen indices."""
         if not self.copies:
             return self._make(self.images[chosen])
         images, logits = self.copies[epoch % len(self.copies)]
         return images[chosen], None if logits is None else logits[chosen]
 
-    def _copy(self):
-        images, logits = zip(*(self._make(part) for part in self.images.split(COPY_BATCH)), strict=True)
-        return torch.cat(images), None if self.teacher is None else torch.cat(logits)
+    def _copy(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        images, found = zip(*(self._make(part) for part in self.images.split(COPY_BATCH)), strict=True)
+        logits = [item for item in found if item is not None]
+        return torch.cat(images), torch.cat(logits) if logits else None
 
     @torch.no_grad()
-    def _make(self, images):
+    def _make(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         # The maps move 0 in at the edges: let that be black.
         images = augmented(images - self.black, self.generator, self.options) + self.black
         return images, None if self.teacher is None else self.teacher(images)
 
 
-def _loss(logits, targets, teacher_logits, options):
+def _loss(
+    logits: torch.Tensor, targets: torch.Tensor, teacher_logits: torch.Tensor | None, options: QatOptions
+) -> torch.Tensor:
     hard = functional.cross_entropy(logits, targets)
     if teacher_logits is None:
         return hard

@@ -4,7 +4,10 @@ Weights: one scale per channel of the least squared error, rounded to nearest or
 tensor of the least squared error, unsigned behind a ReLU. The widths need not be those of the accelerator.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,31 +16,37 @@ from quant.ptq import gptq
 from quant.ptq.layer_data import LayerData
 from quant.qat.ste import best_scale
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from quant.frontend.floatnet import Weighted
+    from quant.frontend.prepare import PreparedNetwork
+
 
 class Step:
     """values -> scale * clamp(round(values / scale)); one scale, of the least squared error over `samples`."""
 
-    def __init__(self, samples, bits):
+    def __init__(self, samples: torch.Tensor, bits: int) -> None:
         signed = bool((samples < 0).any())
         self.low = -(1 << (bits - 1)) if signed else 0
         self.high = self.low + (1 << bits) - 1
         self.scale = best_scale(samples.reshape(1, -1), self.low, self.high).squeeze()
 
-    def __call__(self, values):
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
         return torch.round(values / self.scale).clamp(self.low, self.high) * self.scale
 
 
 class FloatScaleNetwork:
     """A FloatNetwork with quantized weights and a Step behind every layer with weights but the last."""
 
-    def __init__(self, network, steps):
+    def __init__(self, network: FloatNetwork, steps: Mapping[str, Step]) -> None:
         self.network, self.steps = network, steps
 
-    def eval(self):
+    def eval(self) -> None:
         """Nothing: there is no training mode."""
 
     @torch.no_grad()
-    def __call__(self, x):
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """float32 [N, C, H, W] in [0, 1] -> float32 logits [N, classes]."""
         for layer in self.network.layers:
             x = layer.forward(x)
@@ -47,7 +56,9 @@ class FloatScaleNetwork:
 
 
 @torch.no_grad()
-def float_scale_ptq(prepared, images, bits, rounding="gptq"):
+def float_scale_ptq(
+    prepared: PreparedNetwork, images: torch.Tensor, bits: int, rounding: str = "gptq"
+) -> FloatScaleNetwork:
     """The FloatScaleNetwork of a PreparedNetwork without mean (zero point -128); images: float32 [N, C, H, W] in
     [0, 1] for calibration; bits: of weights and activations; rounding: 'nearest' or 'gptq'."""
     layers, steps = [], {}
@@ -72,11 +83,11 @@ def float_scale_ptq(prepared, images, bits, rounding="gptq"):
     return FloatScaleNetwork(network, steps)
 
 
-def _unclamped(layer, x):
+def _unclamped(layer: Weighted, x: torch.Tensor) -> torch.Tensor:
     return replace(layer, clamp=(-torch.inf, torch.inf)).forward(x)
 
 
-def _weights(layer, bits, rounding, data):
+def _weights(layer: Weighted, bits: int, rounding: str, data: LayerData) -> Weighted:
     high = (1 << (bits - 1)) - 1
     scale = best_scale(layer.weight.flatten(1), -high, high).reshape(-1)
     columns = scale.reshape(-1, *(1,) * (layer.weight.dim() - 1))

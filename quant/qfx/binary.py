@@ -1,5 +1,9 @@
 """A LeNet-5 with 1-bit weights whose element-wise layers multiply: by 8-bit numbers, or by sums of two shifts."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from torch import nn
 
 from quant.models.sources import load_float_model
@@ -9,12 +13,20 @@ from quant.qfx.elementwise import FixedBatchNorm
 from quant.qfx.export import export
 from quant.qfx.layers import FixedConv2d, FixedInput, FixedLinear
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from accel.ir import Graph
+    from accel.types import Bytes, Ints
+    from quant.models.loop import OnEpoch
+
 SHAPE = (28, 28, 1)
 MULTIPLIER_BITS = 8
 EDGE_BITS = 8  # weights of the first and the last layer
 
 
-def binary_lenet5(float_module, hot=None, activation=4):
+def binary_lenet5(float_module: nn.Module, hot: int | None = None, activation: int = 4) -> nn.Sequential:
     """Fixed-point LeNet-5 from the float one: weights of 1 bit but in the first and the last layer, `activation` bits
     in between, a FixedBatchNorm (y = w * (x + b) per channel) behind every layer but the last.
 
@@ -22,25 +34,33 @@ def binary_lenet5(float_module, hot=None, activation=4):
     """
     weighted = [part for part in float_module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))]
     pixels = FixedInput()
-    parts = [pixels]
+    parts: list[nn.Module] = [pixels]
     for number, layer in enumerate(weighted):
         first, last = number == 0, number == len(weighted) - 1
-        kind = FixedConv2d if isinstance(layer, nn.Conv2d) else FixedLinear
-        if kind is FixedLinear and isinstance(weighted[number - 1], nn.Conv2d):
-            parts.append(nn.Flatten())
-        fixed = kind.of(
-            layer, weight_width=EDGE_BITS if first or last else 1, input_width=None if first else activation
-        )
+        widths = {"weight_width": EDGE_BITS if first or last else 1, "input_width": None if first else activation}
+        if isinstance(layer, nn.Conv2d):
+            fixed: FixedConv2d | FixedLinear = FixedConv2d.of(layer, **widths)
+        else:
+            fixed = FixedLinear.of(layer, **widths)
+            if isinstance(weighted[number - 1], nn.Conv2d):
+                parts.append(nn.Flatten())
         parts.append(fixed.reads(pixels) if first else fixed)
         if last:
             break
         parts += [FixedBatchNorm(layer.weight.shape[0], width=MULTIPLIER_BITS, hot=hot, behind=fixed), nn.ReLU()]
-        if kind is FixedConv2d:
+        if isinstance(layer, nn.Conv2d):
             parts.append(nn.MaxPool2d(2))
     return nn.Sequential(*parts)
 
 
-def trained_graph(trained, *, hot, activation=4, options=None, on_epoch=None):
+def trained_graph(
+    trained: tuple[Bytes, Ints],
+    *,
+    hot: int | None,
+    activation: int = 4,
+    options: Mapping[str, Any] | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Graph:
     """The ir.Graph of a trained `binary_lenet5`; with hot=2 for builds with requantizer=khot2.
 
     trained: (uint8 images [N, 28, 28, 1], int64 labels). options: keywords of QatOptions.

@@ -1,5 +1,7 @@
 """A module made of fixed-point layers, read as a chain of groups: one layer with weights and what follows it."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field
 
@@ -33,20 +35,20 @@ class Group:
     """
 
     name: str
-    layer: nn.Module
-    affine: nn.Module | None = None
-    clamp: tuple = NO_CLAMP
-    pools: list = field(default_factory=list)
-    output: nn.Module | None = None
+    layer: FixedConv2d | FixedLinear
+    affine: FixedElementwise | FixedBatchNorm | None = None
+    clamp: tuple[float, float] = NO_CLAMP
+    pools: list[FloatPool] = field(default_factory=list)
+    output: FixedQuantizer | SignQuantizer | None = None
     flattens: bool = False
 
 
 class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m, module_qualified_name):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
-def read_chain(module, name="network"):
+def read_chain(module: nn.Module, name: str = "network") -> tuple[FixedInput, list[Group]]:
     """(FixedInput, list of Groups) of a module. Raises UnsupportedError for anything else, by name."""
     try:
         graph = _Tracer().trace(module)
@@ -58,11 +60,13 @@ def read_chain(module, name="network"):
 
 
 class _Reader:
-    def __init__(self, module, name):
+    def __init__(self, module: nn.Module, name: str) -> None:
         self.module, self.name = module, name
-        self.first, self.groups, self.flat, self.done = None, [], False, False
+        self.first: FixedInput | None = None
+        self.groups: list[Group] = []
+        self.flat = self.done = False
 
-    def read(self, graph):
+    def read(self, graph: fx.Graph) -> tuple[FixedInput, list[Group]]:
         previous = None
         for node in graph.nodes:
             if node.op == "placeholder":
@@ -85,11 +89,10 @@ class _Reader:
             )
         return self.first, self.groups
 
-    def _take(self, node):
-        if node.op == "call_module":
-            part, label = self.module.get_submodule(node.target), str(node.target)
-        else:
-            part, label = _as_module(node), node.name
+    def _take(self, node: fx.Node) -> None:
+        is_module = node.op == "call_module"
+        label = str(node.target) if is_module else node.name
+        part = self.module.get_submodule(label) if is_module else _as_module(node)
         if part is None:
             raise UnsupportedError(f"{self.name}: {label} ({node.op} {node.target}) is not supported; use {SUPPORTED}")
         if self.done:
@@ -114,7 +117,7 @@ class _Reader:
                 )
             self._behind(part, label, self.groups[-1])
 
-    def _weighted(self, part, label):
+    def _weighted(self, part: FixedConv2d | FixedLinear, label: str) -> None:
         if self.groups:
             if part.input is None:
                 raise UnsupportedError(f"{label}: takes exact sums as its input; give it an input_width")
@@ -132,7 +135,7 @@ class _Reader:
             )
         )
 
-    def _behind(self, part, label, group):
+    def _behind(self, part: nn.Module, label: str, group: Group) -> None:
         if isinstance(part, AFFINE):
             if part.before is None or part.before[0] is not group.layer:
                 raise UnsupportedError(
@@ -155,7 +158,7 @@ class _Reader:
             group.clamp = max(group.clamp[0], low), min(group.clamp[1], high)
 
 
-def _bounds(part, label):
+def _bounds(part: nn.Module, label: str) -> tuple[float, float]:
     if isinstance(part, nn.ReLU6):
         return 0.0, 6.0
     if isinstance(part, nn.ReLU):
@@ -165,7 +168,7 @@ def _bounds(part, label):
     raise UnsupportedError(f"{label}: {type(part).__name__} is not supported; use {SUPPORTED}")
 
 
-def _pool(part, label):
+def _pool(part: nn.MaxPool2d, label: str) -> FloatPool:
     if part.dilation not in (1, (1, 1)) or part.ceil_mode or part.return_indices:
         raise UnsupportedError(f"{label}: only max pools without dilation, ceil_mode and indices are exported")
     kernel, stride, padding = (
@@ -175,7 +178,7 @@ def _pool(part, label):
     return FloatPool(name, kernel, stride, (padding[0], padding[0], padding[1], padding[1]))
 
 
-def _as_module(node):
+def _as_module(node: fx.Node) -> nn.Module | None:
     """The module that a function or method call stands for, None for an unknown one."""
     if node.op == "call_function" and node.target in (functional.relu, torch.relu):
         return nn.ReLU()

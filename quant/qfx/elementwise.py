@@ -3,12 +3,24 @@
 With K-hot multipliers w a product is K shifted terms: no multiplier, no DSP (QFX, arXiv 2401.17544).
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
 import torch
 from torch import nn
 
 from accel.errors import ModelError
 from quant.qfx.ops import replace
 from quant.qfx.quantizer import FixedQuantizer
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from quant.qfx.layers import FixedConv2d, FixedLinear
+
+Options: TypeAlias = Mapping[str, Any]  # keywords of a FixedQuantizer
 
 
 class _Affine(nn.Module):
@@ -22,17 +34,17 @@ class _Affine(nn.Module):
 
     def __init__(
         self,
-        channels,
+        channels: int,
         *,
-        width=8,
-        hot=None,
-        behind=None,
-        input_width=16,
-        output_width=None,
-        weights=None,
-        inputs=None,
-        outputs=None,
-    ):
+        width: int = 8,
+        hot: int | None = None,
+        behind: FixedConv2d | FixedLinear | None = None,
+        input_width: int = 16,
+        output_width: int | None = None,
+        weights: Options | None = None,
+        inputs: Options | None = None,
+        outputs: Options | None = None,
+    ) -> None:
         super().__init__()
         self.channels, self.width, self.hot = channels, width, hot
         self.scales = FixedQuantizer(width, hot=hot, **(weights or {}))
@@ -40,59 +52,66 @@ class _Affine(nn.Module):
         self.input = None if behind is not None else FixedQuantizer(input_width, **(inputs or {}))
         self.output = None if output_width is None else FixedQuantizer(output_width, **(outputs or {}))
 
-    def _columns(self, values, x):
+    def _columns(self, values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return values.reshape(1, -1, *(1,) * (x.dim() - 2))
 
-    def grid(self):
+    def grid(self) -> torch.Tensor:
         """The step of the input's grid, [C] or without axes."""
-        return self.input.step() if self.before is None else self.before[0].sum_step()
+        if self.before is not None:
+            return self.before[0].sum_step()
+        if self.input is None:
+            raise ModelError("an element-wise layer reads sums or casts its input")
+        return self.input.step()
 
-    def _check(self, x):
+    def _check(self, x: torch.Tensor) -> None:
         if x.dim() < 2 or x.shape[1] != self.channels:
             raise ModelError(
                 f"an element-wise layer of {self.channels} channels got a tensor of {list(x.shape)}; it "
                 f"needs [N, {self.channels}, ...]"
             )
 
-    def _apply_affine(self, x, scale, offset):
+    def _apply_affine(self, x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
         """x already cast; scale: values of the multipliers' format; offset real, rounded to the grid here."""
         step = self.grid().to(x.dtype)
         offset = replace(offset, torch.round(offset.detach() / step) * step)
         y = (x + self._columns(offset, x)) * self._columns(scale, x)
         return y if self.output is None else self.output(y)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.channels}"
 
 
 class FixedElementwise(_Affine):
     """y = w * (x + b), one learned w and b per channel; with hot=2 every w is +-2^a +-0 or +-(2^a + 2^b)."""
 
-    def __init__(self, channels, *, hot=2, **options):
+    def __init__(self, channels: int, *, hot: int | None = 2, **options: Any) -> None:
         super().__init__(channels, hot=hot, **options)
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     @classmethod
-    def of(cls, norm, **options):
+    def of(cls, norm: nn.BatchNorm1d | nn.BatchNorm2d, **options: Any) -> Self:
         """The layer that computes what a trained nn.BatchNorm does at inference. Raises ModelError for gamma = 0."""
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None:
+            raise ModelError(f"batch norm of {norm.num_features} channels keeps no statistics; train it with them")
         layer = cls(norm.num_features, **options)
         with torch.no_grad():
-            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            scale = norm.weight / torch.sqrt(variance + norm.eps)
             if (scale == 0).any():
                 raise ModelError(
                     f"batch norm of {norm.num_features} channels has gamma 0, which no multiplier and "
                     "offset of the input express; prune the channel"
                 )
             layer.weight.copy_(scale)
-            layer.bias.copy_(norm.bias / scale - norm.running_mean)
+            layer.bias.copy_(norm.bias / scale - mean)
         return layer
 
-    def coefficients(self):
+    def coefficients(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(multipliers, offsets before rounding to the grid), both [C], as used at inference."""
         return self.scales(self.weight), self.bias
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self._check(x)
         x = x if self.input is None else self.input(x)
         return self._apply_affine(x, *self.coefficients())
@@ -106,7 +125,20 @@ class FixedBatchNorm(_Affine):
     that would round to 0 becomes one step, so that b exists.
     """
 
-    def __init__(self, num_features, eps=1e-5, momentum=0.1, *, width=16, hot=None, **options):
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        *,
+        width: int = 16,
+        hot: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(num_features, width=width, hot=hot, **options)
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(num_features))
@@ -116,13 +148,15 @@ class FixedBatchNorm(_Affine):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     @classmethod
-    def of(cls, norm, **options):
+    def of(cls, norm: nn.BatchNorm1d | nn.BatchNorm2d, **options: Any) -> Self:
         """The fixed-point form of an nn.BatchNorm1d or nn.BatchNorm2d, with its parameters and statistics."""
         layer = cls(norm.num_features, norm.eps, norm.momentum, **options)
         layer.load_state_dict(norm.state_dict(), strict=False)
         return layer.to(norm.weight.dtype)
 
-    def coefficients(self, mean=None, variance=None):
+    def coefficients(
+        self, mean: torch.Tensor | None = None, variance: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(multipliers, offsets before rounding to the grid), both [C]; the running statistics if none are given."""
         mean = self.running_mean if mean is None else mean
         variance = self.running_var if variance is None else variance
@@ -132,7 +166,7 @@ class FixedBatchNorm(_Affine):
         scale = replace(scale, torch.where(scale.detach() == 0, nonzero, scale.detach()))
         return scale, self.bias / scale - mean
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self._check(x)
         x = x if self.input is None else self.input(x)
         if not self.training:

@@ -4,7 +4,10 @@ A width that the accelerator lacks is stored in the next one, qmin and qmax keep
 the multiplier of the requantization is a power of two, times an element-wise layer's multiplier where there is one.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +16,7 @@ from accel import ir
 from accel.errors import ModelError, RangeError, UnsupportedError
 from accel.names import ACTIVATION_BITS, REQUANTIZERS, WEIGHT_BITS
 from accel.reference import accumulator_bounds, check_accumulators
+from accel.tensor import RAW_BITS, Requantize, TensorType, Threshold
 from quant.arithmetic.multipliers import check_requantizer, hot_bits, real_value
 from quant.arithmetic.scales import choose_multiplier
 from quant.qfx.chain import CASTS, read_chain
@@ -20,13 +24,29 @@ from quant.qfx.format import OVERFLOWS, ROUNDINGS
 from quant.qfx.layers import FixedConv2d
 from quant.qfx.quantizer import SignQuantizer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from accel.types import Ints, Notes
+    from quant.qfx.chain import Group
+    from quant.qfx.quantizer import FixedQuantizer
+
 RULE = "half_up"
 ROUNDING, SATURATIONS = "AP_RND", ("AP_SAT", "AP_SAT_SYM")  # what the accelerator has: half up, qmin and qmax
 PIXEL_BITS = 8
 
 
 @torch.no_grad()
-def export(module, name, input_shape, *, requantizer="full", class_names=(), notes=None):
+def export(
+    module: torch.nn.Module,
+    name: str,
+    input_shape: Sequence[int],
+    *,
+    requantizer: str = "full",
+    class_names: Sequence[str] = (),
+    notes: Notes | None = None,
+) -> ir.Graph:
     """The ir.Graph of a module of fixed-point layers (see `chain.SUPPORTED`).
 
     input_shape: (H, W, C) of the image. requantizer: the build's multipliers; one that does not hold a layer's is
@@ -43,18 +63,21 @@ def export(module, name, input_shape, *, requantizer="full", class_names=(), not
             raise ModelError(
                 f"{name}: the binary point of {place} is not set; run one batch of images through the network first"
             )
-    tensor = graph_input = ir.TensorType(*input_shape, PIXEL_BITS, float(first.step()), first.zero_level - 128)
-    layers, previous = [], ir.INPUT_NAME
+    height, width, channels = input_shape
+    tensor = graph_input = TensorType(height, width, channels, PIXEL_BITS, float(first.step()), first.zero_level - 128)
+    layers: list[ir.Layer] = []
+    previous = ir.INPUT_NAME
     for group in groups:
-        layers.append(_Exporter(group, tensor, requantizer).layer(previous))
-        check_accumulators(layers[-1])
-        previous, tensor = group.name, layers[-1].output
+        built = _Exporter(group, tensor, requantizer).layer(previous)
+        check_accumulators(built)
+        layers.append(built)
+        previous, tensor = group.name, built.output
         for pool in group.pools:
-            if tensor.bits == ir.RAW_BITS:
+            if tensor.bits == RAW_BITS:
                 raise UnsupportedError(
                     f"{pool.name}: pools the network's raw sums; end the network with a FixedQuantizer"
                 )
-            output = ir.TensorType(*pool.output_shape(tensor.shape), tensor.bits, tensor.scale, tensor.zero_point)
+            output = TensorType(*pool.output_shape(tensor.shape), tensor.bits, tensor.scale, tensor.zero_point)
             layers.append(ir.MaxPool(pool.name, previous, tensor, output, pool.kernel, pool.stride, pool.pads))
             previous, tensor = pool.name, output
     mean = (first.zero_level / 255,)
@@ -70,7 +93,7 @@ def export(module, name, input_shape, *, requantizer="full", class_names=(), not
     )
 
 
-def storage(width, allowed, what):
+def storage(width: int, allowed: Iterable[int], what: str) -> int:
     """The narrowest width of the accelerator that holds words of `width` bits. Raises UnsupportedError."""
     wide = [bits for bits in allowed if bits >= width]
     if wide:
@@ -80,7 +103,7 @@ def storage(width, allowed, what):
     )
 
 
-def check_modes(cast, what):
+def check_modes(cast: FixedQuantizer | SignQuantizer, what: str) -> None:
     """Raise UnsupportedError for the rounding or overflow mode of a cast that the accelerator lacks."""
     if cast.rounding != ROUNDING:
         raise UnsupportedError(
@@ -102,7 +125,7 @@ def check_modes(cast, what):
 class _Exporter:
     """One group on an input tensor."""
 
-    def __init__(self, group, tensor, requantizer):
+    def __init__(self, group: Group, tensor: TensorType, requantizer: str) -> None:
         self.group, self.tensor, self.requantizer = group, tensor, requantizer
         self.name, self.own = group.name, group.layer
         self.channels = len(self.own.weight)
@@ -112,20 +135,20 @@ class _Exporter:
         self.bias = self._bias()
         self.multiplier = self._affine()
 
-    def _per_channel(self, values):
+    def _per_channel(self, values: torch.Tensor) -> torch.Tensor:
         return values.detach().double().reshape(-1).expand(self.channels).clone()
 
-    def _on_grid(self, values):
+    def _on_grid(self, values: torch.Tensor) -> torch.Tensor:
         """Whole numbers of sums' steps; exactly how the forward pass rounds them."""
         step = self.own.sum_step().to(values.dtype)
         return torch.round(values.detach() / step).double().long()
 
-    def _bias(self):
+    def _bias(self) -> torch.Tensor:
         if self.own.bias is None:
             return torch.zeros(self.channels, dtype=torch.int64)
         return self._on_grid(self.own.bias)
 
-    def _affine(self):
+    def _affine(self) -> torch.Tensor:
         """Fold the element-wise layer: its offsets into the bias, its signs into the weights; float64 multipliers."""
         if self.group.affine is None:
             return torch.ones(self.channels, dtype=torch.float64)
@@ -145,19 +168,19 @@ class _Exporter:
             )
         return scale.double() * sign
 
-    def layer(self, previous):
+    def layer(self, previous: str) -> ir.WeightedLayer:
         """The ir.Conv2D or ir.Dense."""
-        is_conv = isinstance(self.own, FixedConv2d)
-        weights = self._in_order(is_conv).numpy()
-        shape = self._shape(is_conv)
-        make = ir.Conv2D if is_conv else ir.Dense
-        places = {"stride": tuple(self.own.stride), "pads": self.own.pads} if is_conv else {}
-        notes = {"weight_type": sorted({str(form) for form in self.own.weights.formats})}
+        conv = self.own if isinstance(self.own, FixedConv2d) else None
+        weights = self._in_order(conv is not None).numpy()
+        shape = self._shape(conv)
+        make: type[ir.WeightedLayer] = ir.Dense if conv is None else ir.Conv2D
+        places = {} if conv is None else {"stride": tuple(conv.stride), "pads": conv.pads}
+        notes: Notes = {"weight_type": sorted({str(form) for form in self.own.weights.formats})}
         if self.group.output is not None:
             notes["output_type"] = str(self.group.output.formats[0])
         if self.group.affine is not None:
             notes["multiplier_type"] = str(self.group.affine.scales.format)
-        common = {
+        common: dict[str, Any] = {
             "name": self.name,
             "input_name": previous,
             "input": self.tensor,
@@ -171,7 +194,7 @@ class _Exporter:
         output, requantize = self._output(shape, make, common)
         return make(output=output, requantize=requantize, **common)
 
-    def _in_order(self, is_conv):
+    def _in_order(self, is_conv: bool) -> torch.Tensor:
         if is_conv:
             return self.weights.permute(0, 2, 3, 1).contiguous()
         height, width, channels = self.tensor.shape
@@ -187,38 +210,40 @@ class _Exporter:
         planes = self.weights.reshape(self.channels, channels, height, width)
         return planes.permute(0, 2, 3, 1).reshape(self.channels, -1).contiguous()
 
-    def _shape(self, is_conv):
-        if not is_conv:
+    def _shape(self, conv: FixedConv2d | None) -> tuple[int, int, int]:
+        if conv is None:
             return 1, 1, self.channels
         height, width, _ = self.tensor.shape
-        top, bottom, left, right = self.own.pads
-        rows, columns = self.own.weight.shape[2:]
+        top, bottom, left, right = conv.pads
+        rows, columns = conv.weight.shape[2:]
         return (
-            (height + top + bottom - rows) // self.own.stride[0] + 1,
-            (width + left + right - columns) // self.own.stride[1] + 1,
+            (height + top + bottom - rows) // conv.stride[0] + 1,
+            (width + left + right - columns) // conv.stride[1] + 1,
             self.channels,
         )
 
-    def _output(self, shape, make, common):
+    def _output(
+        self, shape: tuple[int, int, int], make: type[ir.WeightedLayer], common: Mapping[str, Any]
+    ) -> tuple[TensorType, Requantize | Threshold | None]:
         cast = self.group.output
         if cast is None:
             return self._raw(shape), None
         check_modes(cast, f"{self.name}: output")
         if isinstance(cast, SignQuantizer):
-            return ir.TensorType(*shape, 1, 1.0, 0), self._threshold(shape, make, common)
+            return TensorType(*shape, 1, 1.0, 0), self._threshold(shape, make, common)
         form = cast.format
         bits = storage(form.width, ACTIVATION_BITS, f"{self.name}: output")
         low, high = form.limits
         zero_point = -(1 << (bits - 1)) if high >= 1 << (bits - 1) else 0
-        output = ir.TensorType(*shape, bits, form.step, zero_point)
+        output = TensorType(*shape, bits, form.step, zero_point)
         clamped = [
             low if bound == -math.inf else high if bound == math.inf else form.to_integer(bound)
             for bound in self.group.clamp
         ]
         multiplier, shift = self._multipliers(output.scale)
-        return output, ir.Requantize(RULE, multiplier, shift, *(bound + zero_point for bound in clamped))
+        return output, Requantize(RULE, multiplier, shift, *(bound + zero_point for bound in clamped))
 
-    def _raw(self, shape):
+    def _raw(self, shape: tuple[int, int, int]) -> TensorType:
         steps = self.step * self.tensor.scale * self.multiplier
         if self.group.clamp != (-math.inf, math.inf):
             raise UnsupportedError(
@@ -229,20 +254,22 @@ class _Exporter:
                 f"{self.name}: the raw sums of the last layer need one step for all channels; give "
                 "it no element-wise layer and per_channel=False, or end with a FixedQuantizer"
             )
-        return ir.TensorType(*shape, ir.RAW_BITS, float(steps[0]), 0)
+        return TensorType(*shape, RAW_BITS, float(steps[0]), 0)
 
-    def _threshold(self, shape, make, common):
+    def _threshold(
+        self, shape: tuple[int, int, int], make: type[ir.WeightedLayer], common: Mapping[str, Any]
+    ) -> Threshold:
         """sign(w * acc) = (acc >= 0) for w > 0, not (acc >= 1) for w < 0."""
         if self.group.clamp[0] >= 0 or self.group.clamp[1] <= 0:
             raise UnsupportedError(f"{self.name}: a clamp at 0 in front of a 1-bit cast makes it a constant; remove it")
-        raw = make(output=ir.TensorType(*shape, ir.RAW_BITS, 1.0, 0), requantize=None, **common)
+        raw = make(output=TensorType(*shape, RAW_BITS, 1.0, 0), requantize=None, **common)
         low, high = accumulator_bounds(raw)
         inverted = (self.multiplier < 0).numpy()
         positive = (self.multiplier == 0).numpy()
         wanted = np.where(positive, low, inverted.astype(np.int64))
-        return ir.Threshold(np.clip(wanted, low, high + 1), inverted)
+        return Threshold(np.clip(wanted, low, high + 1), inverted)
 
-    def _multipliers(self, output_scale):
+    def _multipliers(self, output_scale: float) -> tuple[Ints, Ints]:
         pairs = []
         for channel, real in enumerate((self.step * self.tensor.scale * self.multiplier / output_scale).tolist()):
             try:
@@ -262,4 +289,5 @@ class _Exporter:
                     f"element-wise layer with hot={terms}, or build another requantizer"
                 )
             pairs.append((multiplier, shift))
-        return torch.tensor(pairs, dtype=torch.int64).T.numpy()
+        multipliers, shifts = torch.tensor(pairs, dtype=torch.int64).T.numpy()
+        return multipliers, shifts

@@ -5,14 +5,24 @@ holds integer * 2^-(W - I). The Q notation leaves the sign out: ap_fixed<8,4> is
 Types of results and modes: Vitis HLS user guide UG1399, "C++ Arbitrary Precision Fixed-Point Types".
 """
 
+from __future__ import annotations
+
 import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from accel.errors import RangeError, UnsupportedError
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import NDArray
+
+    from accel.types import Ints, Reals
 
 ROUNDINGS = {
     "AP_TRN": "down, toward minus infinity",
@@ -44,7 +54,7 @@ class FixedFormat:
     overflow: str = "AP_WRAP"
     signed: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, known in (("rounding", ROUNDINGS), ("overflow", OVERFLOWS)):
             if getattr(self, name) not in known:
                 raise UnsupportedError(f"{name} mode '{getattr(self, name)}' is not supported; use {', '.join(known)}")
@@ -60,18 +70,20 @@ class FixedFormat:
             )
 
     @classmethod
-    def parse(cls, text):
+    def parse(cls, text: str) -> Self:
         """The format of "ap_fixed<8,2>" or "ap_ufixed<8,2,AP_RND,AP_SAT>"; raises UnsupportedError for other text."""
         match = _HLS.fullmatch(text.strip())
         parts = [part.strip() for part in match[2].split(",")] if match else []
-        if not 2 <= len(parts) <= 4 or not all(re.fullmatch(r"-?\d+", part) for part in parts[:2]):
+        if match is None or not 2 <= len(parts) <= 4 or not all(re.fullmatch(r"-?\d+", part) for part in parts[:2]):
             raise UnsupportedError(
                 f"'{text}' is no fixed-point type; write ap_fixed<W,I>, ap_ufixed<W,I> or ap_fixed<W,I,Q,O>"
             )
-        return cls(int(parts[0]), int(parts[1]), *parts[2:], signed=not match[1])
+        rounding = parts[2] if len(parts) > 2 else "AP_TRN"
+        overflow = parts[3] if len(parts) > 3 else "AP_WRAP"
+        return cls(int(parts[0]), int(parts[1]), rounding, overflow, not match[1])
 
     @classmethod
-    def from_q(cls, text, rounding="AP_TRN", overflow="AP_WRAP"):
+    def from_q(cls, text: str, rounding: str = "AP_TRN", overflow: str = "AP_WRAP") -> Self:
         """The format of "Q3.4" (a sign, 3 integer bits, 4 fraction bits) or "UQ4.4" (no sign)."""
         match = _Q.fullmatch(text.strip())
         if not match:
@@ -80,23 +92,23 @@ class FixedFormat:
         integer += signed
         return cls(integer + fraction, integer, rounding, overflow, signed)
 
-    def __str__(self):
+    def __str__(self) -> str:
         modes = f",{self.rounding},{self.overflow}"
         default = modes == ",AP_TRN,AP_WRAP"
         return f"ap_{'' if self.signed else 'u'}fixed<{self.width},{self.integer_bits}{'' if default else modes}>"
 
     @property
-    def q_notation(self):
+    def q_notation(self) -> str:
         """Qm.n or UQm.n; m leaves the sign out."""
         return f"{'' if self.signed else 'U'}Q{self.integer_bits - self.signed}.{self.fraction_bits}"
 
     @property
-    def fraction_bits(self):
+    def fraction_bits(self) -> int:
         """Bits behind the binary point; negative where the step is more than 1."""
         return self.width - self.integer_bits
 
     @property
-    def limits(self):
+    def limits(self) -> tuple[int, int]:
         """(lowest, highest) integer that a value becomes; AP_SAT_SYM leaves out -2^(W-1)."""
         if self.signed:
             highest = (1 << (self.width - 1)) - 1
@@ -104,17 +116,17 @@ class FixedFormat:
         return 0, (1 << self.width) - 1
 
     @property
-    def step(self):
+    def step(self) -> float:
         """The real value of the integer 1: 2^-fraction_bits."""
         return math.ldexp(1.0, -self.fraction_bits)
 
     @property
-    def range(self):
+    def range(self) -> tuple[float, float]:
         """(lowest, highest) real value."""
         low, high = self.limits
         return self.to_real(low), self.to_real(high)
 
-    def to_integer(self, real):
+    def to_integer(self, real: Any) -> Any:
         """The integer that a real becomes: rounded, then brought into range by the overflow mode; exact.
 
         real: a number (int, float, Fraction -> int) or a float array (-> int64 array; at most 53 bits). Raises
@@ -128,7 +140,7 @@ class FixedFormat:
                 raise RangeError(f"{real} has no value in {self}; give a finite number")
         return self._into_range(_round(Fraction(real) * Fraction(2) ** self.fraction_bits, self.rounding))
 
-    def to_real(self, integer):
+    def to_real(self, integer: Any) -> Any:
         """The real value of an integer (int -> float) or an integer array (-> float64): integer * 2^-fraction_bits,
         rounded where it has more than 53 bits.
 
@@ -144,17 +156,17 @@ class FixedFormat:
             raise RangeError(f"integer {integer} must lie in {low}..{high} of {self}")
         return float(Fraction(integer) / Fraction(2) ** self.fraction_bits)
 
-    def nearest(self, real):
+    def nearest(self, real: Any) -> Any:
         """The real value that a real becomes: to_real(to_integer(real))."""
         return self.to_real(self.to_integer(real))
 
-    def _into_range(self, integer):
+    def _into_range(self, integer: int) -> int:
         low, high = self.limits
         if self.overflow != "AP_WRAP":
             return min(max(integer, low), high)
         return (integer - low) % (1 << self.width) + low
 
-    def _array_to_integer(self, real):
+    def _array_to_integer(self, real: NDArray[Any]) -> Ints:
         if self.width > ARRAY_WIDTH:
             raise UnsupportedError(f"arrays of {self} are not supported; use at most {ARRAY_WIDTH} bits, or numbers")
         values = real.astype(np.float64)
@@ -176,21 +188,21 @@ class FixedFormat:
 
     # Types of exact results, as the operators of the HLS types return them.
 
-    def add_type(self, other):
+    def add_type(self, other: FixedFormat) -> FixedFormat:
         """Type of a + b: holds every sum."""
         return self._sum_type(other, self.signed or other.signed)
 
-    def subtract_type(self, other):
+    def subtract_type(self, other: FixedFormat) -> FixedFormat:
         """Type of a - b: holds every difference, always signed."""
         return self._sum_type(other, True)
 
-    def multiply_type(self, other):
+    def multiply_type(self, other: FixedFormat) -> FixedFormat:
         """Type of a * b: holds every product."""
         return FixedFormat(
             self.width + other.width, self.integer_bits + other.integer_bits, signed=self.signed or other.signed
         )
 
-    def divide_type(self, other):
+    def divide_type(self, other: FixedFormat) -> FixedFormat:
         """Type of a / b: holds every quotient rounded toward zero to a's fraction bits (more for a divisor without
         fraction bits)."""
         width = self.width + max(other.fraction_bits, 0) + other.signed
@@ -198,14 +210,14 @@ class FixedFormat:
             width, self.integer_bits + other.fraction_bits + other.signed, signed=self.signed or other.signed
         )
 
-    def _sum_type(self, other, signed):
+    def _sum_type(self, other: FixedFormat, signed: bool) -> FixedFormat:
         mine = self.integer_bits + (other.signed and not self.signed)
         theirs = other.integer_bits + (self.signed and not other.signed)
         integer = max(mine, theirs) + 1
         return FixedFormat(integer + max(self.fraction_bits, other.fraction_bits), integer, signed=signed)
 
 
-def _round(value, rounding):
+def _round(value: Fraction, rounding: str) -> int:
     """A Fraction -> int."""
     if rounding == "AP_TRN":
         return math.floor(value)
@@ -216,7 +228,7 @@ def _round(value, rounding):
     return round(value)  # Python rounds a tie to even
 
 
-def round_array(steps, rounding):
+def round_array(steps: Reals, rounding: str) -> Reals:
     """float64 array -> float64 array of whole numbers, each rounded once."""
     if rounding == "AP_TRN":
         return np.floor(steps)
@@ -228,7 +240,9 @@ def round_array(steps, rounding):
     return np.rint(steps)
 
 
-def integer_bits_for(low, high, width, signed=True, rounding="AP_RND", overflow="AP_SAT"):
+def integer_bits_for(
+    low: float, high: float, width: int, signed: bool = True, rounding: str = "AP_RND", overflow: str = "AP_SAT"
+) -> int:
     """The fewest integer bits with which a format of this width holds low..high without overflow.
 
     low, high: finite reals; overflow: AP_SAT or AP_SAT_SYM. An unsigned format ignores a negative low. A range of

@@ -1,10 +1,12 @@
 """K-hot numbers: a sign and a sum of at most K powers of two, so that a product is K shifted terms and no multiplier
 (QFX, arXiv 2401.17544, multiplier-free quantization)."""
 
+from __future__ import annotations
+
 import torch
 
 
-def largest(terms, limit):
+def largest(terms: int, limit: int) -> int:
     """The largest sum of at most `terms` distinct powers of two 2^0, 2^1, ... that is not above an integer limit."""
     total = 0
     for _ in range(terms):
@@ -15,14 +17,14 @@ def largest(terms, limit):
     return total
 
 
-def round_khot(steps, terms, limit):
+def round_khot(steps: torch.Tensor, terms: int, limit: int) -> torch.Tensor:
     """Real values in steps of the grid -> the nearest integers +-(2^a + 2^b + ...) with at most `terms` powers and
     a magnitude of at most `limit`; a tie goes to the smaller magnitude. Same dtype and shape."""
     magnitude = steps.abs().clamp(max=largest(terms, limit))
     return torch.sign(steps) * _nearest(magnitude, terms)
 
 
-def _nearest(values, terms):
+def _nearest(values: torch.Tensor, terms: int) -> torch.Tensor:
     """Nearest sums for values >= 0. A sum that is at least the leading power 2^e of v and below 2^(e+1) is 2^e plus a
     sum of one term less; 2^(e+1) is the only candidate above, and 2^e itself is nearer than all below."""
     if terms == 0:

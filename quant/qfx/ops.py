@@ -7,7 +7,10 @@ function. The learned binary point gets the gradient of the step that it means (
 gradient is that of learned step size quantization, arXiv 1902.08153, eq. 3).
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,12 +18,15 @@ from accel.errors import RangeError, UnsupportedError
 from quant.qfx.format import FixedFormat
 from quant.qfx.khot import largest, round_khot
 
+if TYPE_CHECKING:
+    from typing import Any
+
 MANTISSA = {torch.float32: 24, torch.float64: 53}
 LN2 = math.log(2)
 FARTHEST = 1000.0
 
 
-def check_exact(form, dtype):
+def check_exact(form: FixedFormat, dtype: torch.dtype) -> None:
     """Raise UnsupportedError where tensors of this dtype do not hold every value of the format."""
     held = MANTISSA.get(dtype)
     if held is None:
@@ -32,7 +38,7 @@ def check_exact(form, dtype):
         )
 
 
-def round_steps(steps, rounding):
+def round_steps(steps: torch.Tensor, rounding: str) -> torch.Tensor:
     """Whole numbers of the same dtype, each rounded once. steps: values divided by the format's step."""
     if rounding == "AP_TRN":
         return torch.floor(steps)
@@ -44,7 +50,7 @@ def round_steps(steps, rounding):
     return torch.round(steps)  # a tie to even
 
 
-def into_range(integers, low, high, overflow):
+def into_range(integers: torch.Tensor, low: int, high: int, overflow: str) -> torch.Tensor:
     """Whole numbers brought into low..high by saturation or modulo high - low + 1; exact."""
     if overflow != "AP_WRAP":
         return integers.clamp(low, high)
@@ -53,7 +59,7 @@ def into_range(integers, low, high, overflow):
     return torch.where(rest > high, rest - size, torch.where(rest < low, rest + size, rest))
 
 
-def powers(exponents):
+def powers(exponents: torch.Tensor) -> torch.Tensor:
     """2^n of a tensor of whole numbers, exact; same shape and dtype. What an exploding training makes of a binary
     point becomes a number that ends in a loss that is not finite: NaN stays NaN, n ends at +-1000."""
     flat = [
@@ -67,7 +73,9 @@ class _Cast(torch.autograd.Function):
     """step * integer(x / step) with step = 2^(round(integer_bits) - width)."""
 
     @staticmethod
-    def forward(ctx, x, integer_bits, form, hot):
+    def forward(
+        ctx: Any, x: torch.Tensor, integer_bits: torch.Tensor, form: FixedFormat, hot: int | None
+    ) -> torch.Tensor:
         step = powers(torch.round(integer_bits) - form.width).to(x.dtype)
         steps, (low, high) = x / step, form.limits
         if hot is None:
@@ -84,7 +92,7 @@ class _Cast(torch.autograd.Function):
         return found * step
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         steps, found, passes, step = ctx.saved_tensors
         through = gradient * passes
         by_point = None
@@ -97,18 +105,18 @@ class _Replace(torch.autograd.Function):
     """Puts out `exact`; the gradient goes to `smooth`."""
 
     @staticmethod
-    def forward(_ctx, smooth, exact):
+    def forward(_ctx: Any, smooth: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
         return exact.clone()
 
     @staticmethod
-    def backward(_ctx, gradient):
+    def backward(_ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         return gradient, None
 
 
 replace = _Replace.apply
 
 
-def check_hot(hot, overflow):
+def check_hot(hot: int | None, overflow: str) -> None:
     """Raise UnsupportedError for a number of powers of two that no K-hot word has, or K-hot words that wrap."""
     if hot is None:
         return
@@ -120,14 +128,16 @@ def check_hot(hot, overflow):
         raise UnsupportedError("K-hot words that overflow by AP_WRAP are not supported; use AP_SAT or AP_SAT_SYM")
 
 
-def cast(x, form, hot=None):
+def cast(x: torch.Tensor, form: FixedFormat, hot: int | None = None) -> torch.Tensor:
     """Real tensor -> the nearest-by-mode values of the format. hot: at most so many powers of two per value."""
     check_exact(form, x.dtype)
     check_hot(hot, form.overflow)
     return _Cast.apply(x, torch.tensor(float(form.integer_bits), dtype=x.dtype), form, hot)
 
 
-def learned_cast(x, integer_bits, form, hot=None):
+def learned_cast(
+    x: torch.Tensor, integer_bits: torch.Tensor, form: FixedFormat, hot: int | None = None
+) -> torch.Tensor:
     """As `cast`, but the binary point is a tensor: integer_bits, real, rounded for the forward pass, one or (a shape
     that broadcasts against x) many; form gives the width, sign and modes."""
     check_exact(form, x.dtype)
@@ -142,35 +152,35 @@ class FixedTensor:
     cannot hold them. A quotient is rounded toward zero to its format; a zero in the divisor raises RangeError.
     """
 
-    def __init__(self, values, form):
+    def __init__(self, values: torch.Tensor, form: FixedFormat) -> None:
         check_exact(form, values.dtype)
         self.values, self.format = values, form
 
     @classmethod
-    def of(cls, x, form):
+    def of(cls, x: torch.Tensor | float, form: FixedFormat | str) -> FixedTensor:
         """A real tensor or number cast to a format (FixedFormat or its text)."""
         form = FixedFormat.parse(form) if isinstance(form, str) else form
         x = x if isinstance(x, torch.Tensor) else torch.tensor(float(x), dtype=torch.float64)
         return cls(cast(x, form), form)
 
-    def cast(self, form):
+    def cast(self, form: FixedFormat | str) -> FixedTensor:
         """The values in another format, rounded and brought into range by that format's modes."""
         return FixedTensor.of(self.values, form)
 
-    def integers(self):
+    def integers(self) -> torch.Tensor:
         """The stored integers, int64."""
         return (self.values.detach().double() / self.format.step).long()
 
-    def __add__(self, other):
+    def __add__(self, other: FixedTensor) -> FixedTensor:
         return FixedTensor(self.values + other.values, self.format.add_type(other.format))
 
-    def __sub__(self, other):
+    def __sub__(self, other: FixedTensor) -> FixedTensor:
         return FixedTensor(self.values - other.values, self.format.subtract_type(other.format))
 
-    def __mul__(self, other):
+    def __mul__(self, other: FixedTensor) -> FixedTensor:
         return FixedTensor(self.values * other.values, self.format.multiply_type(other.format))
 
-    def __truediv__(self, other):
+    def __truediv__(self, other: FixedTensor) -> FixedTensor:
         form = self.format.divide_type(other.format)
         shift = max(other.format.fraction_bits, 0)
         if self.format.width + shift - self.format.signed > MANTISSA[torch.float64]:
@@ -187,5 +197,5 @@ class FixedTensor:
         smooth = self.values / other.values
         return FixedTensor(replace(smooth, exact.to(smooth.dtype)), form)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"FixedTensor({self.values!r}, {self.format})"

@@ -1,6 +1,9 @@
 """A cast as a module: the word length is given, the binary point is learned."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -8,6 +11,9 @@ from torch import nn
 from accel.errors import RangeError, UnsupportedError
 from quant.qfx.format import FixedFormat, integer_bits_for
 from quant.qfx.ops import LN2, cast, check_hot, learned_cast, powers, replace
+
+if TYPE_CHECKING:
+    from typing import Any
 
 STARTS = ("mse", "max")
 TRIED_BITS = 6  # binary points below that of the maximum, tried for the least squared error
@@ -24,21 +30,24 @@ class FixedQuantizer(nn.Module):
     axis, for tensors of `dim` axes.
     """
 
+    sign: torch.Tensor
+    started: torch.Tensor
+
     def __init__(
         self,
-        width,
-        integer_bits=None,
+        width: int,
+        integer_bits: int | None = None,
         *,
-        signed=True,
-        rounding="AP_RND",
-        overflow="AP_SAT",
-        learn=True,
-        start="mse",
-        rate=1.0,
-        hot=None,
-        channels=None,
-        dim=4,
-    ):
+        signed: bool | None = True,
+        rounding: str = "AP_RND",
+        overflow: str = "AP_SAT",
+        learn: bool = True,
+        start: str = "mse",
+        rate: float = 1.0,
+        hot: int | None = None,
+        channels: int | None = None,
+        dim: int = 4,
+    ) -> None:
         super().__init__()
         if start not in STARTS:
             raise UnsupportedError(f"start '{start}' is unknown; choose one of {', '.join(STARTS)}")
@@ -55,36 +64,36 @@ class FixedQuantizer(nn.Module):
         self.register_buffer("started", torch.tensor(integer_bits is not None))
 
     @property
-    def signed(self):
+    def signed(self) -> bool | None:
         """Whether negative values have a place; None as long as no tensor has decided."""
         return None if int(self.sign) == UNKNOWN else bool(self.sign)
 
-    def is_new(self):
+    def is_new(self) -> bool:
         """Whether a first tensor still has to set the binary point."""
         return not bool(self.started)
 
-    def form(self, integer_bits=0):
+    def form(self, integer_bits: int = 0) -> FixedFormat:
         """A FixedFormat of this width, sign and modes."""
         return FixedFormat(self.width, int(integer_bits), self.rounding, self.overflow, bool(self.sign))
 
     @property
-    def formats(self):
+    def formats(self) -> list[FixedFormat]:
         """The FixedFormats in force: one, or one per channel."""
         return [self.form(round(bits)) for bits in (self.point.detach().double() * self.rate).reshape(-1).tolist()]
 
     @property
-    def format(self):
+    def format(self) -> FixedFormat:
         """The FixedFormat in force. Raises UnsupportedError where there is one per channel."""
         if self.point.numel() != 1:
             raise UnsupportedError(f"this tensor has {self.point.numel()} formats, one per channel; read `formats`")
         return self.formats[0]
 
-    def step(self):
+    def step(self) -> torch.Tensor:
         """The grid's step 2^-fraction_bits, of the shape of the binary point; no gradient."""
         return powers(torch.round(self.point.detach() * self.rate) - self.width)
 
     @torch.no_grad()
-    def observe(self, x):
+    def observe(self, x: torch.Tensor) -> None:
         """Set what is still open from a tensor. Raises RangeError for one that holds NaN or infinity, or nothing."""
         if not x.numel() or not bool(torch.isfinite(x).all()):
             raise RangeError(
@@ -99,24 +108,24 @@ class FixedQuantizer(nn.Module):
             self.point.copy_(torch.tensor(bits).reshape(self.point.shape) / self.rate)
             self.started.fill_(True)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.is_new() or self.signed is None:
             self.observe(x)
         return learned_cast(x, (self.point * self.rate).to(x.dtype), self.form(), self.hot)
 
-    def integers(self, x):
+    def integers(self, x: torch.Tensor) -> torch.Tensor:
         """The stored integers of a tensor, int64."""
         with torch.no_grad():
             return torch.round(self(x).double() / self.step().double()).long()
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         hot = "" if self.hot is None else f", {self.hot}-hot"
         if self.is_new() or self.signed is None:
             return f"{self.width} bits, {self.rounding}, {self.overflow}{hot}"
         return ", ".join(sorted({str(form) for form in self.formats})) + hot
 
 
-def _signs(x):
+def _signs(x: torch.Tensor) -> torch.Tensor:
     """-1 or +1, sign(0) = +1."""
     return torch.where(x < 0, -torch.ones_like(x), torch.ones_like(x))
 
@@ -125,13 +134,13 @@ class _BinaryScale(torch.autograd.Function):
     """signs * 2^round(bits)."""
 
     @staticmethod
-    def forward(ctx, signs, bits):
+    def forward(ctx: Any, signs: torch.Tensor, bits: torch.Tensor) -> torch.Tensor:
         scale = powers(torch.round(bits)).to(signs.dtype)
         ctx.save_for_backward(signs, scale)
         return signs * scale
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         signs, scale = ctx.saved_tensors
         return gradient * scale, (gradient * signs).sum_to_size(scale.shape) * scale * LN2
 
@@ -143,9 +152,13 @@ class SignQuantizer(nn.Module):
     that of a parabola on -1..1 and there is no scale.
     """
 
+    started: torch.Tensor
+
     width, signed, hot, rounding, overflow = 1, True, None, "AP_RND", "AP_SAT"
 
-    def __init__(self, *, weights=False, channels=None, dim=4, rate=1.0, learn=True):
+    def __init__(
+        self, *, weights: bool = False, channels: int | None = None, dim: int = 4, rate: float = 1.0, learn: bool = True
+    ) -> None:
         super().__init__()
         self.weights, self.rate = weights, rate
         shape = () if channels is None else (channels, *(1,) * (dim - 1))
@@ -153,44 +166,44 @@ class SignQuantizer(nn.Module):
         self.point = nn.Parameter(torch.full(shape, start), requires_grad=weights and learn)
         self.register_buffer("started", torch.tensor(not weights))
 
-    def is_new(self):
+    def is_new(self) -> bool:
         """Whether a first tensor still has to set the scale."""
         return not bool(self.started)
 
     @property
-    def formats(self):
+    def formats(self) -> list[FixedFormat]:
         """The narrowest HLS types that hold -scale and +scale."""
         bits = (self.point.detach().double() * self.rate).reshape(-1).tolist()
         return [FixedFormat(2, round(point) + 2, self.rounding, self.overflow) for point in bits]
 
-    def step(self):
+    def step(self) -> torch.Tensor:
         """The scale of the signs, a power of two."""
         return powers(torch.round(self.point.detach() * self.rate))
 
     @torch.no_grad()
-    def observe(self, x):
+    def observe(self, x: torch.Tensor) -> None:
         """Set the scale to the power of two nearest to the mean magnitude."""
         if self.is_new():
             mean = x.detach().double().reshape(self.point.numel(), -1).abs().mean(1)
             self.point.copy_(torch.log2(mean.clamp(min=2.0**-60)).round().reshape(self.point.shape) / self.rate)
             self.started.fill_(True)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.weights:
             near = x.clamp(-1, 1)
             return replace(near * (2 - near.abs()), _signs(x))
         self.observe(x)
         return _BinaryScale.apply(replace(x.clamp(-1, 1), _signs(x)), (self.point * self.rate).to(x.dtype))
 
-    def integers(self, x):
+    def integers(self, x: torch.Tensor) -> torch.Tensor:
         """-1 and +1, int64."""
         return _signs(x.detach()).long()
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return "1 bit, sign"
 
 
-def best_integer_bits(values, form, start="mse", hot=None):
+def best_integer_bits(values: torch.Tensor, form: FixedFormat, start: str = "mse", hot: int | None = None) -> float:
     """Integer bits for a tensor: the fewest without overflow ('max'), or of those and some fewer ones the count of
     the least squared error ('mse'). form: width, sign and modes; hot: as in `cast`."""
     low, high = float(values.min()), float(values.max())

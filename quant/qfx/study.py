@@ -1,7 +1,10 @@
 """The two measurements of learned fixed point: against post-training quantization, and where binary points end up
 from other starts and at other learning rates."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from quant.frontend.prepare import prepare
 from quant.frontend.read import read_module
@@ -13,6 +16,15 @@ from quant.qfx.conversion import FixedOptions
 from quant.qfx.layers import binary_points
 from quant.qfx.learn import fine_tune, fixed_network
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
+
+    import torch
+
+    from accel.types import Bytes, Ints, Notes
+    from quant.qfx.conversion import FixedNetwork
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -21,10 +33,19 @@ class Recipe:
 
     images: int
     rate: float
-    options: dict
+    options: dict[str, Any]
 
 
-def against_ptq(source, trained, counted, *, recipes, seeds, gptq_images=256, advance=lambda: None):
+def against_ptq(
+    source: str,
+    trained: tuple[Bytes, Ints],
+    counted: tuple[Bytes, Ints],
+    *,
+    recipes: Mapping[int, Recipe],
+    seeds: Sequence[int],
+    gptq_images: int = 256,
+    advance: Callable[[], None] = lambda: None,
+) -> dict[int | str, Any]:
     """{width: {method: accuracy, 'qfx': [accuracy per seed]}} and the accuracy of the float network, which is a zoo
     name, under 'float'.
 
@@ -36,20 +57,21 @@ def against_ptq(source, trained, counted, *, recipes, seeds, gptq_images=256, ad
     """
     module, _, shape = load_float_model(source)
     images, labels = to_float(counted[0]), counted[1]
-    prepared = prepare(read_module(module, shape, source))
+    prepared = prepare(read_module(module, shape or trained[0].shape[1:], source))
 
-    def formats(width, per_channel, start, rate=1.0):
+    def formats(width: int, per_channel: bool, start: str, rate: float = 1.0) -> FixedNetwork:
         chosen = FixedOptions(width, width, per_channel=per_channel, start=start, rate=rate)
         return fixed_network(module, trained[0], chosen)
 
-    def share(network):
+    def share(network: Any) -> float:
         found = accuracy(network, images, labels)
         advance()
         return found
 
-    figures = {"float": share(module)}
+    figures: dict[int | str, Any] = {"float": share(module)}
     for width, recipe in recipes.items():
-        found = figures[width] = {}
+        found: dict[str, Any] = {}
+        figures[width] = found
         for where, per_channel in (("tensor", False), ("channel", True)):
             for start in ("max", "mse"):
                 found[f"per {where}, {start}"] = share(formats(width, per_channel, start))
@@ -59,13 +81,23 @@ def against_ptq(source, trained, counted, *, recipes, seeds, gptq_images=256, ad
         found["qfx"] = []
         for seed in seeds:
             fixed = formats(width, True, "mse", recipe.rate)
-            part = (item[: recipe.images] for item in trained)
+            part = trained[0][: recipe.images], trained[1][: recipe.images]
             fine_tune(fixed, module, *part, QatOptions(seed=seed, **recipe.options))
             found["qfx"].append(share(fixed))
     return figures
 
 
-def ablation(source, trained, counted, *, width, starts, rates, options, advance=lambda: None):
+def ablation(
+    source: str,
+    trained: tuple[Bytes, Ints],
+    counted: tuple[Bytes, Ints],
+    *,
+    width: int,
+    starts: Iterable[str | int],
+    rates: Iterable[float],
+    options: Mapping[str, Any],
+    advance: Callable[[], None] = lambda: None,
+) -> list[Notes]:
     """[{'start', 'rate', 'before', 'after': accuracy, 'points': {cast: (integer bits at the start, at the end)}}] for
     every start of the binary points ('max', 'mse' or integer bits for all) and every rate at which they learn.
 
@@ -95,7 +127,7 @@ def ablation(source, trained, counted, *, width, starts, rates, options, advance
     return runs
 
 
-def _integer_bits(fixed):
+def _integer_bits(fixed: torch.nn.Module) -> dict[str, int]:
     """{name of a cast: its integer bits} of a network with one binary point per tensor."""
     casts = dict(fixed.named_modules())
     return {name: casts[name].format.integer_bits for name in binary_points(fixed)}

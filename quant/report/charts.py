@@ -1,10 +1,24 @@
 """The report's charts, from its figures. Each function gives (Markup of an <svg>, what it shows in words)."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 from quant.report.compared import GIVEN, PTQ, TRAINED
 from quant.report.svg import COLOURS, drawing, inline
 from quant.report.widths import WIDTHS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import Locator
+
+    from accel.types import Notes
 
 MARKS = {
     PTQ: ("o", "ptq", "quantized after training"),
@@ -29,7 +43,7 @@ CLOSE, CHARACTER, LINE = 0.05, 0.013, 0.09  # of the axes: points that share a l
 HALF = 0.5  # of an image: where a network without mistakes stands on a logarithmic axis
 
 
-def error_chart(networks):
+def error_chart(networks: Sequence[Notes]) -> tuple[Markup, str]:
     """Error rate of every network on a logarithmic axis, a row per width."""
     images = sum(map(sum, networks[0]["confusion"]))
     rows = list(dict.fromkeys(_row(item) for item in networks[1:]))
@@ -77,15 +91,15 @@ def error_chart(networks):
         return inline(figure, "errors", "Error rate of every network", words), words
 
 
-def _row(item):
+def _row(item: Notes) -> str:
     return item["title"]
 
 
-def _percent(item, images):
+def _percent(item: Notes, images: int) -> str:
     return f"{100 * (images - item['correct']) / images:.2f}\u00a0%"
 
 
-def _legend(figure, networks):
+def _legend(figure: Figure, networks: Sequence[Notes]) -> None:
     """What the marks mean, for the methods that occur, above the axes."""
     from matplotlib.lines import Line2D
 
@@ -97,7 +111,7 @@ def _legend(figure, networks):
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), handletextpad=0.2, borderpad=0)
 
 
-def trade_chart(networks, metric, label, name):
+def trade_chart(networks: Sequence[Notes], metric: str, label: str, name: str) -> tuple[Markup, str]:
     """Accuracy against a cost (a key of the networks), with the front of those that no other beats."""
     points = [item for item in networks if item.get(metric)]
     images = sum(map(sum, networks[0]["confusion"]))
@@ -146,7 +160,7 @@ def trade_chart(networks, metric, label, name):
         return inline(figure, name, f"Errors against {label}", words), words
 
 
-def _labels(axes, points, logarithmic):
+def _labels(axes: Axes, points: Sequence[tuple[float, float, str]], logarithmic: bool) -> None:
     """Writes the text of (x, y, text) beside each point; points that lie close together share one label.
 
     Where labels would overlap, the later one moves: below its point, or higher. All sizes are shares of the axes.
@@ -154,7 +168,7 @@ def _labels(axes, points, logarithmic):
     xs = [math.log10(x) if logarithmic else x for x, _, _ in points]
     ys = [math.log10(y) for _, y, _ in points]
     spans = [max(max(axis) - min(axis), 1e-9) for axis in (xs, ys)]
-    groups = []
+    groups: list[tuple[tuple[float, float], list[tuple[float, float, str]]]] = []
     for x, y, point in sorted(zip(xs, ys, points, strict=True)):
         spot = (x - min(xs)) / spans[0], (y - min(ys)) / spans[1]
         for first, members in groups:
@@ -163,7 +177,7 @@ def _labels(axes, points, logarithmic):
                 break
         else:
             groups.append((spot, [point]))
-    taken = []
+    taken: list[tuple[float, float, float]] = []
     for (x, y), members in groups:
         text = ", ".join(dict.fromkeys(item[2] for item in members))
         steps = [
@@ -184,7 +198,7 @@ def _labels(axes, points, logarithmic):
         )
 
 
-def _readable_ticks(axis, values):
+def _readable_ticks(axis: Axis, values: Sequence[float]) -> None:
     """Ticks at 1, 2 and 5 times powers of ten where the values span less than two decades."""
     from matplotlib.ticker import LogLocator, NullLocator
 
@@ -193,20 +207,20 @@ def _readable_ticks(axis, values):
     axis.set_minor_locator(NullLocator())
 
 
-def _error(item, images):
+def _error(item: Notes, images: int) -> float:
     return 100 * max(images - item["correct"], HALF) / images
 
 
-def measured_front(networks, metric):
+def measured_front(networks: Iterable[Notes], metric: str) -> list[Notes]:
     """Those that no other network beats in cost and errors together, by rising cost."""
-    kept = []
+    kept: list[Notes] = []
     for item in sorted(networks, key=lambda item: (item[metric], -item["correct"])):
         if not kept or item["correct"] > kept[-1]["correct"]:
             kept.append(item)
     return kept
 
 
-def noise_chart(noise, networks):
+def noise_chart(noise: Mapping[str, Mapping[str, float]], networks: Sequence[Notes]) -> tuple[Markup, str]:
     """SNR of every layer's output against the float network's, a line per network quantized after training."""
     layers = list(noise)
     keys = [item for item in networks if item["key"] in next(iter(noise.values()), {})]
@@ -254,7 +268,9 @@ def noise_chart(noise, networks):
         return inline(figure, "noise", "Signal-to-noise ratio layer by layer", words), words
 
 
-def histogram_chart(kind, index, layer, histogram, networks):
+def histogram_chart(
+    kind: str, index: int, layer: str, histogram: Notes, networks: Sequence[Notes]
+) -> tuple[Markup, str]:
     """Histograms of one layer's weights or outputs: a panel per network, float in the background."""
     shown = [item for item in networks if item["key"] in histogram["counts"]]
     step = (histogram["high"] - histogram["low"]) / len(histogram["counts"]["fp32"])
@@ -283,31 +299,31 @@ def histogram_chart(kind, index, layer, histogram, networks):
         return inline(figure, name, f"Histogram of {kind} of {layer}, before and after", words), words
 
 
-def _no_ticks():
+def _no_ticks() -> Locator:
     from matplotlib.ticker import NullLocator
 
     return NullLocator()
 
 
-def _shares(counts):
+def _shares(counts: Sequence[int]) -> list[float]:
     total = max(sum(counts), 1)
     return [count / total for count in counts]
 
 
-def _filled(histogram, key):
+def _filled(histogram: Notes, key: str) -> int:
     return sum(count > 0 for count in histogram["counts"][key])
 
 
-def in_order(networks):
+def in_order(networks: Iterable[Notes]) -> list[Notes]:
     """One network per width, widest first: the one quantized after training where there is one."""
-    chosen = {}
+    chosen: dict[str, Notes] = {}
     for item in networks:
         if item["width"] in WIDTHS and (item["width"] not in chosen or item["method"] == PTQ):
             chosen.setdefault(item["width"], item)
     return [chosen[key] for key in WIDTHS if key in chosen]
 
 
-def search_chart(found):
+def search_chart(found: Notes) -> tuple[Markup, str]:
     """The search's front: KL divergence against the cost, with the uniform networks and the chosen point."""
     label = AXES[found["axis"]]
     floor = min([point["kl"] for point in found["front"] if point["kl"] > 0], default=1e-6) / 2
@@ -376,5 +392,5 @@ def search_chart(found):
         return inline(figure, "front", "Pareto front of the precision search", words), words
 
 
-def _list(values):
+def _list(values: Sequence[object]) -> str:
     return ", ".join(map(str, values))

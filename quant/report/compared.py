@@ -1,6 +1,9 @@
 """The networks that a report compares: quantized after training, trained with quantizers, shipped, or given."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from accel import model_dir
 from accel.errors import ModelError
@@ -16,6 +19,18 @@ from quant.qat.export import export
 from quant.qat.qat_network import QatNetwork, Widths
 from quant.qat.train import QatOptions, Teacher, real_input, train_qat
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import torch
+
+    from accel.ir import Graph
+    from accel.types import Array, Bytes, Ints, StrPath
+    from quant.frontend.prepare import PreparedNetwork
+    from quant.models.loop import OnEpoch
+    from quant.ptq.pipeline import Normalization
+    from quant.report.widths import Width
+
 PTQ, TRAINED, GIVEN = "after training", "trained", "given"
 LEARNING_RATES = {"int8": 2e-4, "int6": 2e-4, "int4": 5e-4, "int2": 2e-3, "binary": 5e-3, "mixed": 2e-3}
 EDGE_BITS = 8  # of the weights of a binary network's first and last layer
@@ -27,17 +42,17 @@ class Source:
     given, and for graphs; normalization: Normalization; class_names: tuple of str, or empty; calibration: images uint8
     [N, H, W, C] for ranges; options: PtqOptions but for the widths."""
 
-    module: object
-    prepared: object
+    module: torch.nn.Module
+    prepared: PreparedNetwork
     model: str
     name: str
-    normalization: object
-    class_names: tuple
-    calibration: object
-    options: object = field(default_factory=PtqOptions)
+    normalization: Normalization
+    class_names: tuple[str, ...]
+    calibration: Array
+    options: PtqOptions = field(default_factory=PtqOptions)
 
     @property
-    def layers(self):
+    def layers(self) -> int:
         """The number of layers with weights."""
         return sum(map(has_weights, self.prepared.network.layers))
 
@@ -51,17 +66,25 @@ class Entry:
     title: str
     method: str
     how: str
-    graph: object
+    graph: Graph
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Unique within a report whose given networks have different titles."""
         if self.width == "own":
             return f"own-{self.title}"
         return f"{self.width}-{'ptq' if self.method == PTQ else 'trained'}"
 
 
-def source_of(module, model, name, normalization, class_names, calibration, options=None):
+def source_of(
+    module: torch.nn.Module,
+    model: str,
+    name: str,
+    normalization: Normalization,
+    class_names: tuple[str, ...],
+    calibration: Array,
+    options: PtqOptions | None = None,
+) -> Source:
     """The Source of a module over the calibration images. Raises the errors of the front end."""
     module = in_float32(module)
     network = read_module(module, calibration.shape[1:], name)
@@ -69,7 +92,14 @@ def source_of(module, model, name, normalization, class_names, calibration, opti
     return Source(module, prepared, model, name, normalization, class_names, calibration, options or PtqOptions())
 
 
-def after_training(source, width, weight_bits, activation_bits, advance=lambda count: None, how=""):
+def after_training(
+    source: Source,
+    width: Width,
+    weight_bits: int | tuple[int, ...],
+    activation_bits: int | tuple[int, ...],
+    advance: Callable[[float], None] = lambda count: None,
+    how: str = "",
+) -> Entry:
     """The Entry of post-training quantization with these widths (one value, or a tuple with one per layer).
 
     Signs as weights are those of the float weights, whatever the Source's options say of rounding.
@@ -90,7 +120,16 @@ def after_training(source, width, weight_bits, activation_bits, advance=lambda c
     return Entry(width.key, width.title, PTQ, how or f"{len(source.calibration):,} calibration images", graph)
 
 
-def trained(source, width, widths, images, labels, epochs, seed, on_epoch=None):
+def trained(
+    source: Source,
+    width: Width,
+    widths: tuple[tuple[int, ...], tuple[int, ...]],
+    images: Bytes,
+    labels: Ints,
+    epochs: int,
+    seed: int,
+    on_epoch: OnEpoch | None = None,
+) -> Entry:
     """The Entry of quantization-aware training. widths: (weight bits, activation bits), tuples of one or all values.
 
     images uint8 [N, H, W, C], labels int64 [N]: the training images. Raises the errors of QatNetwork.
@@ -112,16 +151,16 @@ def trained(source, width, widths, images, labels, epochs, seed, on_epoch=None):
     )
 
 
-def training_widths(width, layers):
+def training_widths(width: Width, layers: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(weight bits, activation bits) that a uniform Width is trained with: signs everywhere in a binary network, but
     for the weights of the first and the last layer."""
-    if width.key != "binary":
+    if width.key != "binary" and width.weight_bits is not None and width.activation_bits is not None:
         return (width.weight_bits,), (width.activation_bits,)
     inner = (1,) * (layers - 2)
     return ((EDGE_BITS, *inner, EDGE_BITS) if layers > 1 else (EDGE_BITS,)), (1,)
 
 
-def shipped(model, widths):
+def shipped(model: str, widths: Iterable[Width]) -> list[Entry]:
     """The zoo's trained networks of a zoo model, one Entry per Width that has one."""
     folders = [(width, f"{model}-{width.zoo}") for width in widths]
     return [
@@ -131,7 +170,7 @@ def shipped(model, widths):
     ]
 
 
-def given(name, folder, shape, classes):
+def given(name: str, folder: StrPath, shape: Sequence[int], classes: int) -> Entry:
     """The Entry of a user's model directory. Raises ModelError where it does not read these images or has other
     classes."""
     graph = model_dir.load(folder)

@@ -1,5 +1,9 @@
 """Everything that a report says, as one plain dictionary: the JSON, and what the page is made of."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
 import torch
 
@@ -15,6 +19,16 @@ from quant.report.compared import PTQ
 from quant.report.mixed import dominated
 from quant.report.widths import WIDTHS, verdict
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from accel.config import HardwareConfig
+    from accel.types import Bytes, Ints, Notes
+    from quant.check.model_check import TensorCheck
+    from quant.report.compared import Entry, Source
+    from quant.report.measure import Size
+    from quant.report.widths import Width
+
 FORMAT = 1
 LITERATURE = (
     "−0.5 to −1 points at INT8, −1 to −4 at INT4 and −10 to −20 with signs are rules of thumb for tasks of "
@@ -25,8 +39,10 @@ HISTOGRAM_IMAGES = 200
 CHECK_IMAGES = 200
 FLOAT = "fp32"
 
+Result = TypeVar("Result")
 
-def float_classes(source, images, advance=lambda count: None):
+
+def float_classes(source: Source, images: Bytes, advance: Callable[[int], None] = lambda count: None) -> Ints:
     """Class of every image by the float module, int64 [N]."""
     mean, std = (
         torch.tensor(part).float().reshape(1, -1, 1, 1)
@@ -42,7 +58,14 @@ def float_classes(source, images, advance=lambda count: None):
     return np.concatenate(parts)
 
 
-def networks(source, entries, images, labels, config, advance=lambda count: None):
+def networks(
+    source: Source,
+    entries: Iterable[Entry],
+    images: Bytes,
+    labels: Ints,
+    config: HardwareConfig,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[Notes]:
     """Figures of the float network and of every Entry, the float one first: a list of plain dictionaries.
 
     Raises DataError where a label is no class of the network.
@@ -89,7 +112,7 @@ def networks(source, entries, images, labels, config, advance=lambda count: None
     return rows
 
 
-def class_names(source):
+def class_names(source: Source) -> list[str]:
     """Names of the classes: the data set's, else numbers."""
     if source.class_names:
         return list(source.class_names)
@@ -99,7 +122,7 @@ def class_names(source):
     return [str(index) for index in range(list(outputs.values())[-1].numel())]
 
 
-def _size(size, reference):
+def _size(size: Size, reference: Size) -> Notes:
     found = {
         "weight_bytes": size.weight_bytes,
         "other_bytes": size.other_bytes,
@@ -109,7 +132,7 @@ def _size(size, reference):
     return {**found, "refusal": size.refusal} if size.refusal else found
 
 
-def _accuracy(labels, classes, count):
+def _accuracy(labels: Ints, classes: Ints, count: int) -> Notes:
     correct = int((classes == labels).sum())
     low, high = measure.wilson_interval(correct, len(labels))
     return {
@@ -120,9 +143,9 @@ def _accuracy(labels, classes, count):
     }
 
 
-def layer_noise(entries):
+def layer_noise(entries: Iterable[Entry]) -> dict[str, dict[str, float | None]]:
     """{layer: {network: SNR in dB}} against the float network, of those quantized after training."""
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for entry in entries:
         if entry.method == PTQ:
             for layer in entry.graph.layers:
@@ -130,11 +153,11 @@ def layer_noise(entries):
     return found
 
 
-def feasibility(source, advance=lambda count: None):
+def feasibility(source: Source, advance: Callable[[int], None] = lambda count: None) -> Notes:
     """SNR, coverage and proposal of every layer's weights and outputs at every width, on the calibration images."""
     check = check_network(source.prepared, source.calibration[:CHECK_IMAGES], PRESETS["per-width"], advance=advance)
 
-    def rows(checks):
+    def rows(checks: Iterable[TensorCheck]) -> list[Notes]:
         return [
             {
                 "layer": item.layer,
@@ -162,7 +185,9 @@ def feasibility(source, advance=lambda count: None):
     }
 
 
-def distributions(source, entries, advance=lambda count: None):
+def distributions(
+    source: Source, entries: Iterable[Entry], advance: Callable[[int], None] = lambda count: None
+) -> Notes:
     """Histograms of weights and outputs by layer, before and after, of the entries with the float network's layers."""
     names = [layer.name for layer in source.prepared.network.layers]
     graphs = {entry.key: entry.graph for entry in entries if [layer.name for layer in entry.graph.layers] == names}
@@ -177,19 +202,19 @@ def distributions(source, entries, advance=lambda count: None):
 
 
 def report(
-    source,
-    entries,
-    test,
-    config,
+    source: Source,
+    entries: Sequence[Entry],
+    test: tuple[Bytes, Ints],
+    config: HardwareConfig,
     *,
-    data,
-    same_images,
-    search=None,
-    refused=(),
-    command="",
-    notes=(),
-    advance=lambda count: None,
-):
+    data: str,
+    same_images: bool,
+    search: Notes | None = None,
+    refused: Iterable[Notes] = (),
+    command: str = "",
+    notes: Iterable[str] = (),
+    advance: Callable[[int], None] = lambda count: None,
+) -> Notes:
     """All figures of a report as plain values, ready for JSON and for `page.render`.
 
     entries: the networks besides FP32; a mixed one that equal widths beat is left out with a note. test: (images uint8
@@ -235,13 +260,13 @@ def report(
     }
 
 
-def steps(source, entries, count):
+def steps(source: Source, entries: Sequence[Entry], count: int) -> int:
     """How far `report` advances for `count` test images."""
     passes = 3 * min(CHECK_IMAGES, len(source.calibration)) + 2 * min(HISTOGRAM_IMAGES, len(source.calibration))
     return count * (1 + len(entries)) + passes
 
 
-def attempt(refused, width, method, make):
+def attempt(refused: list[Notes], width: Width, method: str, make: Callable[[], Result]) -> list[Result]:
     """[make()], or [] with the reason noted in `refused` where the network cannot be made so."""
     try:
         return [make()]

@@ -1,8 +1,22 @@
 """Histograms of weights and activations, before and after quantization, in the same bins."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import SupportsFloat
+
+    from numpy.typing import ArrayLike
+
+    from accel.ir import Graph
+    from accel.types import Array, Ints, Notes, Reals
+    from quant.frontend.prepare import PreparedNetwork
 
 BINS = 48
 BATCH = 50
@@ -11,19 +25,19 @@ BATCH = 50
 class Histogram:
     """Counts of values in BINS equal bins of low..high; what lies outside is counted in the outermost bins."""
 
-    def __init__(self, low, high):
+    def __init__(self, low: SupportsFloat, high: SupportsFloat) -> None:
         low, high = float(low), float(high)
         if low == high:
             low, high = low - 0.5, high + 0.5
         self.edges = np.linspace(low, high, BINS + 1)
-        self.counts = {}
+        self.counts: dict[str, Ints] = {}
 
-    def add(self, name, values):
+    def add(self, name: str, values: ArrayLike) -> None:
         """Count the values (any shape) under a name."""
         found, _ = np.histogram(np.clip(values, self.edges[0], self.edges[-1]), self.edges)
         self.counts[name] = self.counts.get(name, 0) + found
 
-    def as_json(self):
+    def as_json(self) -> Notes:
         """{'low', 'high', 'counts': {name: [BINS integers]}}."""
         return {
             "low": float(self.edges[0]),
@@ -32,7 +46,7 @@ class Histogram:
         }
 
 
-def weight_histograms(prepared, graphs):
+def weight_histograms(prepared: PreparedNetwork, graphs: Mapping[str, Graph]) -> dict[str, Histogram]:
     """{layer: Histogram} of the layers with weights: 'fp32', and the real values of every graph's integers.
 
     graphs: {name: ir.Graph} with the layers of the PreparedNetwork.
@@ -44,14 +58,19 @@ def weight_histograms(prepared, graphs):
             found[layer.name] = histogram = Histogram(values.min(), values.max())
             histogram.add("fp32", values)
     for name, graph in graphs.items():
-        for layer in graph.layers:
-            if layer.op != "maxpool":
-                scale = np.reshape(layer.weight_scale, (-1,) + (1,) * (layer.weights.ndim - 1))
-                found[layer.name].add(name, layer.weights * scale)
+        for built in graph.layers:
+            if built.op != "maxpool":
+                scale = np.reshape(built.weight_scale, (-1,) + (1,) * (built.weights.ndim - 1))
+                found[built.name].add(name, built.weights * scale)
     return found
 
 
-def activation_histograms(prepared, graphs, images, advance=lambda count: None):
+def activation_histograms(
+    prepared: PreparedNetwork,
+    graphs: Mapping[str, Graph],
+    images: Array,
+    advance: Callable[[int], None] = lambda count: None,
+) -> dict[str, Histogram]:
     """{layer: Histogram} of the outputs of the layers with weights: 'fp32', and the real values of every graph's.
 
     images: as the network's encoding takes them. The range is that of the float network. advance(count) is called per
@@ -76,7 +95,9 @@ def activation_histograms(prepared, graphs, images, advance=lambda count: None):
     return found
 
 
-def _float_outputs(prepared, images, advance):
+def _float_outputs(
+    prepared: PreparedNetwork, images: Array, advance: Callable[[int], None]
+) -> Iterator[tuple[Array, dict[str, Reals]]]:
     """(images, {layer: float64 outputs}) batch by batch."""
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]

@@ -1,5 +1,9 @@
 """The mixed network and the Pareto front of a report, from the precision search."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from accel.compile.choices import weighted_layers
 from accel.tensor import RAW_BITS
 from quant.report.compared import PTQ, after_training
@@ -8,10 +12,25 @@ from quant.search.budget import Budget
 from quant.search.probe import Probe
 from quant.search.search import SearchOptions, search
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from accel.config import HardwareConfig
+    from accel.types import Notes
+    from quant.report.compared import Entry, Source
+    from quant.search.search import Point, Result
+
 IMAGES = 500
 
 
-def find(source, entries, config, cost, share, advance=lambda count=1: None):
+def find(
+    source: Source,
+    entries: Sequence[Entry],
+    config: HardwareConfig,
+    cost: str,
+    share: float,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Entry, Notes]:
     """(Entry of the chosen widths after training, the search's figures as plain values).
 
     entries: those quantized after training with the same widths everywhere; they are what the search chooses from.
@@ -46,11 +65,11 @@ def find(source, entries, config, cost, share, advance=lambda count=1: None):
     }
 
 
-def _undominated(result):
+def _undominated(result: Result) -> Point:
     """The Point of a search Result of least harm that no network with equal widths beats, among those within the
     limits; the chosen one where there is none."""
 
-    def beats(uniform, point):
+    def beats(uniform: Point, point: Point) -> bool:
         return uniform.figures.kl <= point.figures.kl and all(
             uniform.costs[metric] <= point.costs[metric] for metric in ("file_bytes", "cycles")
         )
@@ -69,7 +88,7 @@ def _undominated(result):
     return min(left, key=lambda point: point.figures.kl, default=result.chosen)
 
 
-def dominated(rows):
+def dominated(rows: Sequence[Notes]) -> list[tuple[str, str]]:
     """[(key of a mixed network, reason)] of those in a report's rows of figures that one with equal widths, made the
     same way, beats or equals in accuracy, bytes of weights and cycles, and beats in one of them."""
     found = []

@@ -1,6 +1,9 @@
 """The page: the report's figures as one self-contained HTML file, without scripts and without any other file."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -9,11 +12,17 @@ from quant.report import charts
 from quant.report.measure import most_confused
 from quant.report.widths import WIDTHS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from accel.types import Notes
+
 FOLDER = Path(__file__).resolve().parent
 TEMPLATE = "report.html"
 
 
-def render(figures):
+def render(figures: Notes) -> str:
     """The HTML text of a report's figures (`gather.report`). Equal figures give equal text."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
@@ -26,32 +35,32 @@ def render(figures):
     return environment.get_template(TEMPLATE).render(figures=figures, charts=_charts(figures), **_tables(figures))
 
 
-def percent(share, digits=2):
+def percent(share: float, digits: int = 2) -> str:
     """0.9955 -> '99.55 %' with a space that does not break."""
     return f"{100 * share:.{digits}f}\u00a0%"
 
 
-def points(change):
+def points(change: float) -> str:
     """A change in percentage points with its sign; a true minus."""
     return f"{change:+.2f}".replace("-", "−")
 
 
-def thousands(number):
+def thousands(number: int | None) -> str:
     """61470 -> '61,470'; nothing for None."""
     return "–" if number is None else f"{number:,}"
 
 
-def decibel(value):
+def decibel(value: float | None) -> str:
     """12.34 -> '12.3'; a dash for None."""
     return "–" if value is None else f"{round(value, 1) + 0:.1f}".replace("-", "−")
 
 
-def bits(values):
+def bits(values: Sequence[int]) -> str:
     """'8' where all layers agree, else '8, 4, 2'."""
     return str(values[0]) if len(set(values)) == 1 else ", ".join(map(str, values))
 
 
-def _charts(figures):
+def _charts(figures: Notes) -> dict[str, Any]:
     networks = figures["networks"]
     shown = charts.in_order(networks)
     distributions = figures["histograms"]
@@ -76,7 +85,7 @@ def _charts(figures):
     return result
 
 
-def _tables(figures):
+def _tables(figures: Notes) -> dict[str, Any]:
     networks, classes = figures["networks"], figures["classes"]
     by_key = {item["key"]: item for item in networks}
     expected = [
@@ -96,11 +105,11 @@ def _tables(figures):
     return {"expected": expected, "noise_columns": columns, "matrices": matrices, "findings": findings(figures)}
 
 
-def _mistakes(item, classes):
+def _mistakes(item: Notes, classes: Sequence[str]) -> list[tuple[str, str, int]]:
     return most_confused(np.array(item["confusion"]), classes)
 
 
-def _shaded(matrix):
+def _shaded(matrix: Sequence[Sequence[int]]) -> list[list[tuple[int, float, bool]]]:
     """Rows of cells (count, share of the row's images in percent, on the diagonal)."""
     return [
         [(count, round(100 * count / max(1, sum(row))), place == index) for place, count in enumerate(row)]
@@ -108,7 +117,7 @@ def _shaded(matrix):
     ]
 
 
-def findings(figures):
+def findings(figures: Notes) -> list[str]:
     """What the figures say, in sentences, the most useful first."""
     networks = figures["networks"]
     base, others = networks[0], networks[1:]

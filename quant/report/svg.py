@@ -4,15 +4,22 @@ A colour of COLOURS is drawn as a placeholder and becomes a CSS variable, so tha
 pages; text stays text in the page's own font.
 """
 
+from __future__ import annotations
+
 import html
 import io
 import re
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import matplotlib
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Literal
 
 # name of the CSS variable -> the colour that stands for it in the drawing; each differs from every other one
 COLOURS = {
@@ -38,7 +45,7 @@ COLOURS = {
         1,
     )
 }
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "report",
     "svg.fonttype": "none",
     "svg.id": None,
@@ -69,7 +76,7 @@ SETTINGS = {
 
 
 @contextmanager
-def drawing(width, height, layout="constrained"):
+def drawing(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Iterator[Figure]:
     """A Figure of width x height inches under this module's settings, whatever the user's own are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -77,7 +84,7 @@ def drawing(width, height, layout="constrained"):
         yield Figure(figsize=(width, height), layout=layout)
 
 
-def inline(figure, name, title, description):
+def inline(figure: Figure, name: str, title: str, description: str) -> Markup:
     """The figure as an <svg> element for an HTML page.
 
     name: prefix of its ids, unique in the page. title, description: what a screen reader says.
@@ -86,7 +93,8 @@ def inline(figure, name, title, description):
     FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
+    width, height = size.groups() if size else ("0", "0")
     text = text[text.index(">") + 1 :].strip()
     text = re.sub(r"<metadata>.*?</metadata>|<style .*?</style>|<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px var(--font)", text)
@@ -103,12 +111,12 @@ def inline(figure, name, title, description):
     return Markup(head + text)
 
 
-def _own_ids(text, name):
+def _own_ids(text: str, name: str) -> str:
     """Ids that something refers to get the prefix `name`; the others vanish."""
     used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text))
     used = {first or second for first, second in used}
 
-    def rename(match):
+    def rename(match: re.Match[str]) -> str:
         return f' id="{name}-{match[1]}"' if match[1] in used else ""
 
     text = re.sub(r' id="([^"]*)"', rename, text)

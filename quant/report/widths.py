@@ -1,8 +1,14 @@
 """The widths that a report compares, and what the literature lets one expect of them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from accel.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,7 @@ class Width:
     weight_bits: int | None
     activation_bits: int | None
     zoo: str
-    expected: tuple | None = None
+    expected: tuple[float, float] | None = None
 
 
 INT8 = Width("int8", "INT8", 8, 8, "w8a8", (-1.0, -0.5))
@@ -28,7 +34,7 @@ MIXED = Width("mixed", "mixed", None, None, "mixed")
 WIDTHS = {width.key: width for width in (INT8, INT6, INT4, INT2, BINARY, MIXED)}
 
 
-def choose(names):
+def choose(names: Collection[str]) -> tuple[Width, ...]:
     """The Widths of some names, in the report's own order. Raises UnsupportedError for an unknown one."""
     for name in names:
         if name not in WIDTHS:
@@ -36,7 +42,7 @@ def choose(names):
     return tuple(width for key, width in WIDTHS.items() if key in names)
 
 
-def verdict(change, expected):
+def verdict(change: float, expected: tuple[float, float] | None) -> str:
     """How a change in points compares with what was expected: 'better', 'as expected', 'worse', or ''."""
     if expected is None:
         return ""

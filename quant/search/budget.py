@@ -1,5 +1,7 @@
 """Budgets of a search: what is limited, and to how much."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from accel.errors import UnsupportedError
@@ -22,7 +24,7 @@ class Budget:
     relative: bool = False
 
     @classmethod
-    def parse(cls, metric, text):
+    def parse(cls, metric: str, text: str) -> Budget:
         """The Budget of "60%" or "17000". Raises UnsupportedError for anything else."""
         share = text.strip().endswith("%")
         try:
@@ -35,6 +37,6 @@ class Budget:
             )
         return cls(metric, value / 100 if share else value, share)
 
-    def limit(self, base):
+    def limit(self, base: float) -> float:
         """The limit, where the 8-bit network costs `base`."""
         return self.value * base if self.relative else self.value

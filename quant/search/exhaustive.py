@@ -1,14 +1,22 @@
 """Every network of a choice of widths, measured: what a search's points are compared with."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from quant.search.budget import METRICS
 from quant.search.pareto import front
 from quant.search.search import Point
 from quant.search.solve import best_choices
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
-def every_network(search, advance=lambda count=1: None):
+    from quant.search.search import Search
+
+
+def every_network(search: Search, advance: Callable[[], None] = lambda: None) -> list[Point]:
     """The Points of all widths that a Search chooses from and its build runs, measured on its images.
 
     Their number is the product of all choices: 3 widths of 5 weights and 4 activations are 19,683.
@@ -36,18 +44,24 @@ class Gap:
     within: int
 
 
-def gaps(search, points, counts, metric="cycles", budgets=None):
+def gaps(
+    search: Search,
+    points: Sequence[Point],
+    counts: Sequence[int],
+    metric: str = "cycles",
+    budgets: Iterable[float] | None = None,
+) -> dict[int, list[Gap]]:
     """{count: a Gap per budget} for the search that measures so many of the integer program's best choices.
 
     points: those of `every_network`. budgets: by default the costs of the front of all points.
     """
 
-    def figures(point):
+    def figures(point: Point) -> tuple[float, float]:
         return point.costs[metric], search.harm(point)
 
     known = {(point.weight_bits, point.activation_bits): point for point in points}
     limits = budgets if budgets is not None else [point.costs[metric] for point in front(points, figures)]
-    found = {count: [] for count in counts}
+    found: dict[int, list[Gap]] = {count: [] for count in counts}
     for limit in limits:
         within = [point for point in points if point.costs[metric] <= limit]
         choices = best_choices(search.chain, {metric: limit}, max(counts))

@@ -1,23 +1,34 @@
 """The Pareto front as a picture: SVG or PNG, by the file's ending."""
 
+from __future__ import annotations
+
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accel.atomic import write_file
 from accel.errors import OutputError
 from quant import marks
 from quant.search.budget import METRICS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.axes import Axes
+
+    from accel.types import StrPath
+    from quant.search.search import Point, Result
+
 FORMATS = (".svg", ".png")
 LABELS = {"kl": "KL divergence from the float network (nats)", "loss": "cross entropy (nats)"}
 
 
-def widths_text(point):
+def widths_text(point: Point) -> str:
     """ "8,4,4 / 4,8": bits of the weights, then of the activations."""
     return f"{','.join(map(str, point.weight_bits))} / {','.join(map(str, point.activation_bits))}"
 
 
-def plot_front(result, path):
+def plot_front(result: Result, path: StrPath) -> None:
     """Draw a search Result: the front, the uniform networks and the chosen point, measured harm over the axis' cost.
 
     path: .svg or .png. Equal results give equal bytes. Raises OutputError for another ending.
@@ -43,8 +54,8 @@ def plot_front(result, path):
     write_file(path, data.getvalue(), marks.FRONT)
 
 
-def _draw(axes, result, axis, harm):
-    def line(points):
+def _draw(axes: Axes, result: Result, axis: str, harm: str) -> None:
+    def line(points: Iterable[Point]) -> tuple[list[float], list[float]]:
         return [point.costs[axis] for point in points], [max(getattr(point.figures, harm), 1e-9) for point in points]
 
     axes.step(*line(result.front), where="post", color="tab:blue", linewidth=1)

@@ -1,6 +1,9 @@
 """The networks around a search: uniform ones whose quantizers it reads, and the chosen one, quantized or trained."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from accel.errors import UnsupportedError
 from quant.frontend.fold import is_unclamped
@@ -10,8 +13,24 @@ from quant.ptq.quantize import quantize
 from quant.search.probe import Probe
 from quant.search.search import WIDE
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
-def quantized(prepared, images, options):
+    import torch
+
+    from accel.ir import Graph
+    from accel.types import Array, Ints
+    from quant.frontend.prepare import PreparedNetwork
+    from quant.models.loop import Checkpoint, OnEpoch, Unwritten
+    from quant.ptq.options import PtqOptions
+    from quant.ptq.pipeline import Normalization
+    from quant.qat.qat_network import QatNetwork
+    from quant.qat.train import QatOptions
+    from quant.search.search import Point, SearchOptions
+
+
+def quantized(prepared: PreparedNetwork, images: Array, options: PtqOptions) -> Graph:
     """The ir.Graph of a PreparedNetwork by PtqOptions, without its layers' figures. images: for calibration."""
     ranges = observe.calibrate(
         prepared.network,
@@ -23,7 +42,14 @@ def quantized(prepared, images, options):
     return quantize(prepared, ranges, options, (), images)
 
 
-def uniform_graphs(prepared, images, options, widths, activation_bits, advance=lambda count=1: None):
+def uniform_graphs(
+    prepared: PreparedNetwork,
+    images: Array,
+    options: PtqOptions,
+    widths: Iterable[int],
+    activation_bits: Sequence[int],
+    advance: Callable[[], None] = lambda: None,
+) -> dict[int, Graph]:
     """{bits: ir.Graph with weights and activations of so many bits everywhere}; activations that do not exist get 8.
 
     prepared: PreparedNetwork. images: calibration images. options: PtqOptions; the weights are rounded to the nearest
@@ -44,8 +70,17 @@ def uniform_graphs(prepared, images, options, widths, activation_bits, advance=l
 
 
 def make_probe(
-    module, calibration, images, labels, *, name, normalization, options, search_options, advance=lambda count=1: None
-):
+    module: torch.nn.Module,
+    calibration: Array,
+    images: Array,
+    labels: Ints | None,
+    *,
+    name: str,
+    normalization: Normalization,
+    options: PtqOptions,
+    search_options: SearchOptions,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Probe, Graph]:
     """(Probe over images and labels, the 8-bit ir.Graph) of an nn.Module; the Probe holds its PreparedNetwork.
 
     calibration: images [N, H, W, C] for the ranges. options: PtqOptions; search_options: SearchOptions. Raises
@@ -64,8 +99,18 @@ def make_probe(
 
 
 def train_chosen(
-    module, point, images, labels, options, *, name, normalization, requantizer="full", on_epoch=None, checkpoint=None
-):
+    module: torch.nn.Module,
+    point: Point,
+    images: Array,
+    labels: Ints,
+    options: QatOptions,
+    *,
+    name: str,
+    normalization: Normalization,
+    requantizer: str = "full",
+    on_epoch: OnEpoch | None = None,
+    checkpoint: Callable[[dict[str, Any]], Checkpoint | Unwritten] | None = None,
+) -> QatNetwork:
     """The QatNetwork of a Point after quantization-aware training.
 
     module: the float network, start and teacher; it reads images as the Normalization says. images: uint8
@@ -94,7 +139,7 @@ def train_chosen(
     return network
 
 
-def export_chosen(network, options, *, name, class_names=()):
+def export_chosen(network: QatNetwork, options: QatOptions, *, name: str, class_names: Sequence[str] = ()) -> Graph:
     """The ir.Graph of what train_chosen gave, trained with these QatOptions."""
     from quant.qat.export import export
 

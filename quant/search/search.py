@@ -1,6 +1,9 @@
 """The whole search: cost tables, sensitivities, the integer program, its best choices measured, the Pareto front."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from accel.compile import compile_graph, fit_config
 from accel.compile.choices import cost_tables, weighted_layers, with_widths
@@ -12,6 +15,19 @@ from quant.search.pareto import front, sweep
 from quant.search.sensitivity import sensitivity
 from quant.search.solve import Chain, best_choices, choice
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from accel.compile.choices import Widths
+    from accel.config import HardwareConfig
+    from accel.ir import Graph
+    from accel.types import Notes
+    from quant.ptq.options import PtqOptions
+    from quant.search.budget import Budget
+    from quant.search.probe import Figures, Probe
+    from quant.search.sensitivity import Sensitivity
+    from quant.search.solve import Choice
+
 WIDE = 8
 
 
@@ -22,10 +38,10 @@ class SearchOptions:
     front tries. candidates: how many of the program's best choices are measured, the best of which is taken. samples,
     seed: of the Hessian's trace."""
 
-    weight_bits: tuple = MULTI_BIT_WEIGHTS
-    activation_bits: tuple = MULTI_BIT_ACTIVATIONS
+    weight_bits: tuple[int, ...] = MULTI_BIT_WEIGHTS
+    activation_bits: tuple[int, ...] = MULTI_BIT_ACTIVATIONS
     measure: str = "kl"
-    budgets: tuple = ()
+    budgets: tuple[Budget, ...] = ()
     dsps: int | None = None
     axis: str = "cycles"
     points: int = 16
@@ -33,7 +49,7 @@ class SearchOptions:
     samples: int = 16
     seed: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed in (("weight_bits", WEIGHT_BITS), ("activation_bits", MULTI_BIT_ACTIVATIONS)):
             values = getattr(self, name)
             if WIDE not in values or any(bits not in allowed for bits in values):
@@ -55,13 +71,13 @@ class Point:
     """One network: widths per layer with weights (activations: per layer but the last), costs by metric, the loss that
     the program predicts, and the measured Figures on the images of the search."""
 
-    weight_bits: tuple
-    activation_bits: tuple
-    costs: dict
+    weight_bits: tuple[int, ...]
+    activation_bits: tuple[int, ...]
+    costs: dict[str, float]
     predicted_loss: float
-    figures: object
+    figures: Figures
 
-    def to_dict(self):
+    def to_dict(self) -> Notes:
         return {
             "weight_bits": list(self.weight_bits),
             "activation_bits": list(self.activation_bits),
@@ -80,16 +96,16 @@ class Result:
     predicted cycles; sensitivity: the Sensitivity.
     """
 
-    layers: tuple
+    layers: tuple[str, ...]
     chosen: Point
-    front: tuple
-    uniform: dict
-    limits: dict
-    config: object
-    sensitivity: object
+    front: tuple[Point, ...]
+    uniform: dict[tuple[int, int], Point]
+    limits: dict[str, float]
+    config: HardwareConfig
+    sensitivity: Sensitivity
     options: SearchOptions = field(repr=False)
 
-    def to_dict(self):
+    def to_dict(self) -> Notes:
         """Plain values for JSON."""
         harms = [
             {"layer": name, "weights": _text_keys(weights), "outputs": _text_keys(outputs)}
@@ -111,7 +127,7 @@ class Result:
         }
 
 
-def _text_keys(harms):
+def _text_keys(harms: Mapping[int, float]) -> dict[str, float]:
     return {str(bits): harm for bits, harm in harms.items()}
 
 
@@ -122,7 +138,15 @@ class Search:
     found: Sensitivity.
     """
 
-    def __init__(self, graph, config, probe, found, options, advance=lambda count=1: None):
+    def __init__(
+        self,
+        graph: Graph,
+        config: HardwareConfig,
+        probe: Probe,
+        found: Sensitivity,
+        options: SearchOptions,
+        advance: Callable[[], None] = lambda: None,
+    ) -> None:
         self.graph, self.config, self.probe, self.found, self.options = graph, config, probe, found, options
         self.tables = cost_tables(graph, config, options.weight_bits, options.activation_bits, advance)
         costs = {
@@ -137,12 +161,12 @@ class Search:
         self.chain = Chain(found.losses(self.tables.tables), costs, fixed)
         self.memory = {"weight_words": config.weight_depth}
 
-    def keys(self, weight_bits, activation_bits):
+    def keys(self, weight_bits: Sequence[int], activation_bits: Sequence[int]) -> tuple[Widths, ...]:
         """One key per layer of the tables."""
         edges = (self.tables.input_bits, *activation_bits, self.tables.output_bits)
         return tuple(zip(edges, weight_bits, edges[1:], strict=False))
 
-    def point(self, found):
+    def point(self, found: Choice) -> Point:
         """The Point of a Choice, measured."""
         return Point(
             found.weight_bits,
@@ -152,11 +176,11 @@ class Search:
             self.probe.measure(found.weight_bits, found.activation_bits),
         )
 
-    def harm(self, point):
+    def harm(self, point: Point) -> float:
         """The measured harm that decides between points: cross entropy where that was the measure, else KL."""
         return point.figures.loss if self.options.measure == "loss" else point.figures.kl
 
-    def uniform(self):
+    def uniform(self) -> dict[tuple[int, int], Point]:
         """{(weight bits, activation bits): Point} of the networks with the same widths everywhere that fit the
         build."""
         found, count = {}, len(self.tables.layers)
@@ -167,34 +191,34 @@ class Search:
                     found[weights, outputs] = self.point(choice(self.chain, keys))
         return found
 
-    def limits(self):
+    def limits(self) -> dict[str, float]:
         """{metric: limit} of the budgets. Raises FitError where a share is asked of a network that the build lacks."""
         keys = self.keys([WIDE] * len(self.tables.layers), [WIDE] * (len(self.tables.layers) - 1))
         base = None
         if all(key in table for key, table in zip(keys, self.tables.tables, strict=True)):
             base = choice(self.chain, keys).costs
-        limits = {}
+        limits: dict[str, float] = {}
         for budget in self.options.budgets:
             if budget.relative and base is None:
                 raise FitError(
                     f"{self.graph.name}: the build cannot run the 8-bit network, of which the budget is a "
                     "share; give the budget as a number, or larger memories"
                 )
-            limit = budget.limit(None if base is None else base[budget.metric])
+            limit = budget.limit(1.0 if base is None else base[budget.metric])
             limits[budget.metric] = min(limit, limits.get(budget.metric, limit))
         return limits
 
-    def choose(self, limits):
+    def choose(self, limits: Mapping[str, float]) -> Point:
         """The Point of least measured harm among the program's best choices within the limits."""
-        found = best_choices(self.chain, limits | self.memory, self.options.candidates)
+        found = best_choices(self.chain, {**limits, **self.memory}, self.options.candidates)
         return min(map(self.point, found), key=self.harm)
 
-    def front(self, also=()):
+    def front(self, also: Iterable[Point] = ()) -> tuple[Point, ...]:
         """Points that none beats in the axis' cost and in measured harm; `also`: more Points to take in."""
         found = [self.point(one) for one in sweep(self.chain, self.options.axis, self.options.points, self.memory)]
         return tuple(front([*found, *also], lambda point: (point.costs[self.options.axis], self.harm(point))))
 
-    def fitted(self, point):
+    def fitted(self, point: Point) -> HardwareConfig:
         """The smallest build on which the network has its predicted cycles; raises FitError where it has not."""
         graph = with_widths(self.graph, point.weight_bits, point.activation_bits)
         config = fit_config(graph, self.config, fastest=True)
@@ -202,7 +226,7 @@ class Search:
         return config
 
 
-def check_cycles(graph, config, point):
+def check_cycles(graph: Graph, config: HardwareConfig, point: Point) -> None:
     """Raise FitError unless the compiler says of a graph on a build what the search predicted."""
     cycles = compile_graph(graph, config).steady_cycles
     if cycles != point.costs["cycles"]:
@@ -212,7 +236,13 @@ def check_cycles(graph, config, point):
         )
 
 
-def search(graph, configs, probe, options, advance=lambda count=1: None):
+def search(
+    graph: Graph,
+    configs: Sequence[HardwareConfig],
+    probe: Probe,
+    options: SearchOptions,
+    advance: Callable[[], None] = lambda: None,
+) -> Result:
     """The Result of the build whose chosen point harms least.
 
     configs: HardwareConfigs to try, those with more DSPs than options.dsps are left out. Raises FitError where no
@@ -226,7 +256,8 @@ def search(graph, configs, probe, options, advance=lambda count=1: None):
             "give a smaller build or a requantizer without multipliers"
         )
     found = sensitivity(probe, options.measure, samples=options.samples, seed=options.seed, advance=advance)
-    best, refusal = None, None
+    best: tuple[Search, dict[str, float], Point] | None = None
+    refusal = FitError("search: no build is given")
     for config in allowed:
         try:
             one = Search(graph, config, probe, found, options, advance)
@@ -253,7 +284,7 @@ def search(graph, configs, probe, options, advance=lambda count=1: None):
     )
 
 
-def best_uniform(result, metric):
+def best_uniform(result: Result, metric: str) -> tuple[tuple[int, int], Point] | None:
     """((weight bits, activation bits), Point) of the uniform network of least measured harm that costs no more than
     the chosen one, or None."""
     harm = (
@@ -263,6 +294,6 @@ def best_uniform(result, metric):
     return min(fitting, key=harm, default=None)
 
 
-def with_chosen(options, point):
+def with_chosen(options: PtqOptions, point: Point) -> PtqOptions:
     """PtqOptions with the widths of a Point."""
     return replace(options, weight_bits=tuple(point.weight_bits), activation_bits=tuple(point.activation_bits))

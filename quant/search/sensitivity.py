@@ -7,13 +7,23 @@ Hutchinson's method: E[v' H v] for v of random signs. The sum over layers stands
 assumption, which the search checks by measuring its best choices.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from accel.errors import UnsupportedError
 from quant.names import SENSITIVITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from accel.compile.choices import Widths
+    from quant.search.probe import Figures, Probe
 
 TRACE_SAMPLES = 16
 
@@ -24,11 +34,11 @@ class Sensitivity:
     mean Hessian trace of weights and output, or None."""
 
     measure: str
-    weights: tuple
-    outputs: tuple
-    traces: tuple | None = None
+    weights: tuple[dict[int, float], ...]
+    outputs: tuple[dict[int, float], ...]
+    traces: tuple[tuple[float, float], ...] | None = None
 
-    def losses(self, keys):
+    def losses(self, keys: Iterable[Iterable[Widths]]) -> tuple[dict[Widths, float], ...]:
         """Per layer {(input, weight, output bits): harm} for the keys of cost tables; an input's harm is counted
         where it is put out."""
         return tuple(
@@ -37,7 +47,14 @@ class Sensitivity:
         )
 
 
-def sensitivity(probe, measure="kl", *, samples=TRACE_SAMPLES, seed=1, advance=lambda count=1: None):
+def sensitivity(
+    probe: Probe,
+    measure: str = "kl",
+    *,
+    samples: int = TRACE_SAMPLES,
+    seed: int = 1,
+    advance: Callable[[], None] = lambda: None,
+) -> Sensitivity:
     """The Sensitivity of every layer of a Probe to all widths that it holds.
 
     samples, seed: of Hutchinson's method. advance is called once per layer. Raises UnsupportedError for an unknown
@@ -54,7 +71,7 @@ def sensitivity(probe, measure="kl", *, samples=TRACE_SAMPLES, seed=1, advance=l
             {
                 bits: _change(probe, measure, start, index, bits, None)
                 for bits in probe.parameters[index]
-                if bits is not None
+                if isinstance(bits, int)
             }
         )
         outputs.append({bits: _change(probe, measure, start, index, None, bits) for bits in probe.quantizers[index]})
@@ -63,20 +80,24 @@ def sensitivity(probe, measure="kl", *, samples=TRACE_SAMPLES, seed=1, advance=l
 
 
 @torch.no_grad()
-def _change(probe, measure, start, index, weight_bits, output_bits):
+def _change(
+    probe: Probe, measure: str, start: Figures, index: int, weight_bits: int | None, output_bits: int | None
+) -> float:
     """What one quantizer in layer `index` of the float network does."""
     x = probe.step(index, probe.inputs[index], weight_bits, output_bits)
     return getattr(probe.figures(probe.finish(x, index + 1)), measure) - getattr(start, measure)
 
 
-def _by_trace(probe, samples, seed, advance):
+def _by_trace(probe: Probe, samples: int, seed: int, advance: Callable[[], None]) -> Sensitivity:
     traces = hessian_traces(probe, samples, seed, advance)
     weights, outputs = [], []
     for index, pair in enumerate(traces):
         # An estimate below 0 would make narrow widths the better ones.
         by_weight, by_output = (max(trace, 0.0) for trace in pair)
         found = probe.parameters[index]
-        error = {bits: float((found[bits][0] - found[None][0]).square().sum()) for bits in found if bits is not None}
+        error = {
+            bits: float((found[bits][0] - found[None][0]).square().sum()) for bits in found if isinstance(bits, int)
+        }
         weights.append({bits: by_weight * value / 2 for bits, value in error.items()})
         x = probe.inputs[index + 1]
         outputs.append(
@@ -88,7 +109,9 @@ def _by_trace(probe, samples, seed, advance):
     return Sensitivity("hessian", tuple(weights), tuple(outputs), traces)
 
 
-def hessian_traces(probe, samples, seed, advance=lambda count=1: None):
+def hessian_traces(
+    probe: Probe, samples: int, seed: int, advance: Callable[[], None] = lambda: None
+) -> tuple[tuple[float, float], ...]:
     """Per layer (mean Hessian trace of the weights, of the output): trace / number of elements.
 
     The Hessian is that of the mean cross entropy; an output's trace is the mean over the images of the trace for one
@@ -100,7 +123,7 @@ def hessian_traces(probe, samples, seed, advance=lambda count=1: None):
         weight, bias = probe.parameters[index][None]
         variable = weight.clone().requires_grad_()
 
-        def by_weight(value, index=index, bias=bias):
+        def by_weight(value: torch.Tensor, index: int = index, bias: torch.Tensor = bias) -> torch.Tensor:
             probe.parameters[index]["variable"] = value, bias
             try:
                 return probe.finish(probe.step(index, probe.inputs[index], "variable", None), index + 1)
@@ -110,13 +133,19 @@ def hessian_traces(probe, samples, seed, advance=lambda count=1: None):
         weights = _trace(probe, by_weight, variable, samples, generator) / layer.weight.numel()
         output = probe.inputs[index + 1].clone().requires_grad_()
         # The mean loss weighs an image by 1/N: the sum over the images of these traces is the mean of the images' own.
-        found = _trace(probe, lambda x, index=index: probe.finish(x, index + 1), output, samples, generator)
+        found = _trace(probe, partial(probe.finish, start=index + 1), output, samples, generator)
         traces.append((weights, found / output[0].numel()))
         advance()
     return tuple(traces)
 
 
-def _trace(probe, network, variable, samples, generator):
+def _trace(
+    probe: Probe,
+    network: Callable[[torch.Tensor], torch.Tensor],
+    variable: torch.Tensor,
+    samples: int,
+    generator: torch.Generator,
+) -> float:
     """Hutchinson's estimate of the trace of the Hessian of the mean cross entropy in `variable`."""
     loss = functional.cross_entropy(network(variable), probe.labels)
     (gradient,) = torch.autograd.grad(loss, variable, create_graph=True)

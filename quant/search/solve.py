@@ -6,8 +6,11 @@ next. Losses and costs are sums over the layers, so minimum loss under any numbe
 0 and 1.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -15,8 +18,15 @@ from scipy.sparse import csr_array
 
 from accel.errors import FitError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from accel.compile.choices import Widths
+
 OBJECTIVE_SCALE = 1e4  # HiGHS stops at an absolute gap of 1e-6: losses are stretched so that this is nothing
 TOLERANCE = 1e-9
+Row: TypeAlias = tuple[dict[int, float], float, float]  # {variable: factor}, and the bounds of their sum
 
 
 @dataclass(frozen=True)
@@ -24,15 +34,15 @@ class Chain:
     """losses: per layer {(input, weight, output bits): loss}. costs: {metric: the same with costs}, integers or floats.
     fixed: {metric: cost that no choice changes}."""
 
-    losses: tuple
-    costs: dict
-    fixed: dict = field(default_factory=dict)
+    losses: tuple[Mapping[Widths, float], ...]
+    costs: Mapping[str, tuple[Mapping[Widths, float], ...]]
+    fixed: Mapping[str, float] = field(default_factory=dict)
 
-    def total(self, metric, keys):
+    def total(self, metric: str, keys: Iterable[Widths]) -> float:
         """Cost of one key per layer."""
         return self.fixed.get(metric, 0) + sum(table[key] for table, key in zip(self.costs[metric], keys, strict=True))
 
-    def loss(self, keys):
+    def loss(self, keys: Iterable[Widths]) -> float:
         """Loss of one key per layer."""
         return sum(table[key] for table, key in zip(self.losses, keys, strict=True))
 
@@ -41,25 +51,25 @@ class Chain:
 class Choice:
     """Widths of every layer with weights and, but for the last, of its output; what they lose and cost."""
 
-    keys: tuple
+    keys: tuple[Widths, ...]
     loss: float
-    costs: dict
+    costs: dict[str, float]
 
     @property
-    def weight_bits(self):
+    def weight_bits(self) -> tuple[int, ...]:
         return tuple(key[1] for key in self.keys)
 
     @property
-    def activation_bits(self):
+    def activation_bits(self) -> tuple[int, ...]:
         return tuple(key[2] for key in self.keys[:-1])
 
 
-def choice(chain, keys):
+def choice(chain: Chain, keys: Iterable[Widths]) -> Choice:
     """The Choice of one key per layer."""
     return Choice(tuple(keys), chain.loss(keys), {metric: chain.total(metric, keys) for metric in chain.costs})
 
 
-def solve(chain, budgets, excluded=()):
+def solve(chain: Chain, budgets: Mapping[str, float], excluded: Sequence[Choice] = ()) -> Choice:
     """The Choice of least loss whose costs are within `budgets` {metric: limit} and that is none of `excluded`.
 
     Raises FitError where there is none, with the least that is possible.
@@ -70,7 +80,7 @@ def solve(chain, budgets, excluded=()):
     return found
 
 
-def best_choices(chain, budgets, count):
+def best_choices(chain: Chain, budgets: Mapping[str, float], count: int) -> list[Choice]:
     """Up to `count` Choices within the budgets, those of least loss, best first."""
     found = [solve(chain, budgets)]
     while len(found) < count:
@@ -81,12 +91,12 @@ def best_choices(chain, budgets, count):
     return found
 
 
-def smallest(chain, metric, budgets=None):
+def smallest(chain: Chain, metric: str, budgets: Mapping[str, float] | None = None) -> Choice | None:
     """The Choice of least cost in one metric, or None where the budgets leave none."""
     return _solve(chain, chain.costs[metric], budgets or {})
 
 
-def _refusal(chain, budgets, excluded):
+def _refusal(chain: Chain, budgets: Mapping[str, float], excluded: Sequence[Choice]) -> str:
     if excluded:
         return "no other choice of widths meets the budget; ask for fewer candidates"
     for metric, limit in budgets.items():
@@ -101,7 +111,9 @@ def _refusal(chain, budgets, excluded):
     return "no choice of widths meets all budgets together; raise one of them"
 
 
-def _solve(chain, goals, budgets, excluded=()):
+def _solve(
+    chain: Chain, goals: Sequence[Mapping[Widths, float]], budgets: Mapping[str, float], excluded: Sequence[Choice] = ()
+) -> Choice | None:
     """As solve, with any table as the goal; None where there is no choice. The budgets are checked exactly."""
     limits = dict(budgets)
     program = _Program(chain, goals)
@@ -119,7 +131,7 @@ def _solve(chain, goals, budgets, excluded=()):
 class _Program:
     """Variables and constraints that do not depend on the budgets."""
 
-    def __init__(self, chain, goals):
+    def __init__(self, chain: Chain, goals: Sequence[Mapping[Widths, float]]) -> None:
         self.chain = chain
         self.variables = [(layer, key) for layer, table in enumerate(chain.losses) for key in table]
         self.place = {variable: index for index, variable in enumerate(self.variables)}
@@ -135,7 +147,7 @@ class _Program:
                 row |= {self.place[layer + 1, key]: -1.0 for key in after if key[0] == bits}
                 self.rows.append((row, 0.0, 0.0))
 
-    def solve(self, limits, excluded):
+    def solve(self, limits: Mapping[str, float], excluded: Sequence[Choice]) -> tuple[Widths, ...] | None:
         """One key per layer, or None."""
         rows = list(self.rows)
         for metric, limit in limits.items():
@@ -160,7 +172,7 @@ class _Program:
         return tuple(key for _, key in chosen)
 
 
-def _matrix(rows, columns):
+def _matrix(rows: Sequence[Row], columns: int) -> tuple[Any, list[float], list[float]]:
     entries = [(index, column, value) for index, (row, _, _) in enumerate(rows) for column, value in row.items()]
     index, column, value = (np.array(part) for part in zip(*entries, strict=True))
     matrix = csr_array((value, (index, column)), shape=(len(rows), columns))

@@ -268,3 +268,10 @@ def test_what_the_layers_do_not_take_is_named():
         with pytest.raises(RangeError, match="NaN or infinity"):
             FixedQuantizer(8)(bad)
     assert SignQuantizer()(torch.tensor([-0.0, -1.0])).tolist() == [1, -1]
+
+
+def test_padding_by_name_and_a_batch_norm_without_statistics_are_refused():
+    with pytest.raises(UnsupportedError, match="padding='same' is not supported; give it in numbers"):
+        FixedConv2d(1, 2, 3, padding="same")
+    with pytest.raises(ModelError, match="batch norm of 2 channels keeps no statistics"):
+        FixedElementwise.of(nn.BatchNorm2d(2, track_running_stats=False))
