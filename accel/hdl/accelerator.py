@@ -1,6 +1,9 @@
 """The accelerator as a design to convert: its ports and its memory images."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 from myhdl import ResetSignal, Signal, intbv
 
@@ -8,16 +11,24 @@ from accel.compile.floats import register_values
 from accel.hdl import images
 from accel.hdl.design import convert_design
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accel.compile.program import Program
+    from accel.config import HardwareConfig
+    from accel.hdl.design import ConvertedDesign
+    from accel.rtl.top import Presets
+
 TOP = "bitloom"
 
 
-def accelerator_ports(config):
+def accelerator_ports(config: HardwareConfig) -> dict[str, Signal]:
     """Signals for every port of the top block, made new on each call."""
 
-    def vector(bits):
+    def vector(bits: int) -> Signal:
         return Signal(intbv(0)[bits:])
 
-    def bit():
+    def bit() -> Signal:
         return Signal(bool(0))
 
     return {
@@ -40,12 +51,12 @@ def accelerator_ports(config):
     }
 
 
-def preset_images(program):
+def preset_images(program: Program) -> dict[str, str]:
     """{file: text} of the memory images that the accelerator itself starts with."""
     return images.program_image(program) | images.param_images(program) | images.weight_images(program)
 
 
-def presets(program, folder):
+def presets(program: Program, folder: Path) -> Presets:
     """The top block's parameter that names the images in `folder`."""
     from accel.rtl.top import Presets
 
@@ -59,7 +70,9 @@ def presets(program, folder):
     )
 
 
-def convert_accelerator(config, out_dir, *, hdl="verilog", name=TOP, presets=None):
+def convert_accelerator(
+    config: HardwareConfig, out_dir: Path, *, hdl: str = "verilog", name: str = TOP, presets: Presets | None = None
+) -> ConvertedDesign:
     """Convert the accelerator of this configuration; returns the ConvertedDesign."""
     from accel.rtl.top import bitloom
 

@@ -1,18 +1,28 @@
 """Memory images: every memory's first contents as a $readmemh file, one word a line."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from accel.descriptor import DESCRIPTOR_STRIDE
 from accel.rtl.output.param_table import SHIFT2_AT, memory_bits, memory_words
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def hex_lines(words, bits):
+    from accel.compile.program import Program
+    from accel.hdl.golden import Golden
+
+
+def hex_lines(words: Iterable[int], bits: int) -> str:
     """Text of a memory image."""
     digits = -(-bits // 4)
     return "".join(f"{word:0{digits}x}\n" for word in words)
 
 
-def weight_images(program):
+def weight_images(program: Program) -> dict[str, str]:
     """{file: text}: one memory for every row, a word of `lanes` bytes with lane 0 in the low bits."""
     config = program.config
     images = {}
@@ -23,21 +33,21 @@ def weight_images(program):
     return images
 
 
-def program_image(program):
+def program_image(program: Program) -> dict[str, str]:
     """{file: text}: the descriptors, DESCRIPTOR_STRIDE words of 32 bits a layer."""
     words = np.zeros(DESCRIPTOR_STRIDE * program.config.max_layers, dtype=np.int64)
     words[: program.descriptors.size] = program.descriptors.reshape(-1)
     return {"program.mem": hex_lines(words.tolist(), 32)}
 
 
-def golden_images(golden, lanes):
+def golden_images(golden: Golden, lanes: int) -> dict[str, str]:
     """{file: text}: input beats, and output beats as {last, keep, data}."""
     width = 9 * lanes + 1
     outputs = [last << 9 * lanes | keep << 8 * lanes | data for last, keep, data in golden.outputs]
     return {"golden_input.mem": hex_lines(golden.inputs, 8 * lanes), "golden_output.mem": hex_lines(outputs, width)}
 
 
-def board_images(golden, lanes):
+def board_images(golden: Golden, lanes: int) -> dict[str, str]:
     """{file: text}: the first golden image for the self-test on a board, output beats as {keep, data}."""
     outputs = [keep << 8 * lanes | data for _, keep, data in golden.outputs[: golden.output_beats]]
     return {
@@ -46,13 +56,13 @@ def board_images(golden, lanes):
     }
 
 
-def host_image(program):
+def host_image(program: Program) -> dict[str, str]:
     """{file: text}: the host writes that load the program at run time, {address 24, data 32} a line."""
     writes = [address << 32 | data for address, data in program.host_writes()]
     return {"host_writes.mem": hex_lines(writes, 56)}
 
 
-def param_images(program):
+def param_images(program: Program) -> dict[str, str]:
     """{file: text}: bias, multiplier and shifts, a word for each group of req_lanes entries."""
     shifts = program.shifts.astype(np.int64)
     entries = list(

@@ -3,9 +3,12 @@
 Its list of files with their hashes, and its own hash at the end, also tell whether a folder is as it was written.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import myhdl
 
@@ -15,6 +18,17 @@ from accel.errors import OutputError
 from accel.hdl import resources
 from accel.outputs import Folder
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from accel.compile.program import LayerPlan, Program
+    from accel.hdl.design import ConvertedDesign
+    from accel.hdl.golden import Golden
+    from accel.hdl.targets import Target
+    from accel.ir import Graph
+    from accel.types import Notes, StrPath
+
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 MAX_BYTES = 2**30  # of one file
@@ -23,7 +37,17 @@ _HASH_KEY = '\n "sha256": "'
 _BY_SCRIPTS = ("sim/tb_{top}.vvp", "sim/tb_{top}.log", "sim/work/tb_{top}", "sim/work/work-obj08.cf")
 
 
-def manifest(*, graph, program, target, design, golden, model_digest, preset, files):
+def manifest(
+    *,
+    graph: Graph,
+    program: Program,
+    target: Target,
+    design: ConvertedDesign,
+    golden: Golden,
+    model_digest: str,
+    preset: bool,
+    files: Mapping[str, str],
+) -> Notes:
     """The manifest as a dict. files: {path: text} of everything else in the folder."""
     config = program.config
     return {
@@ -65,18 +89,18 @@ def manifest(*, graph, program, target, design, golden, model_digest, preset, fi
     }
 
 
-def to_text(values):
+def to_text(values: Notes) -> str:
     """The manifest's text; its last entry is the SHA-256 of all text before that entry."""
     body = json.dumps(values, indent=1).removesuffix("\n}") + ","
     return f'{body}{_HASH_KEY}{_sha256(body.encode())}"\n}}\n'
 
 
-def output(path, label="--out"):
+def output(path: StrPath | None, label: str = "--out") -> Folder:
     """The folder of a conversion as something to write (accel.outputs), for a check before the work."""
     return Folder(path, _owned, label)
 
 
-def _owned(folder):
+def _owned(folder: Path) -> set[str]:
     """Names of the files of a conversion and of its simulations; BitloomError where it is none or one was changed.
 
     A file that is gone is no reason: nothing is lost with it.
@@ -88,7 +112,7 @@ def _owned(folder):
         made_by, top, files = values["made_by"]["bitloom"], values["top"], values["files"]
         hashes = {name: entry["sha256"] for name, entry in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        made_by = hashes = top = None
+        made_by, top, hashes = None, None, {}
     if not (made_by and hashes and top and all(name.isprintable() for name in hashes)):
         raise OutputError(f"{MANIFEST} was not written by Bitloom")
     body, key, tail = text.rpartition(_HASH_KEY)
@@ -102,16 +126,16 @@ def _owned(folder):
     return {MANIFEST, *hashes, *(name.format(top=top) for name in _BY_SCRIPTS)}
 
 
-def _sha256(data):
+def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def weight_bytes(program):
+def weight_bytes(program: Program) -> int:
     """Bytes of the weight bank that the network uses."""
     return int(program.weights.size)
 
 
-def layer_entry(layer):
+def layer_entry(layer: LayerPlan) -> Notes:
     precision, memory = layer.precision, layer.weight_memory
     return {
         "name": layer.name,
@@ -137,7 +161,7 @@ def layer_entry(layer):
     }
 
 
-def memories(program):
+def memories(program: Program) -> dict[str, Notes]:
     """Size and use of every memory, and the block RAMs or UltraRAMs that it takes."""
     config = program.config
     used = {
@@ -172,13 +196,13 @@ def memories(program):
     }
 
 
-def memory_map(program):
+def memory_map(program: Program) -> dict[str, Notes]:
     """Host port: 32-bit word addresses."""
     config = program.config
     shift = descriptor.REGION_SHIFT
     quarters = config.lanes // 4
     registers = ", ".join(dict.fromkeys(f"{name} {offset}" for name, offset, *_ in descriptor.REGISTERS))
-    regions = (
+    regions: tuple[tuple[str, int, str], ...] = (
         ("registers", descriptor.REGION_REGISTERS, registers),
         ("descriptors", descriptor.REGION_DESCRIPTORS, f"layer * {descriptor.DESCRIPTOR_STRIDE} + word"),
         ("parameters", descriptor.REGION_PARAMETERS, "entry * 4 + (0 bias, 1 multiplier, 2 shifts)"),

@@ -1,6 +1,9 @@
 """Everything that a conversion puts into its output folder."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from accel import model_dir
 from accel.atomic import atomic_directory
@@ -9,6 +12,17 @@ from accel.hdl.golden import golden_vectors
 from accel.hdl.resources import resources
 from accel.hdl.shell import vhdl_shell
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from accel.compile.program import Program
+    from accel.hdl.design import ConvertedDesign
+    from accel.hdl.golden import Golden
+    from accel.hdl.targets import Target
+    from accel.ir import Graph
+    from accel.types import StrPath
+
 STAGES = ("compile", "golden vectors", "memory images", "convert", "project")
 
 
@@ -16,20 +30,31 @@ STAGES = ("compile", "golden vectors", "memory images", "convert", "project")
 class Written:
     """What was written: the folder, file names relative to it, and the figures of the report."""
 
-    out: object
+    out: Path
     top: str
-    files: tuple
+    files: tuple[str, ...]
     lines: int
     modules: int
     predicted_cycles_per_image: int
     weight_bytes: int
     dsp_estimate: int
-    estimate: dict
-    precisions: tuple
-    notes: tuple
+    estimate: dict[str, float]
+    precisions: tuple[int, ...]
+    notes: tuple[str, ...]
 
 
-def write_design(out, graph, program, target, *, model, hdl, golden_count, preset, stage=lambda name: None):
+def write_design(
+    out: Path,
+    graph: Graph,
+    program: Program,
+    target: Target,
+    *,
+    model: StrPath,
+    hdl: str,
+    golden_count: int,
+    preset: bool,
+    stage: Callable[[str], None] = lambda name: None,
+) -> Written:
     """Convert and write the whole folder, complete or not at all; `stage` is told what begins."""
     stage("golden vectors")
     golden = golden_vectors(graph, program, golden_count)
@@ -76,14 +101,16 @@ def write_design(out, graph, program, target, *, model, hdl, golden_count, prese
     )
 
 
-def _images(program, target, golden, preset):
+def _images(program: Program, target: Target, golden: Golden, preset: bool) -> dict[str, str]:
     lanes = program.config.lanes
     own = accelerator.preset_images(program) if preset else {}
     board = images.board_images(golden, lanes) if target.board else {}
     return own | board | images.golden_images(golden, lanes) | images.host_image(program)
 
 
-def _sources(program, target, design, golden, preset, rtl):
+def _sources(
+    program: Program, target: Target, design: ConvertedDesign, golden: Golden, preset: bool, rtl: list[str]
+) -> dict[str, str]:
     """Test bench, run script, board wrapper, VHDL shell. Adds to the list of rtl files."""
     top, files = accelerator.TOP, {}
     if design.hdl == "vhdl":
@@ -99,7 +126,9 @@ def _sources(program, target, design, golden, preset, rtl):
     return files
 
 
-def _project(target, hdl, golden, program, preset, rtl, files):
+def _project(
+    target: Target, hdl: str, golden: Golden, program: Program, preset: bool, rtl: Sequence[str], files: Iterable[str]
+) -> dict[str, str]:
     """Vivado's script, settings and constraints."""
     board = target.board and preset
     memory = sorted(name for name in files if name.startswith("mem/"))
@@ -128,7 +157,7 @@ def _project(target, hdl, golden, program, preset, rtl, files):
     }
 
 
-def _write(folder, files):
+def _write(folder: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

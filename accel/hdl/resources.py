@@ -1,12 +1,19 @@
 """What a build needs of a part: LUTs (an estimate), DSP slices, block RAMs, UltraRAMs; the check against a target."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from accel.config import SHIFT_ADD
 from accel.descriptor import DESCRIPTOR_STRIDE
 from accel.errors import FitError
 from accel.names import ACTIVATION_BITS
 from accel.rtl.output.param_table import memory_bits
+
+if TYPE_CHECKING:
+    from accel.config import HardwareConfig
+    from accel.hdl.targets import Target
 
 # Half a 36 Kbit block RAM as a simple dual port: bits (parity included) x words. A whole one is two of them.
 HALF_BLOCK_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
@@ -35,12 +42,12 @@ class Memory:
     copies: int = 1
 
     @property
-    def distributed(self):
+    def distributed(self) -> bool:
         small = self.words <= DISTRIBUTED_WORDS or self.words * self.bits <= DISTRIBUTED_BITS
         return self.style == "distributed" or not self.style and small
 
     @property
-    def block_rams(self):
+    def block_rams(self) -> float:
         """36 Kbit blocks of all copies, in the best shape; parts take whole write lanes."""
         if self.distributed or self.style == "ultra":
             return 0
@@ -50,13 +57,13 @@ class Memory:
         return self.copies * halves / 2
 
     @property
-    def ultra_rams(self):
+    def ultra_rams(self) -> int:
         if self.style != "ultra":
             return 0
         return self.copies * -(-self.bits // ULTRA_BITS) * -(-self.words // ULTRA_WORDS)
 
     @property
-    def luts(self):
+    def luts(self) -> int:
         """Of all copies in LUTs: four hold three bits of 64 words."""
         return self.copies * 4 * -(-self.bits // 3) * -(-self.words // 64) if self.distributed else 0
 
@@ -71,7 +78,7 @@ class Resources:
     ultra_rams: int
 
 
-def memories(config):
+def memories(config: HardwareConfig) -> list[Memory]:
     """Every memory of a build whose size or style can be chosen."""
     ultra = config.ultra_rows or config.rows if config.weight_style == "ultra" else 0
     part = 32 if config.lanes > 4 else 0
@@ -96,11 +103,11 @@ def memories(config):
     return [memory for memory in found if memory.copies]
 
 
-def resources(config):
+def resources(config: HardwareConfig) -> Resources:
     """The Resources of a build."""
     macs = config.rows * config.lanes
     narrow = [bits for bits in config.modes if bits in ACTIVATION_BITS[1:]]
-    per_mac = LUTS_PER_MAC_SHIFT_ADD if config.multiplier == SHIFT_ADD else LUTS_PER_MAC
+    per_mac: float = LUTS_PER_MAC_SHIFT_ADD if config.multiplier == SHIFT_ADD else LUTS_PER_MAC
     per_mac += LUTS_PER_MAC_4 * (4 in narrow) + LUTS_PER_MAC_21 * (2 in narrow or 1 in narrow)
     per_mac += LUTS_PER_MAC_UNPACK * len(narrow)
     luts = LUTS_FIXED + LUTS_PER_LANE * config.lanes + per_mac * macs
@@ -117,14 +124,14 @@ def resources(config):
     )
 
 
-def ultra_rows(config, available):
+def ultra_rows(config: HardwareConfig, available: int) -> int:
     """Rows of the weight bank to put into a part's UltraRAMs, 0 where all of them fit."""
     others = sum(memory.ultra_rams for memory in memories(config) if memory.name != "weights")
     fitting = (available - others) // Memory("row", config.word_bits, config.weight_depth, 0, "ultra").ultra_rams
     return 0 if config.weight_style != "ultra" or fitting >= config.rows else max(0, fitting)
 
 
-def check_target(config, target):
+def check_target(config: HardwareConfig, target: Target) -> None:
     """Raise FitError where a build exceeds the target's part in anything, or a memory's style asks for UltraRAM that
     the part has not."""
     for option in ("weight_style", "act_style"):
@@ -149,7 +156,7 @@ def check_target(config, target):
             )
 
 
-def _largest(config):
+def _largest(config: HardwareConfig) -> str:
     """The depth option of the memory with most block RAMs, with its value."""
     options = {
         "weights": "weight_depth",

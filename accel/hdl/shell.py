@@ -1,9 +1,18 @@
 """A VHDL entity with std_logic_vector ports around a converted top, for mixed-language projects and IP."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from accel.hdl.vhdl import COMMENT
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def vhdl_shell(name, core, ports):
+    from accel.hdl.ports import Port
+
+
+def vhdl_shell(name: str, core: str, ports: Iterable[Port]) -> str:
     """Text of entity `name` around entity `core`: same ports, every vector a std_logic_vector."""
     declarations, signals, connections, assignments = [], [], [], []
     for port in ports:

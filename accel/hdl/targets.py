@@ -1,5 +1,7 @@
 """The boards and parts that a design can be made for: one table."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from accel.errors import TargetError
@@ -31,7 +33,7 @@ class Target:
     oscillator_mhz: float = 0.0
 
     @property
-    def weight_style(self):
+    def weight_style(self) -> str:
         """Memory primitive for the weight bank: UltraRAM where the part has it, else what the tool chooses."""
         return "ultra" if self.ultra_rams else ""
 
@@ -118,7 +120,7 @@ TARGETS = {
 DEFAULT_TARGET = "arty-a7-35t"
 
 
-def find_target(name):
+def find_target(name: str) -> Target:
     """The target of this name; TargetError where there is none."""
     if name not in TARGETS:
         raise TargetError(f"target {name!r} is unknown; choose one of {', '.join(TARGETS)}")

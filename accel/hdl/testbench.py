@@ -1,6 +1,16 @@
 """The self-checking Verilog test bench of a converted accelerator."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from accel.descriptor import CONTROL_ABORT, CONTROL_ENABLE, REG_CONTROL, REG_CYCLE_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel.compile.program import Program
+    from accel.hdl.golden import Golden
 
 RUN_ICARUS = """\
 #!/bin/sh
@@ -14,12 +24,12 @@ grep -q '^PASS' ../sim/tb_{top}.log
 """
 
 
-def run_script(top, rtl_files):
+def run_script(top: str, rtl_files: Iterable[str]) -> str:
     """Shell script that runs the bench in Icarus, from the folder of the memory images."""
     return RUN_ICARUS.format(top=top, sources=" ".join(f"../rtl/{name}" for name in rtl_files))
 
 
-def testbench(top, program, golden, *, preset):
+def testbench(top: str, program: Program, golden: Golden, *, preset: bool) -> str:
     """Plain Verilog: streams the golden images in, compares every beat, prints PASS or FAIL."""
     lanes = program.config.lanes
     return TEMPLATE.format(

@@ -1,7 +1,17 @@
 """The self-checking VHDL test bench of an accelerator that was converted to VHDL with its memory images."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from accel.descriptor import CONTROL_ABORT, CONTROL_ENABLE
 from accel.hdl.vhdl import literal_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel.compile.program import Program
+    from accel.hdl.golden import Golden
 
 RUN_GHDL = """\
 #!/bin/sh
@@ -19,12 +29,12 @@ ghdl -r --std=08 --workdir=$work tb_{top} $options
 """
 
 
-def run_script(top, rtl_files):
+def run_script(top: str, rtl_files: Iterable[str]) -> str:
     """Shell script that runs the bench in GHDL."""
     return RUN_GHDL.format(top=top, sources=" ".join(f"../rtl/{name}" for name in rtl_files))
 
 
-def testbench(top, program, golden, *, preset):
+def testbench(top: str, program: Program, golden: Golden, *, preset: bool) -> str:
     """VHDL-2008: streams the golden images in, compares every beat, reports PASS or FAIL."""
     lanes = program.config.lanes
     return TEMPLATE.format(

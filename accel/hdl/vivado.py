@@ -1,14 +1,23 @@
 """The Vivado project of a converted design: kept script and constraints, and the settings of this design."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from accel import folders
 from accel.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from accel.hdl.targets import Target
 
 SCRIPTS = ("create_project.tcl", "copy_memory.tcl")
 BOARD_TOP = "board_selftest"
 MANAGER_MHZ = 1000  # of the clock manager's own oscillator: 600 to 1200 MHz in every speed grade of the 7 series
 
 
-def kept_file(name):
+def kept_file(name: str) -> str:
     """Text of a script or constraint file that the repository keeps."""
     path = folders.kept_file(f"vivado/{name}")
     try:
@@ -22,7 +31,7 @@ def kept_file(name):
         ) from None
 
 
-def constraints(target):
+def constraints(target: Target) -> str:
     """Text of the constraint file, with the clock of the target where the file is not for one board."""
     text = kept_file(f"constraints/{target.constraints}")
     if target.board:
@@ -30,7 +39,7 @@ def constraints(target):
     return text.replace("set period 5.000", f"set period {1000 / target.clock_mhz:.3f}")
 
 
-def clock_generics(target):
+def clock_generics(target: Target) -> dict[str, int]:
     """The board wrapper's parameters that make the accelerator's clock of the board's."""
     return {
         "CLOCK_PS": round(1e6 / target.oscillator_mhz),
@@ -39,7 +48,9 @@ def clock_generics(target):
     }
 
 
-def settings(target, top, hdl, files, generics):
+def settings(
+    target: Target, top: str, hdl: str, files: Mapping[str, Sequence[str]], generics: Mapping[str, int]
+) -> str:
     """Text of settings.tcl. files: {rtl, memory, constraint, simulation: [paths in the output folder]}."""
     lines = [
         f"# What create_project.tcl needs to know about this design. Target: {target.title}.",
