@@ -25,8 +25,11 @@ from accel.errors import FitError, ModelError, RangeError
 from accel.tensor import TensorType
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from numpy.typing import ArrayLike, NDArray
 
+    from accel.compile.walks import WalkKind
     from accel.types import Array, Bytes, Floats, Ints
 
 
@@ -43,8 +46,8 @@ class LayerPlan:
 
     name: str
     output_name: str
-    op: str
-    walk: str
+    op: Literal["conv2d", "dense"]
+    walk: WalkKind
     predicted_cycles: int
     mac_count: int
     weight_base: int

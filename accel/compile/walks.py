@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -56,6 +56,9 @@ _NO_FEEDER = dict.fromkeys(
 )
 
 
+WalkKind: TypeAlias = Literal["rows", "strip", "flat", "dense"]
+
+
 @dataclass(frozen=True)
 class Walk:
     """One way to run a stage's multiply-accumulates.
@@ -69,7 +72,7 @@ class Walk:
 
     precision: Precision
 
-    kind: str
+    kind: WalkKind
     op: int
     rows: int
     columns: int

@@ -15,6 +15,7 @@ from quant.names import MULTI_BIT_ACTIVATIONS, MULTI_BIT_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Literal
 
     import torch
 
@@ -34,7 +35,7 @@ class TensorCheck:
     8 where none does, which is flagged."""
 
     layer: str
-    kind: str
+    kind: Literal["weights", "activations"]
     figures: tuple[Figure, ...]
 
     @property
