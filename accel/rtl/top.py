@@ -15,7 +15,16 @@ from accel.rtl.feed.frame_check import frame_check
 from accel.rtl.feed.frame_gate import frame_gate
 from accel.rtl.floats.dequantizer import dequantizer
 from accel.rtl.floats.float_input import float_input
-from accel.rtl.floats.float_registers import BEATS_BITS, FORMAT_BITS, NO_FLOATS, float_registers
+from accel.rtl.floats.float_registers import (
+    BEATS_BITS,
+    FORMAT_BITS,
+    NO_FLOATS,
+    FloatFormats,
+    RangeRequest,
+    float_registers,
+)
+from accel.rtl.floats.range_observer import Observed
+from accel.rtl.floats.scale_generator import MadeScale
 from accel.rtl.output.bit_packer import bit_packer, bit_packer_latency
 from accel.rtl.output.output_fifo import output_fifo
 from accel.rtl.output.output_writer import OUTPUT_LATENCY, Credit, LayerEnd, MemoryWrite, WriterFields, output_writer
@@ -23,7 +32,7 @@ from accel.rtl.output.packer import PACKER_LAST_LATENCY, PACKER_LATENCY, packer
 from accel.rtl.output.param_table import param_table
 from accel.rtl.output.pool import POOL_LATENCY, PoolFields, pool
 from accel.rtl.output.requantize import REQUANTIZE_LATENCY, MarkedTile, ParamRead, RequantizeFields, requantize
-from accel.rtl.parts.bundles import Groups, MemoryRead, Progress, Stream, Tile, WeightWrite
+from accel.rtl.parts.bundles import Groups, Host, HostWrite, MemoryRead, Progress, Stream, Tile, WeightWrite
 from accel.rtl.parts.fifo import fifo
 from accel.rtl.parts.module import module, unused
 from accel.rtl.parts.ram import ram
@@ -137,9 +146,11 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         clear, make_scale, symmetric, nan_seen, invalid, generating = [Signal(bool(0)) for _ in range(6)]
         range_code, range_zero = Signal(intbv(0)[2:]), Signal(intbv(0)[8:])
         formats = float_registers(
-            clk, rst, reg_we, offset, wdata, host_addr, host_read, float_rdata, input_scale, input_format, input_beats,
-            output_scale, output_format, clear, make_scale, range_code, symmetric, nan_seen, minimum, maximum, abs_max,
-            scale, inv_scale, range_zero, invalid, generating, initial=presets.floats if presets else NO_FLOATS)
+            clk, rst, HostWrite(reg_we, offset, wdata), Host(host_addr, read=host_read, rdata=float_rdata),
+            FloatFormats(input_scale, input_format, input_beats, output_scale, output_format),
+            RangeRequest(clear, make_scale, range_code, symmetric), Observed(nan_seen, minimum, maximum, abs_max),
+            MadeScale(scale, inv_scale, range_zero, invalid, generating),
+            initial=presets.floats if presets else NO_FLOATS)
 
         @always_comb
         def join_reads():
@@ -152,18 +163,20 @@ def bitloom(clk, rst, s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast, 
         if config.input_tlast:
             taken_last, input_short = [Signal(bool(0)) for _ in range(2)]
         quantizing = float_input(
-            clk, rst, core_rst, input_scale, input_format, input_beats, clear, make_scale, range_code, symmetric,
-            taken_data, taken_valid, taken_ready, taken_last, input_data, input_valid, input_ready, input_last,
-            nan_seen, minimum, maximum, abs_max, scale, inv_scale, range_zero, invalid, generating, input_short,
-            lanes=config.float_lanes)
+            clk, rst, core_rst, FloatFormats(input_scale, input_format, input_beats),
+            RangeRequest(clear, make_scale, range_code, symmetric),
+            Stream(taken_data, taken_valid, taken_ready, last=taken_last),
+            Stream(input_data, input_valid, input_ready, last=input_last),
+            Observed(nan_seen, minimum, maximum, abs_max),
+            MadeScale(scale, inv_scale, range_zero, invalid, generating), input_short, lanes=config.float_lanes)
         float_ports += (quantizing,)
     if config.float_output:
         given_data, given_keep = Signal(intbv(0)[word_bits:]), Signal(intbv(0)[lanes:])
         given_last, given_valid, given_ready = [Signal(bool(0)) for _ in range(3)]
         dequantizing = dequantizer(
             clk, rst, core_rst, closing, output_scale, output_format(8, 0), output_format(10), output_format(10, 8),
-            given_data, given_valid, given_ready, given_keep, given_last, m_axis_tdata, m_axis_tvalid, m_axis_tready,
-            m_axis_tkeep, m_axis_tlast, lanes=config.float_lanes)
+            Stream(given_data, given_valid, given_ready, given_keep, given_last),
+            Stream(m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tkeep, m_axis_tlast), lanes=config.float_lanes)
         float_ports += (dequantizing,)
 
     @always(clk.posedge)

@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, intbv, modbv
 
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.module import module
 
 CODE_PACKER_LATENCY = 2
@@ -16,16 +17,14 @@ def _narrow(codes, bits, lanes):
 
 
 @module
-def code_packer(
-    clk, rst, s_data, s_valid, s_last, code, beats_minus1, m_data, m_valid, m_last=None, m_short=None, *, lanes
-):
+def code_packer(clk, rst, s: Stream, code, beats_minus1, m: Stream, m_short=None, *, lanes):
     """Packs beats of `lanes` codes into words of 32 * lanes bits, little-endian, the first value lowest.
 
-    s_data: lanes x 8 bits, of which the low 8, 4, 2, 1 count (code 0, 1, 2, 3). s_valid: the beat counts.
+    s: beats (data, valid, last) of lanes x 8 bits, of which the low 8, 4, 2, 1 count (code 0, 1, 2, 3).
     beats_minus1: beats of a tensor less one; every tensor starts with a new word, its last word is filled up with 0.
-    m_data: a whole word in the cycles in which m_valid is high.
-    s_last: the beat is the last one of its transfer, which ends the word; m_last: the word holds such a beat,
-    m_short: it came before the tensor's last one. None where transfers have no end.
+    m: whole words (data, valid, last).
+    s.last: the beat is the last one of its transfer, which ends the word; m.last: the word holds such a beat, m_short:
+    it came before the tensor's last one. All three None where transfers have no end.
     Latency CODE_PACKER_LATENCY (2) from the beat that ends a word, a beat a cycle, no stall.
     """
     spread = Signal(intbv(0)[8 * lanes :])
@@ -34,12 +33,12 @@ def code_packer(
     beat = Signal(modbv(0)[len(beats_minus1) :])
     chosen = Signal(intbv(0)[UNITS:])
     first, last, complete, ends, valid_1, done, last_1 = [Signal(bool(0)) for _ in range(7)]
-    codes_4, codes_2, codes_1 = [_narrow(s_data, bits, lanes) for bits in (4, 2, 1)]
+    codes_4, codes_2, codes_1 = [_narrow(s.data, bits, lanes) for bits in (4, 2, 1)]
 
     @always(clk.posedge)
     def repeat():
         if code == 0:
-            spread.next = s_data
+            spread.next = s.data
         elif code == 1:
             spread.next = codes_4
         elif code == 2:
@@ -74,7 +73,7 @@ def code_packer(
 
     @always_seq(clk.posedge, reset=rst)
     def count():
-        valid_1.next = s_valid
+        valid_1.next = s.valid
         done.next = valid_1 and (ends or last)
         if valid_1:
             beat.next = beat + 1
@@ -90,7 +89,7 @@ def code_packer(
                 beat.next = 0
                 position.next = 0
 
-    if s_last is None:
+    if s.last is None:
 
         @always_comb
         def conclude():
@@ -105,8 +104,8 @@ def code_packer(
 
         @always(clk.posedge)
         def mark():
-            last_1.next = s_last
-            m_last.next = last_1
+            last_1.next = s.last
+            m.last.next = last_1
             m_short.next = last_1 and not complete
 
     @always(clk.posedge)
@@ -120,7 +119,7 @@ def code_packer(
 
     @always_comb
     def present():
-        m_data.next = filling
-        m_valid.next = done
+        m.data.next = filling
+        m.valid.next = done
 
     return repeat, locate, choose, count, conclude, mark, fill, present

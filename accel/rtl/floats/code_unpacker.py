@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, intbv, modbv
 
+from accel.rtl.parts.bundles import Stream
 from accel.rtl.parts.module import module
 
 CODE_UNPACKER_LATENCY = 2
@@ -60,16 +61,14 @@ def _any_of(bits, found, *, places):
 
 
 @module
-def code_unpacker(
-    clk, rst, raw, code, launch_ok, s_data, s_valid, s_ready, s_keep, s_last, m_data, m_valid, m_keep, m_last, *, lanes
-):
+def code_unpacker(clk, rst, raw, code, launch_ok, s: Stream, m: Stream, *, lanes):
     """Beats of `lanes` values from words of packed codes, or of accumulators with raw, the lowest first.
 
     raw, code: int32 elements, or 8, 4, 2, 1 bits (code 0, 1, 2, 3); constant while a tensor is under way.
-    launch_ok: a beat may leave in this cycle. s_data, s_valid, s_ready, s_keep, s_last: words of 32 * lanes bits; keep
-    has a bit for each byte, whole elements from the lowest on; s_ready follows launch_ok within the cycle.
-    m_data: lanes x 32 bits two's complement; m_keep: a bit for each lane that counts; m_last: the tensor's last beat;
-    m_valid: the beat counts, in one cycle only.
+    launch_ok: a beat may leave in this cycle. s: words of 32 * lanes bits (data, valid, ready, keep, last), whole
+    elements from the lowest on; s.ready follows launch_ok within the cycle.
+    m: beats of lanes x 32 bits two's complement (data, valid, keep, last); keep: a bit for each lane that counts; last:
+    the tensor's last beat.
     Latency CODE_UNPACKER_LATENCY (2), a beat a cycle, a word in as many cycles as it fills beats.
     """
     width, data_bytes = 32 * lanes, 4 * lanes
@@ -106,8 +105,8 @@ def code_unpacker(
     @always_comb
     def find_end():
         for i in range(data_bytes - 1):
-            ends.next[i] = s_keep[i] and not s_keep[i + 1]
-        ends.next[data_bytes - 1] = s_keep[data_bytes - 1]
+            ends.next[i] = s.keep[i] and not s.keep[i + 1]
+        ends.next[data_bytes - 1] = s.keep[data_bytes - 1]
 
     @always_comb
     def convert():
@@ -145,29 +144,29 @@ def code_unpacker(
     @always(clk.posedge)
     def hold():
         if load:
-            held.next = s_data
-            held_last.next = s_last
+            held.next = s.data
+            held_last.next = s.last
         elif launch:
             held.next = shifted
 
     @always_seq(clk.posedge, reset=rst)
     def follow():
-        m_valid.next = launch
+        m.valid.next = launch
         if load:
-            holding.next = s_valid
+            holding.next = s.valid
             remaining.next = arriving
         elif launch:
             remaining.next = remaining - lanes
 
     @always(clk.posedge)
     def mark():
-        m_last.next = held_last and ending
+        m.last.next = held_last and ending
         for i in range(lanes):
-            m_keep.next[i] = remaining > i
+            m.keep.next[i] = remaining > i
 
     @always_comb
     def present():
-        s_ready.next = load
-        m_data.next = joined
+        s.ready.next = load
+        m.data.next = joined
 
     return wideners, counters, find_end, convert, control, accept, move, hold, follow, mark, present

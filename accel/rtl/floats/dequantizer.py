@@ -17,37 +17,16 @@ BEATS_IN_FLIGHT = DEQUANTIZE_LANE_LATENCY + 4
 
 
 @module
-def dequantizer(
-    clk,
-    rst,
-    flush,
-    closing,
-    scale,
-    zero_point,
-    raw,
-    code,
-    s_data,
-    s_valid,
-    s_ready,
-    s_keep,
-    s_last,
-    m_data,
-    m_valid,
-    m_ready,
-    m_keep,
-    m_last,
-    *,
-    lanes,
-):
+def dequantizer(clk, rst, flush, closing, scale, zero_point, raw, code, s: Stream, m: Stream, *, lanes):
     """Packed INT8, INT4, INT2, 1-bit or int32 stream -> float32 stream: scale * (q - zero_point), see dequantize_lane.
 
     rst, flush, closing: as at output_fifo; flush drops what is under way.
     scale, zero_point: as at dequantize_lane. raw: elements are int32, else of 8, 4, 2, 1 bits by code 0, 1, 2, 3. All
     constant while a tensor is under way.
-    s_data, s_valid, s_ready, s_keep, s_last: words of 32 * lanes bits, little-endian, the first element lowest; keep
-    has a bit for each byte. The elements of every kept byte come out, those that fill up a pixel's bytes included.
-    m_data, m_valid, m_ready, m_keep, m_last: `lanes` floats a beat, the first lowest; keep has a bit for each byte.
-    Latency DEQUANTIZER_LATENCY (18), a beat a cycle, stalls only where FIFO_DEPTH beats wait for m_ready.
+    s: words of 32 * lanes bits, little-endian, the first element lowest; m: `lanes` floats a beat, the first lowest;
+    both data, valid, ready, keep, last. The elements of every kept byte come out, those that fill up a pixel's bytes
+    included.
+    Latency DEQUANTIZER_LATENCY (18), a beat a cycle, stalls only where FIFO_DEPTH beats wait for m.ready.
     """
     values, floats = [Signal(intbv(0)[32 * lanes :]) for _ in range(2)]
     kept, late_kept, m_kept = [Signal(intbv(0)[lanes:]) for _ in range(3)]
@@ -59,18 +38,11 @@ def dequantizer(
     unpack = code_unpacker(
         clk,
         flush,
-        raw,
-        code,
-        launch_ok,
-        s_data,
-        s_valid,
-        s_ready,
-        s_keep,
-        s_last,
-        values,
-        valid,
-        kept,
-        last,
+        raw=raw,
+        code=code,
+        launch_ok=launch_ok,
+        s=s,
+        m=Stream(values, valid, keep=kept, last=last),
         lanes=lanes,
     )
     converters = [
@@ -97,7 +69,7 @@ def dequantizer(
         flush,
         closing,
         Stream(joined, late_valid, beat_ready, late_kept, late_last),
-        Stream(m_data, m_valid, m_ready, m_kept, m_last),
+        Stream(m.data, m.valid, m.ready, m_kept, m.last),
         level,
         depth=FIFO_DEPTH,
     )
@@ -105,6 +77,6 @@ def dequantizer(
     @always_comb
     def present():
         for i in range(4 * lanes):
-            m_keep.next[i] = m_kept[i // 4]
+            m.keep.next[i] = m_kept[i // 4]
 
     return unpack, converters, wait_marks, follow, collect, beats, present

@@ -2,6 +2,7 @@
 
 from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, concat, intbv
 
+from accel.rtl.parts.bundles import Bundle, Stream
 from accel.rtl.parts.module import module
 
 # Keys count upwards with the value: a positive float with its sign bit inverted, a negative one with all bits inverted.
@@ -92,13 +93,23 @@ def _pick(clk, keys, key, *, pick):
     return nodes
 
 
+class Observed(Bundle):
+    """The range of a float32 stream.
+
+    nan_seen: there was a NaN. minimum, maximum: float32 bits; before the first value +inf and -inf. abs_max: bits of
+    max |x|, 0 at first.
+    """
+
+    members = ("nan_seen", "minimum", "maximum", "abs_max")
+    prefix = False
+
+
 @module
-def range_observer(clk, rst, clear, s_data, s_valid, nan_seen, minimum, maximum, abs_max, *, lanes):
+def range_observer(clk, rst, clear, s: Stream, observed: Observed, *, lanes):
     """Smallest, largest and absolutely largest float32 of a stream since the last clear.
 
-    clear: a pulse forgets everything, beats that are under way included. s_data, s_valid: `lanes` floats, the first
+    clear: a pulse forgets everything, beats that are under way included. s: `lanes` floats (data, valid), the first
     lowest, of which all count; it only watches. -0 counts as 0; a NaN sets nan_seen and counts for nothing else.
-    minimum, maximum: float32 bits; before the first value +inf and -inf. abs_max: bits of max |x|, 0 at first.
     Latency range_observer_latency(lanes), abs_max one cycle more; a beat a cycle, no stall.
     """
     last = (lanes - 1).bit_length()  # levels of the tree
@@ -108,7 +119,7 @@ def range_observer(clk, rst, clear, s_data, s_valid, nan_seen, minimum, maximum,
     low_key, high_key, lowest, highest = [Signal(intbv(0)[32:]) for _ in range(4)]
     low_part, high_part = [Signal(intbv(0)[31:]) for _ in range(2)]
     some_nan, seen = [Signal(bool(0)) for _ in range(2)]
-    makers = [_make_keys(clk, s_data(32 * i + 32, 32 * i), low_keys[i], high_keys[i], nans[i]) for i in range(lanes)]
+    makers = [_make_keys(clk, s.data(32 * i + 32, 32 * i), low_keys[i], high_keys[i], nans[i]) for i in range(lanes)]
     low_tree = _pick(clk, low_keys, low_key, pick=_smaller)
     high_tree = _pick(clk, high_keys, high_key, pick=_larger)
 
@@ -122,7 +133,7 @@ def range_observer(clk, rst, clear, s_data, s_valid, nan_seen, minimum, maximum,
         @always_seq(clk.posedge, reset=rst)
         def follow():
             pipe.next = 0
-            if s_valid and not clear:
+            if s.valid and not clear:
                 pipe.next = 1
     else:
         all_nans = ConcatSignal(*nans)
@@ -133,7 +144,7 @@ def range_observer(clk, rst, clear, s_data, s_valid, nan_seen, minimum, maximum,
 
         @always_seq(clk.posedge, reset=rst)
         def follow():
-            pipe.next = concat(pipe[last:], s_valid)
+            pipe.next = concat(pipe[last:], s.valid)
             if clear:
                 pipe.next = 0
 
@@ -169,20 +180,20 @@ def range_observer(clk, rst, clear, s_data, s_valid, nan_seen, minimum, maximum,
     @always(clk.posedge)
     def compare():
         if low_part < high_part:
-            abs_max.next = concat("0", high_part)
+            observed.abs_max.next = concat("0", high_part)
         else:
-            abs_max.next = concat("0", low_part)
+            observed.abs_max.next = concat("0", low_part)
 
     @always_comb
     def present():
-        nan_seen.next = seen
+        observed.nan_seen.next = seen
         if lowest[31]:
-            minimum.next = concat("0", lowest[31:])
+            observed.minimum.next = concat("0", lowest[31:])
         else:
-            minimum.next = ~lowest
+            observed.minimum.next = ~lowest
         if highest[31]:
-            maximum.next = concat("0", highest[31:])
+            observed.maximum.next = concat("0", highest[31:])
         else:
-            maximum.next = ~highest
+            observed.maximum.next = ~highest
 
     return makers, low_tree, high_tree, any_nan, follow, flag, keep, split, compare, present

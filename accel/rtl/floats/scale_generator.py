@@ -3,6 +3,7 @@
 from myhdl import Signal, always_comb, always_seq, concat, enum, intbv, modbv
 
 from accel.rtl.floats.float_divider import float_divider
+from accel.rtl.parts.bundles import Bundle
 from accel.rtl.parts.module import module, unused
 
 SCALE_GENERATOR_MAX_CYCLES = 1200
@@ -15,15 +16,24 @@ STEPS = {"symmetric": (0x42FE, 0x40E0, ONE), "affine": (0x437F, 0x4170, 0x4040)}
 UNIT = 150  # biased exponent at which the lowest bit of a mantissa counts one
 
 
+class MadeScale(Bundle):
+    """The scale of a range; holds while busy is low.
+
+    scale, inv_scale: float32 bits. zero_point: 8 bits two's complement. invalid: the scale or its inverse is not
+    positive and finite; the three mean nothing then. busy: it is being made.
+    """
+
+    members = ("scale", "inv_scale", "zero_point", "invalid", "busy")
+    prefix = False
+
+
 @module
-def scale_generator(clk, rst, start, smallest, largest, code, symmetric, scale, inv_scale, zero_point, invalid, busy):
+def scale_generator(clk, rst, start, smallest, largest, code, symmetric, made: MadeScale):
     """Scale of the range smallest .. largest by the steps of accel.scale.scale_of, each rounded to float32.
 
     start: a pulse takes the other inputs. smallest, largest: float32 bits, no NaN; +inf and -inf for an empty range.
     code: 0, 1, 2, 3 for 8, 4, 2, 1 bits; symmetric: else affine; 1 bit is always symmetric.
-    scale, inv_scale: float32 bits; zero_point: 8 bits two's complement. All hold while busy is low.
-    invalid: the scale or its inverse is not positive and finite; scale, inv_scale, zero_point mean nothing then.
-    busy: from the cycle behind start until the results stand, at most SCALE_GENERATOR_MAX_CYCLES (1200) cycles.
+    made.busy: from the cycle behind start until the results stand, at most SCALE_GENERATOR_MAX_CYCLES (1200) cycles.
 
     lo = max(-smallest, 0), hi = max(largest, 0); width = max(lo, hi), or affine lo + hi (ALIGN shifts the smaller one,
     ADD rounds); scale = width / steps, 1 where the width is 0; inverse = 1 / scale; zero point = qmin + lo / scale
@@ -210,10 +220,10 @@ def scale_generator(clk, rst, start, smallest, largest, code, symmetric, scale, 
 
     @always_comb
     def present():
-        scale.next = concat("0", scale_now)
-        inv_scale.next = concat("0", inverse_now)
-        zero_point.next = zero
-        invalid.next = bad
-        busy.next = running
+        made.scale.next = concat("0", scale_now)
+        made.inv_scale.next = concat("0", inverse_now)
+        made.zero_point.next = zero
+        made.invalid.next = bad
+        made.busy.next = running
 
     return divider, choose_steps, take_apart, exponents, normalize, round_count, join, follow, present

@@ -117,6 +117,21 @@ class Groups(Bundle):
     members = ("data", "count", "valid", "pixel_last", "last")
 
 
+class Host(Bundle):
+    """The host's port: a word a cycle.
+
+    addr: of a 32-bit word. write, wdata: write this. read, rdata: read; the word comes HOST_READ_LATENCY cycles later.
+    """
+
+    members = ("addr", "write", "wdata", "read", "rdata")
+
+
+class HostWrite(Bundle):
+    """A write of the host as the host port hands it on. we: in this cycle. address: inside the region. wdata: word."""
+
+    members = ("we", "address", "wdata")
+
+
 def fields(*names):
     """A bundle class of these fields of a layer descriptor; its ports have the fields' names.
 
