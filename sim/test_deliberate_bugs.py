@@ -153,7 +153,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     "dequantizer_l2": ("dequantizer", "concat(last, kept)", "concat(False, kept)", "none"),
     "float_registers": ("float_registers", "busy or starting", "busy", "none"),
 }
-NO_BLOCK = {"bundles", "delay", "fast_myhdl", "fields", "module", "packing", "shift_codes"}
+NO_BLOCK = {"bundles", "delay", "fast_myhdl", "fields", "latencies", "module", "packing", "shift_codes"}
 WHOLE = {"top", "float_input"}  # wiring only; sim/test_lenet.py and sim/test_float_streams.py run networks on it
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from accel.descriptor import OP_DENSE
 from accel.rtl.array.mac_array import mac_array_latency
 from accel.rtl.compute_core import operand_latency
+from accel.rtl.output.latencies import end_delay
 from accel.rtl.output.requantize import REQUANTIZE_LAUNCH_LATENCY
-from accel.rtl.top import end_delay
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

@@ -108,11 +108,11 @@ class Observed:
     """A block function that keeps the block it made: its inner Signals can be read while it runs."""
 
     def __init__(self, block):
-        self.made, self.func = block, block.func
+        self.made, self.port_names, self.optional_ports = block, block.port_names, block.optional_ports
         self.instance = None
 
-    def __call__(self, *ports, **parameters):
-        self.instance = self.made(*ports, **parameters)
+    def __call__(self, **ports_and_parameters):
+        self.instance = self.made(**ports_and_parameters)
         return self.instance
 
 

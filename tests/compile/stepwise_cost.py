@@ -6,8 +6,8 @@ from accel.compile.cost import ADDRESS_CYCLES, FILLED_TO_READY, READY_TO_ISSUE, 
 from accel.descriptor import OP_DENSE
 from accel.rtl.array.mac_array import mac_array_latency
 from accel.rtl.compute_core import operand_latency
+from accel.rtl.output.latencies import end_delay
 from accel.rtl.output.requantize import REQUANTIZE_LAUNCH_LATENCY
-from accel.rtl.top import end_delay
 
 
 def stage_cycles(walk, params, in_words, config):

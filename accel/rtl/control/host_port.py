@@ -19,52 +19,56 @@ from accel.descriptor import (
     REGION_WEIGHTS,
     REGION_WEIGHTS6,
 )
+from accel.rtl.control.scheduler import Readings
+from accel.rtl.parts.bundles import Bundle, Host
 from accel.rtl.parts.module import module
 
 HOST_READ_LATENCY = 2
+
+
+class HostStrobes(Bundle):
+    """A write of the host, one cycle behind it.
+
+    reg_we, program_we, param_we, weight_we: it is one of registers, program, parameters, weights. offset: inside the
+    region. wdata: 32 bits.
+    """
+
+    members = ("reg_we", "program_we", "param_we", "weight_we", "offset", "wdata")
+    prefix = False
+
+
+class WeightAddress(Bundle):
+    """An offset in the weight region. waddr: word. wrow: row. wpart: part, absent where a row is one part."""
+
+    members = ("waddr", "wrow", "wpart")
+
+
+class SoftReset(Bundle):
+    """What a write of the control register asks for. reset: one cycle. close, renew: of the same write."""
+
+    members = ("reset", "close", "renew")
 
 
 @module
 def host_port(
     clk,
     rst,
-    host_addr,
-    host_write,
-    host_wdata,
-    host_read,
-    host_rdata,
-    reg_we,
-    program_we,
-    param_we,
-    weight_we,
-    offset,
-    wdata,
-    weight_waddr,
-    weight_wrow,
-    weight_wpart,
-    soft_reset,
-    soft_close,
-    soft_renew,
+    host: Host,
+    strobes: HostStrobes,
+    weight: WeightAddress,
+    soft: SoftReset,
     counter_address,
-    status,
-    images,
-    cycle_limit,
-    cycles,
-    stalls,
+    readings: Readings,
     weight6_we=None,
     *,
     config,
 ):
     """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
 
-    host_*: address of a 32-bit word, write with data, read; a new access in every cycle. host_rdata: the word read
-    HOST_READ_LATENCY cycles before. reg_we, program_we, param_we, weight_we with offset and wdata: the write one cycle
-    later, offset within the region; weight_waddr, weight_wrow, weight_wpart: the same offset as word, row and part of
-    the weight bank (weight_wpart is None where a row is one part); weight6_we: the same of packed int6 weights, None in
-    a build without them. soft_reset: one cycle, the host asks for a soft
-    reset; soft_close, soft_renew: of the same write of the control register.
-    counter_address: layer whose counters come back on cycles and stalls one cycle later. status, images, cycle_limit:
-    registers of the scheduler and of the watchdog.
+    host: a new access in every cycle; rdata: the word read HOST_READ_LATENCY cycles before. strobes: the write one
+    cycle later; weight: its offset as an address of the weight bank; weight6_we: it writes packed int6 weights, None in
+    a build without them. soft: the host asks for a soft reset. counter_address: layer whose counters come back on
+    readings.cycles and stalls one cycle later.
     Writes to addresses that do not exist change nothing; reads of them give 0.
     """
     region = REGION_SHIFT
@@ -87,34 +91,34 @@ def host_port(
 
     @always_seq(clk.posedge, reset=rst)
     def decode():
-        reg_we.next = host_write and host_addr[24:region] == REGION_REGISTERS
-        program_we.next = host_write and host_addr[24:program_high] == program_tag
-        param_we.next = host_write and host_addr[24:param_high] == param_tag
-        weight_we.next = host_write and host_addr[24:word_high] == weight_tag
-        soft_reset.next = host_write and host_addr == REG_CONTROL and (host_wdata & CONTROL_ABORT) != 0
-        reading.next = host_read
+        strobes.reg_we.next = host.write and host.addr[24:region] == REGION_REGISTERS
+        strobes.program_we.next = host.write and host.addr[24:program_high] == program_tag
+        strobes.param_we.next = host.write and host.addr[24:param_high] == param_tag
+        strobes.weight_we.next = host.write and host.addr[24:word_high] == weight_tag
+        soft.reset.next = host.write and host.addr == REG_CONTROL and (host.wdata & CONTROL_ABORT) != 0
+        reading.next = host.read
 
     @always(clk.posedge)
     def carry():
-        soft_close.next = (host_wdata & CONTROL_CLOSE) != 0
-        soft_renew.next = (host_wdata & CONTROL_RENEW) != 0
-        offset_late.next = host_addr[region:]
-        wdata.next = host_wdata
-        read_address.next = host_addr
+        soft.close.next = (host.wdata & CONTROL_CLOSE) != 0
+        soft.renew.next = (host.wdata & CONTROL_RENEW) != 0
+        offset_late.next = host.addr[region:]
+        strobes.wdata.next = host.wdata
+        read_address.next = host.addr
 
     @always_comb
     def present():
-        offset.next = offset_late
-        weight_waddr.next = offset_late[word_high:row_high]
-        weight_wrow.next = offset_late[row_high:part_bits]
+        strobes.offset.next = offset_late
+        weight.waddr.next = offset_late[word_high:row_high]
+        weight.wrow.next = offset_late[row_high:part_bits]
 
-    if weight_wpart is None:
+    if weight.wpart is None:
         select_part = ()
     else:
 
         @always_comb
         def select_part():
-            weight_wpart.next = offset_late[part_bits:]
+            weight.wpart.next = offset_late[part_bits:]
 
     if weight6_we is None:
         decode_packed = ()
@@ -122,28 +126,28 @@ def host_port(
 
         @always_seq(clk.posedge, reset=rst)
         def decode_packed():
-            weight6_we.next = host_write and host_addr[24:word_high] == weight6_tag
+            weight6_we.next = host.write and host.addr[24:word_high] == weight6_tag
 
     @always_comb
     def address_counters():
-        counter_address.next = host_addr[counter_high:2]
+        counter_address.next = host.addr[counter_high:2]
 
     @always(clk.posedge)
     def read():
         if reading:
-            host_rdata.next = 0
+            host.rdata.next = 0
             if read_address[24:counter_high] == counter_tag:
                 if read_address[2:] == 0:
-                    host_rdata.next = cycles
+                    host.rdata.next = readings.cycles
                 elif read_address[2:] == 1:
-                    host_rdata.next = stalls
+                    host.rdata.next = readings.stalls
             elif read_address == REG_STATUS:
-                host_rdata.next = status
+                host.rdata.next = readings.status
             elif read_address == REG_IMAGES:
-                host_rdata.next = images
+                host.rdata.next = readings.images
             elif read_address == REG_IDENTITY:
-                host_rdata.next = identity
+                host.rdata.next = identity
             elif read_address == REG_CYCLE_LIMIT:
-                host_rdata.next = cycle_limit
+                host.rdata.next = readings.cycle_limit
 
     return decode, decode_packed, carry, present, select_part, address_counters, read

@@ -20,6 +20,7 @@ from accel.descriptor import (
 from accel.rtl.control.descriptor_check import descriptor_check
 from accel.rtl.control.fields import field
 from accel.rtl.control.precision_controller import precision_check
+from accel.rtl.parts.bundles import Bundle, HostWrite
 from accel.rtl.parts.module import module, unused
 from accel.rtl.parts.ram import ram
 
@@ -27,36 +28,59 @@ scheduler_state = enum("IDLE", "READY", "RUN", "ERROR")
 CHECK_CYCLES = 4  # the descriptor check sees the whole descriptor for this long before the layer may start
 
 
+class LayerRun(Bundle):
+    """A layer and how far it is.
+
+    start: one cycle, it begins. layer: its descriptor, which holds until the next start. source_busy: its input is not
+    complete. issuing: a word enters the array. layer_end: one cycle, its output is complete.
+    """
+
+    members = ("start", "layer", "source_busy", "issuing", "layer_end")
+    prefix = False
+
+
+class Errors(Bundle):
+    """What ends a run, one cycle each.
+
+    starved: the layer needs rows that do not come. range_error: its output does not fit the activation memory.
+    pool_error: it ended before the last pooled word. short_input, long_input: a transfer is shorter, longer than an
+    image. expired: it worked for too long.
+    """
+
+    members = ("starved", "range_error", "pool_error", "short_input", "long_input", "expired")
+    prefix = False
+
+
+class RunFlags(Bundle):
+    """running: a layer runs. failed: stopped by an error. enabled: the host wants the program to run; low in reset."""
+
+    members = ("running", "failed", "enabled")
+    prefix = False
+
+
+class Readings(Bundle):
+    """What the host reads of the run (accel/descriptor.py).
+
+    status, images, cycle_limit: registers. cycles, stalls: clock cycles of a layer's last run, and those of them in
+    which no word entered the array.
+    """
+
+    members = ("status", "images", "cycle_limit", "cycles", "stalls")
+    prefix = False
+
+
 @module
 def scheduler(
     clk,
     rst,
     aborted,
-    reg_we,
-    reg_address,
-    reg_wdata,
-    program_we,
-    program_address,
-    program_wdata,
+    reg: HostWrite,
+    program: HostWrite,
     counter_address,
-    start,
-    layer,
-    source_busy,
-    issuing,
-    layer_end,
-    starved,
-    range_error,
-    pool_error,
-    short_input,
-    long_input,
-    expired,
-    running,
-    failed,
-    enabled,
-    status,
-    images,
-    cycles,
-    stalls,
+    run: LayerRun,
+    errors: Errors,
+    flags: RunFlags,
+    readings: Readings,
     *,
     config,
     autostart=False,
@@ -65,20 +89,15 @@ def scheduler(
 ):
     """Runs the layers of the program for image after image while it is enabled.
 
-    reg_*: host writes of the registers. rst with aborted is the soft reset that a write of CONTROL_ABORT asks for: it
-    stops everything but leaves the registers as written. program_*: host writes of the descriptor memory.
-    counter_address: layer whose counters are on cycles and stalls one cycle later: clock cycles of its last run and
-    those of them in which no word entered the array. status, images: the registers that the host reads
-    (accel/descriptor.py). start: one cycle, a layer begins; layer: its descriptor, which holds until the next start.
-    layer_end, source_busy: the layer's output is complete, its input is not yet. starved, range_error, pool_error,
-    short_input, long_input, expired: ends the run with an error; so does a descriptor that a check refuses. issuing: a
-    word enters the array. running: a layer runs. failed: stopped by an error. enabled: the host wants the program to
-    run; low in reset.
+    reg: host writes of the registers. rst with aborted is the soft reset that a write of CONTROL_ABORT asks for: it
+    stops everything but leaves the registers as written. program: host writes of the descriptor memory.
+    counter_address: layer whose counters are on readings.cycles and stalls one cycle later. errors: ends the run with
+    an error; so does a descriptor that a check refuses. readings: all but cycle_limit.
     autostart, layers, preset: the program is in the memory image and runs after reset.
     The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
     two cycles after the end of the one before.
     """
-    unused(reg_wdata)  # bits that no register has
+    unused(reg.wdata)  # bits that no register has
     state = Signal(scheduler_state.IDLE)
     enable = Signal(bool(autostart))
     layers_minus1 = Signal(intbv(layers - 1)[config.layer_bits :])
@@ -101,9 +120,9 @@ def scheduler(
 
     program_memory = ram(
         clk,
-        program_we,
-        program_address,
-        program_wdata,
+        program.we,
+        program.address,
+        program.wdata,
         None,
         program_raddr,
         program_data,
@@ -113,36 +132,36 @@ def scheduler(
     check = descriptor_check(clk, shadow, bad, bad_word, config=config)
     widths = precision_check(
         clk,
-        field(shadow, "compute_code"),
-        field(shadow, "weight_code"),
-        field(shadow, "input_code"),
-        field(shadow, "output_code"),
-        unfit,
+        compute_code=field(shadow, "compute_code"),
+        weight_code=field(shadow, "weight_code"),
+        input_code=field(shadow, "input_code"),
+        output_code=field(shadow, "output_code"),
+        bad=unfit,
         config=config,
     )
     cycle_counters = ram(
-        clk, counter_we, counter_waddr, cycle_total, None, counter_address, cycles, depth=2**config.layer_bits
+        clk, counter_we, counter_waddr, cycle_total, None, counter_address, readings.cycles, depth=2**config.layer_bits
     )
     stall_counters = ram(
-        clk, counter_we, counter_waddr, stall_total, None, counter_address, stalls, depth=2**config.layer_bits
+        clk, counter_we, counter_waddr, stall_total, None, counter_address, readings.stalls, depth=2**config.layer_bits
     )
 
     @always_comb
     def decide():
         program_raddr.next = concat(fetched, progress[5:])
         shadow_ready.next = progress == fetch_checked
-        finishing.next = state == scheduler_state.RUN and (output_done or layer_end) and not source_busy
-        layer.next = active
-        images.next = images_done
-        running.next = state == scheduler_state.RUN
-        failed.next = state == scheduler_state.ERROR
-        enabled.next = enable and not rst
+        finishing.next = state == scheduler_state.RUN and (output_done or run.layer_end) and not run.source_busy
+        run.layer.next = active
+        readings.images.next = images_done
+        flags.running.next = state == scheduler_state.RUN
+        flags.failed.next = state == scheduler_state.ERROR
+        flags.enabled.next = enable and not rst
 
     @always_seq(clk.posedge, reset=rst)
     def fetch():
         # program_data is the word of the address one cycle before, so a fetch cannot pause: one that is interrupted, or
         # whose program changes, starts anew.
-        if fetch_again or program_we:
+        if fetch_again or program.we:
             progress.next = 0
         elif progress != fetch_checked:
             if enable:
@@ -161,14 +180,14 @@ def scheduler(
             enable.next = autostart
             layers_minus1.next = layers - 1
         else:
-            if reg_we and reg_address == REG_CONTROL:
-                enable.next = reg_wdata[0]
-            if reg_we and reg_address == REG_LAYERS:
-                layers_minus1.next = reg_wdata[config.layer_bits :]
+            if reg.we and reg.address == REG_CONTROL:
+                enable.next = reg.wdata[0]
+            if reg.we and reg.address == REG_LAYERS:
+                layers_minus1.next = reg.wdata[config.layer_bits :]
 
     @always_seq(clk.posedge, reset=rst)
     def sequence():
-        start.next = False
+        run.start.next = False
         fetch_again.next = False
         if state == scheduler_state.IDLE:
             if enable and shadow_ready and not fetch_again:
@@ -184,7 +203,7 @@ def scheduler(
                 current.next = fetched
             else:
                 state.next = scheduler_state.RUN
-                start.next = True
+                run.start.next = True
                 fetch_again.next = True
                 current.next = fetched
                 if fetched == layers_minus1:
@@ -192,24 +211,24 @@ def scheduler(
                 else:
                     fetched.next = fetched + 1
         elif state == scheduler_state.ERROR:
-            start.next = False  # only a reset leaves this state
+            run.start.next = False  # only a reset leaves this state
         else:
-            if starved:
+            if errors.starved:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_STARVED
-            elif range_error:
+            elif errors.range_error:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_OUTPUT_RANGE
-            elif pool_error:
+            elif errors.pool_error:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_POOL
-            elif short_input:
+            elif errors.short_input:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_SHORT_INPUT
-            elif long_input:
+            elif errors.long_input:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_LONG_INPUT
-            elif expired:
+            elif errors.expired:
                 state.next = scheduler_state.ERROR
                 error_code.next = ERROR_CYCLE_LIMIT
             elif finishing:
@@ -230,7 +249,7 @@ def scheduler(
         counter_we.next = finishing
         if state == scheduler_state.READY:
             output_done.next = False
-        elif layer_end:
+        elif run.layer_end:
             output_done.next = True
 
     @always(clk.posedge)
@@ -244,16 +263,16 @@ def scheduler(
             stall_count.next = 2
         else:
             cycle_count.next = cycle_count + 1
-            if not issuing:
+            if not run.issuing:
                 stall_count.next = stall_count + 1
 
     @always_comb
     def report():
-        status.next = 0
-        status.next[0] = state != scheduler_state.IDLE
-        status.next[1] = state == scheduler_state.ERROR
-        status.next[16:8] = error_code
-        status.next[24:16] = current
+        readings.status.next = 0
+        readings.status.next[0] = state != scheduler_state.IDLE
+        readings.status.next[1] = state == scheduler_state.ERROR
+        readings.status.next[16:8] = error_code
+        readings.status.next[24:16] = current
 
     return (
         program_memory,

@@ -3,6 +3,7 @@
 from myhdl import Signal, always, always_comb, always_seq, intbv, modbv
 
 from accel.descriptor import DEFAULT_CYCLE_LIMIT, REG_CYCLE_LIMIT
+from accel.rtl.parts.bundles import HostWrite
 from accel.rtl.parts.module import module
 
 
@@ -10,9 +11,7 @@ from accel.rtl.parts.module import module
 def watchdog(
     clk,
     rst,
-    reg_we,
-    reg_address,
-    reg_wdata,
+    reg: HostWrite,
     start,
     running,
     issuing,
@@ -25,7 +24,7 @@ def watchdog(
 ):
     """expired: the running layer has worked for more than cycle_limit cycles.
 
-    reg_*: host writes of the registers; cycle_limit: REG_CYCLE_LIMIT, from reset on `initial`, 0 for any number of
+    reg: host writes of the registers; cycle_limit: REG_CYCLE_LIMIT, from reset on `initial`, 0 for any number of
     cycles; a write counts from the next layer on. start, running: a layer begins, runs.
     A cycle counts unless the layer only waits for its streams: it counts where issuing, a word enters the array, and
     where neither waiting (for the source) holds nor launch_ok (room at the receiver) fails.
@@ -37,8 +36,8 @@ def watchdog(
 
     @always_seq(clk.posedge, reset=rst)
     def write():
-        if reg_we and reg_address == REG_CYCLE_LIMIT:
-            limit.next = reg_wdata
+        if reg.we and reg.address == REG_CYCLE_LIMIT:
+            limit.next = reg.wdata
         expired.next = running and left[32] and limited and not start
 
     @always_comb

@@ -107,6 +107,16 @@ class Progress(Bundle):
     prefix = False
 
 
+class AxiStream(Bundle):
+    """A stream at the edge of the accelerator, by the rules and names of AXI4-Stream.
+
+    tdata, tvalid, tready: as data, valid, ready of a Stream. tkeep: a bit for each byte that counts. tlast: the last
+    beat of a tensor.
+    """
+
+    members = ("tdata", "tkeep", "tvalid", "tready", "tlast")
+
+
 class Groups(Bundle):
     """Requantized channels of one pixel, `req_lanes` at a time, in the order of the output; no back-pressure.
 
