@@ -7,13 +7,13 @@ if __name__ == "__main__":  # before the imports below: run() says which package
 
 import importlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from accel.cli import EXIT_MISMATCH, EXIT_OK, handle_errors, print_json, progress
-from accel.options import option
+from accel.options import option, taking
 from accel.outputs import check_named, check_outputs
 from benchmarks import pages, report
 from benchmarks.catalog import BENCHMARKS
@@ -29,6 +29,22 @@ Examples:
   python -m benchmarks --save xc7          keep the figures and put them into docs/figures.md
   python -m benchmarks --old               name the kept figures whose sources have changed
   python -m benchmarks upsets hostile --cases 2000 --seed 7 --json"""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The command's options. names: of the benchmarks, none for all."""
+
+    names: tuple[str, ...]
+    show_list: bool
+    show_old: bool
+    quick: bool
+    count: int | None
+    seed: int | None
+    data_dir: str | None
+    out: str
+    save: bool
+    as_json: bool
 
 
 @click.command(epilog=EPILOG)
@@ -49,46 +65,47 @@ Examples:
 @click.option("--save", is_flag=True, help="Keep the results in benchmarks/results, fill docs/figures.md.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @handle_errors
-def main(names, show_list, show_old, quick, count, seed, data_dir, out, save, as_json):
+@taking(Measure)
+def main(given: Measure) -> int:
     """Measure accuracy, equality, cycles, size and speed. NAME chooses benchmarks; none means all.
 
     Each writes OUT/NAME.json; the table goes to stdout, progress to stderr. With --json the object holds the
     keys `results` (name, rows, details, digest, met) and `met`. The exit code is 1 when a required figure is missed.
     """
-    if show_list:
+    if given.show_list:
         for name, benchmark in BENCHMARKS.items():
             click.echo(f"{name:18} {benchmark.text}")
         return EXIT_OK
-    if show_old:
-        for result in report.load_all(names or BENCHMARKS):
+    if given.show_old:
+        for result in report.load_all(given.names or BENCHMARKS):
             if is_old(result):
                 click.echo(result.name)
         return EXIT_OK
-    if save and quick:
+    if given.save and given.quick:
         raise click.UsageError("--save keeps figures to quote; --quick gives none: use one of them")
-    cases = {key: value for key, value in (("count", count), ("seed", seed)) if value is not None}
-    if cases and not set(names) & set(COUNTED):
+    cases = {key: value for key, value in (("count", given.count), ("seed", given.seed)) if value is not None}
+    if cases and not set(given.names) & set(COUNTED):
         raise click.UsageError(f"--cases and --seed are of {', '.join(COUNTED)}: name it, or leave them out")
-    check_named(out)
-    for folder in (out, report.RESULTS) if save else (out,):
-        check_outputs(*(report.output(name, folder) for name in names or BENCHMARKS))
+    check_named(given.out)
+    for folder in (given.out, report.RESULTS) if given.save else (given.out,):
+        check_outputs(*(report.output(name, folder) for name in given.names or BENCHMARKS))
     results = []
-    for name in names or BENCHMARKS:
+    for name in given.names or BENCHMARKS:
         started = time.monotonic()
         click.echo(f"{name}: {BENCHMARKS[name].text}", err=True)
         sources = digest(name)
         with progress() as bar:
             measure = importlib.import_module(f"benchmarks.{name}").measure
-            measured = measure(bar, Path(out), quick, data_dir, **(cases if name in COUNTED else {}))
+            measured = measure(bar, Path(given.out), given.quick, given.data_dir, **(cases if name in COUNTED else {}))
         result = replace(measured, digest=sources)
         click.echo(f"{name}: {time.monotonic() - started:.0f} s", err=True)
-        report.save(result, out)
-        if save:
+        report.save(result, given.out)
+        if given.save:
             report.save(result, report.RESULTS)
         results.append(result)
-    if save:
+    if given.save:
         pages.write()
-    if as_json:
+    if given.as_json:
         print_json({"results": [result.to_dict() for result in results], "met": all(r.met for r in results)})
     else:
         click.echo(pages.table(results))
