@@ -63,7 +63,7 @@ def ports(config):
         "cycle_limit": word(32),
         "cycles": word(32),
         "stalls": word(32),
-        "weight6_we": flag() if 6 in config.precisions else None,
+        "weight_packed_we": flag() if 6 in config.precisions else None,
     }
 
 
@@ -74,7 +74,7 @@ def random_address(rng, config):
 
 
 def write_enables(config):
-    return WRITE_ENABLES | ({"weight6_we": REGION_WEIGHTS6} if 6 in config.precisions else {})
+    return WRITE_ENABLES | ({"weight_packed_we": REGION_WEIGHTS6} if 6 in config.precisions else {})
 
 
 def exists(config, region, offset):

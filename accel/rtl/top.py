@@ -7,7 +7,7 @@ from myhdl import ConcatSignal, ResetSignal, Signal, always, always_comb, intbv
 from accel.descriptor import DEFAULT_CYCLE_LIMIT, DESCRIPTOR_BITS
 from accel.rtl.compute_core import compute_core
 from accel.rtl.control.fields import field, layer_fields
-from accel.rtl.control.host_port import HostStrobes, SoftReset, WeightAddress, host_port
+from accel.rtl.control.host_port import HostStrobes, SoftReset, host_port
 from accel.rtl.control.precision_controller import output_precision
 from accel.rtl.control.scheduler import Errors, LayerRun, Readings, RunFlags, scheduler
 from accel.rtl.control.watchdog import watchdog
@@ -91,14 +91,15 @@ def bitloom(clk, rst, s_axis: AxiStream, m_axis: AxiStream, host: Host, *, confi
     closing, aborted = [_bit() for _ in range(2)]
 
     # Control: what the host writes and reads, the layer that runs, what may end it.
-    strobes = HostStrobes(*[_bit() for _ in range(4)], offset=_word(20), wdata=_word(32))
+    strobes = HostStrobes(*[_bit() for _ in range(3)], offset=_word(20), wdata=_word(32))
     reg = HostWrite(strobes.reg_we, strobes.offset, strobes.wdata)
-    weight = WeightAddress(
+    weight = WeightWrite(
+        we=_bit(),
         waddr=_word(config.weight_addr_bits),
         wrow=_word((config.rows - 1).bit_length()),
         wpart=_word((lanes // 4 - 1).bit_length()) if lanes > 4 else None,
+        packed_we=_bit() if 6 in config.precisions else None,
     )
-    weight6_we = _bit() if 6 in config.precisions else None
     soft, errors, flags = _bits(SoftReset), _bits(Errors), _bits(RunFlags)
     counter_address = _word(config.layer_bits)
     readings = Readings(*[_word(32) for _ in Readings.members])
@@ -214,7 +215,6 @@ def bitloom(clk, rst, s_axis: AxiStream, m_axis: AxiStream, host: Host, *, confi
         soft,
         counter_address,
         readings,
-        weight6_we,
         config=config,
     )
     layers = scheduler(
@@ -280,7 +280,7 @@ def bitloom(clk, rst, s_axis: AxiStream, m_axis: AxiStream, host: Host, *, confi
         start,
         Stream(input_.data, input_.valid, input_.ready),
         MemoryRead(act_enable, act_raddr, act_data),
-        WeightWrite(strobes.weight_we, weight.waddr, weight.wrow, weight.wpart, strobes.wdata, weight6_we),
+        WeightWrite(weight.we, weight.waddr, weight.wrow, weight.wpart, strobes.wdata, weight.packed_we),
         layer,
         result,
         Progress(issuing, starved=errors.starved, busy=source_busy, last_word=last_word, waiting=waiting),

@@ -20,7 +20,7 @@ from accel.descriptor import (
     REGION_WEIGHTS6,
 )
 from accel.rtl.control.scheduler import Readings
-from accel.rtl.parts.bundles import Bundle, Host
+from accel.rtl.parts.bundles import Bundle, Host, WeightWrite
 from accel.rtl.parts.module import module
 
 HOST_READ_LATENCY = 2
@@ -29,18 +29,12 @@ HOST_READ_LATENCY = 2
 class HostStrobes(Bundle):
     """A write of the host, one cycle behind it.
 
-    reg_we, program_we, param_we, weight_we: it is one of registers, program, parameters, weights. offset: inside the
-    region. wdata: 32 bits.
+    reg_we, program_we, param_we: it is one of registers, program, parameters. offset: inside the region.
+    wdata: 32 bits.
     """
 
-    members = ("reg_we", "program_we", "param_we", "weight_we", "offset", "wdata")
+    members = ("reg_we", "program_we", "param_we", "offset", "wdata")
     prefix = False
-
-
-class WeightAddress(Bundle):
-    """An offset in the weight region. waddr: word. wrow: row. wpart: part, absent where a row is one part."""
-
-    members = ("waddr", "wrow", "wpart")
 
 
 class SoftReset(Bundle):
@@ -55,20 +49,19 @@ def host_port(
     rst,
     host: Host,
     strobes: HostStrobes,
-    weight: WeightAddress,
+    weight: WeightWrite,
     soft: SoftReset,
     counter_address,
     readings: Readings,
-    weight6_we=None,
     *,
     config,
 ):
     """Decodes the host's word accesses (regions and registers: accel/descriptor.py).
 
-    host: a new access in every cycle; rdata: the word read HOST_READ_LATENCY cycles before. strobes: the write one
-    cycle later; weight: its offset as an address of the weight bank; weight6_we: it writes packed int6 weights, None in
-    a build without them. soft: the host asks for a soft reset. counter_address: layer whose counters come back on
-    readings.cycles and stalls one cycle later.
+    host: a new access in every cycle; rdata: the word read HOST_READ_LATENCY cycles before. strobes, weight: the write
+    one cycle later; the weights' data is strobes.wdata, packed_we is absent in a build without int6. soft: the host
+    asks for a soft reset. counter_address: layer whose counters come back on readings.cycles and stalls one cycle
+    later.
     Writes to addresses that do not exist change nothing; reads of them give 0.
     """
     region = REGION_SHIFT
@@ -94,7 +87,7 @@ def host_port(
         strobes.reg_we.next = host.write and host.addr[24:region] == REGION_REGISTERS
         strobes.program_we.next = host.write and host.addr[24:program_high] == program_tag
         strobes.param_we.next = host.write and host.addr[24:param_high] == param_tag
-        strobes.weight_we.next = host.write and host.addr[24:word_high] == weight_tag
+        weight.we.next = host.write and host.addr[24:word_high] == weight_tag
         soft.reset.next = host.write and host.addr == REG_CONTROL and (host.wdata & CONTROL_ABORT) != 0
         reading.next = host.read
 
@@ -120,13 +113,13 @@ def host_port(
         def select_part():
             weight.wpart.next = offset_late[part_bits:]
 
-    if weight6_we is None:
+    if weight.packed_we is None:
         decode_packed = ()
     else:
 
         @always_seq(clk.posedge, reset=rst)
         def decode_packed():
-            weight6_we.next = host.write and host.addr[24:word_high] == weight6_tag
+            weight.packed_we.next = host.write and host.addr[24:word_high] == weight6_tag
 
     @always_comb
     def address_counters():
