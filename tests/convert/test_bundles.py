@@ -1,8 +1,12 @@
 """Bundles of ports: flattened into the same text, given whole or port by port, refused by name where they don't fit."""
 
+import importlib
+import pkgutil
+
 import pytest
 from myhdl import Signal, always, always_comb, intbv
 
+import accel.rtl
 from accel.hdl.design import convert_design
 from accel.rtl.parts.bundles import Bundle, Groups, Stream, fields
 from accel.rtl.parts.module import module
@@ -132,3 +136,19 @@ def test_two_ports_need_two_names():
         @module
         def twice(clk, s: Stream, s_data):
             return ()
+
+
+def modules_of_the_hardware():
+    for found in pkgutil.walk_packages(accel.rtl.__path__, "accel.rtl."):
+        yield importlib.import_module(found.name)
+
+
+def test_blocks_and_bundles_stay_small():
+    things = {id(thing): thing for file in modules_of_the_hardware() for thing in vars(file).values()}.values()
+    blocks = {thing.func.__name__: len(thing.bundles) for thing in things if isinstance(thing, type(flat))}
+    bundles = [thing for thing in things if isinstance(thing, type) and issubclass(thing, Bundle)]
+    bundles = [bundle for bundle in bundles if bundle.__name__ != fields().__name__]  # fields of a layer may be many
+    assert len(blocks) > 50 and len(bundles) > 15
+    assert {name: count for name, count in blocks.items() if count > 12} == {}
+    assert {bundle.__name__ for bundle in bundles if len(bundle.members) > 8} == set()
+    assert [bundle.__name__ for bundle in bundles if not bundle.__doc__] == []
