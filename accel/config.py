@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from accel.checks import plain
 from accel.errors import FitError
-from accel.names import PRECISIONS, REQUANTIZERS
+from accel.names import INT6_MULTIPLIERS, PRECISIONS, REQUANTIZERS
 
 if TYPE_CHECKING:
     from accel.types import Notes
@@ -85,6 +85,9 @@ class HardwareConfig:
     as 8.
     requantizer: how the accumulator is scaled: full (any 31-bit multiplier, four DSPs a lane), or without DSPs pow2,
     khot2, khot3 (multipliers with at most 1, 2, 3 one bits).
+    int6_multiplier: approximate builds the array in logic, without DSPs, from multipliers of an 8-bit activation by a
+    6-bit weight whose products are up to 9 off (accel.fixedpoint.approximate_product); it runs layers of 6-bit weights
+    only. exact: it multiplies exactly.
     float_input: the input stream is float32, lanes / 4 a beat, quantized in the accelerator.
     float_output: the output stream is float32, lanes / 4 a beat.
     input_tlast: tlast of the input stream is compared with the length of an image; without it the host keeps the stream
@@ -114,6 +117,7 @@ class HardwareConfig:
     float_output: bool = False
     input_tlast: bool = True
     ultra_rows: int = 0
+    int6_multiplier: str = "exact"
 
     def __post_init__(self) -> None:
         if self.req_lanes == 0:
@@ -150,6 +154,16 @@ class HardwareConfig:
                 f"configuration: multiplier=shift_add computes int8 only, not "
                 f"precisions={','.join(map(str, self.precisions))}; leave out 4, 2 and 1"
             )
+        if self.int6_multiplier not in INT6_MULTIPLIERS:
+            raise FitError(
+                f"configuration: int6_multiplier={self.int6_multiplier} is unknown; "
+                f"choose {' or '.join(INT6_MULTIPLIERS)}"
+            )
+        if self.approximate and (self.precisions != (8, 6) or self.multiplier == SHIFT_ADD):
+            raise FitError(
+                "configuration: int6_multiplier=approximate computes 6-bit weights only: it needs precisions=8,6, and "
+                "no multiplier=shift_add"
+            )
         for name, styles in MEMORY_STYLES.items():
             if getattr(self, name) not in ("", *styles):
                 raise FitError(
@@ -178,6 +192,11 @@ class HardwareConfig:
     def modes(self) -> tuple[int, ...]:
         """Widths that the MAC array computes in, widest first."""
         return tuple(bits for bits in self.precisions if bits != 6)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the array multiplies approximately, for layers of 6-bit weights."""
+        return self.int6_multiplier == "approximate"
 
     @property
     def mixed(self) -> bool:
@@ -300,7 +319,8 @@ class HardwareConfig:
         single = not self.packs_rows if self.mixed else narrow
         requantizers = 0 if self.hot_positions else 4 * self.req_lanes
         floats = self.float_lanes * (self.float_input + self.float_output) * (4 if narrow else 2)
-        array = 0 if self.multiplier == SHIFT_ADD else self.rows * self.lanes // (1 if single else 2)
+        logic = self.multiplier == SHIFT_ADD or self.approximate
+        array = 0 if logic else self.rows * self.lanes // (1 if single else 2)
         return array + requantizers + floats
 
     def to_dict(self) -> Notes:

@@ -7,4 +7,5 @@ ACTIVATION_BITS = (8, 4, 2, 1)  # widths of stored activations; 6 is a width of 
 PRECISIONS = WEIGHT_BITS  # that a build is made for: what it can load and compute
 # Multipliers that a build's requantizer holds: how many powers of two one is the sum of, 0 for any number of them.
 REQUANTIZERS = {"full": 0, "pow2": 1, "khot2": 2, "khot3": 3}
+INT6_MULTIPLIERS = ("exact", "approximate")  # of the array, for layers of 6-bit weights
 LANGUAGES = ("verilog", "vhdl")

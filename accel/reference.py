@@ -25,22 +25,27 @@ if TYPE_CHECKING:
 _CHUNK_ELEMENTS = 2**19  # keeps a working set of some MB in the caches
 
 
-def accumulator_bounds(layer: WeightedLayer) -> tuple[Ints, Ints]:
+def accumulator_bounds(layer: WeightedLayer, approximate: bool = False) -> tuple[Ints, Ints]:
     """(low, high) int64[OC]: the range of the accumulator with bias, proven from the layer's actual weights.
 
-    Every input element may take any stored value of its type; padding is one of these values.
+    Every input element may take any stored value of its type; padding is one of these values. approximate: with
+    approximate products, each of which may be off by APPROXIMATE_ERRORS.
     """
     qmin, qmax = layer.input.qrange
     low, high = qmin - layer.input.zero_point, qmax - layer.input.zero_point
     weights = layer.weights.reshape(layer.weights.shape[0], -1)
     positive = np.maximum(weights, 0).sum(axis=1)
     negative = np.minimum(weights, 0).sum(axis=1)
-    return layer.bias + positive * low + negative * high, layer.bias + positive * high + negative * low
+    lowest, highest = layer.bias + positive * low + negative * high, layer.bias + positive * high + negative * low
+    if approximate:
+        errors = fixedpoint.APPROXIMATE_ERRORS[:, weights & 7]
+        lowest, highest = lowest + errors.min(axis=0).sum(axis=1), highest + errors.max(axis=0).sum(axis=1)
+    return lowest, highest
 
 
-def check_accumulators(layer: WeightedLayer) -> None:
+def check_accumulators(layer: WeightedLayer, approximate: bool = False) -> None:
     """Raise RangeError unless every possible accumulator fits int32, for gemmlowp also when shifted up."""
-    low, high = accumulator_bounds(layer)
+    low, high = accumulator_bounds(layer, approximate)
     requantize = layer.requantize
     if isinstance(requantize, Requantize) and requantize.rule == "gemmlowp":
         # Clipped to 2^32, which already fails, so that the shift by at most 30 stays inside int64.
@@ -56,19 +61,22 @@ def check_accumulators(layer: WeightedLayer) -> None:
         )
 
 
-def run(graph: Graph, q: Array, keep: Collection[str] | None = None) -> dict[str, Ints]:
+def run(
+    graph: Graph, q: Array, keep: Collection[str] | None = None, *, int6_multiplier: str = "exact"
+) -> dict[str, Ints]:
     """Execute `graph` on integers q [N, H, W, C]; returns {layer name: int64 [N, H, W, C]}, raw accumulators
     included.
 
-    keep: names of the layers to return, else all. Raises ModelError for a wrong shape or type, RangeError for a value
-    outside the input type or an accumulator outside int32.
+    keep: names of the layers to return, else all. int6_multiplier: of INT6_MULTIPLIERS; "approximate" computes layers
+    of 6-bit weights as a build of that option does, with fixedpoint.approximate_product. Raises ModelError for a wrong
+    shape or type, RangeError for a value outside the input type or an accumulator outside int32.
     """
     q, batch = _check_input(graph, q), limits.batch(graph.work, len(q))
     parts: dict[str, list[Ints]] = {layer.name: [] for layer in graph.layers if keep is None or layer.name in keep}
     for start in range(0, max(1, len(q)), batch):
         tensor = q[start : start + batch]
         for layer in graph.layers:
-            tensor = run_layer(layer, tensor)
+            tensor = run_layer(layer, tensor, approximate=int6_multiplier == "approximate" and is_int6(layer))
             if layer.name in parts:
                 parts[layer.name].append(tensor)
     return {name: part[0] if len(part) == 1 else np.concatenate(part) for name, part in parts.items()}
@@ -81,12 +89,20 @@ def check_network(graph: Graph) -> None:
             check_accumulators(layer)
 
 
-def run_layer(layer: Layer, q: Ints) -> Ints:
-    """Execute one layer on int64 [N, H, W, C] of its input type, in parts that keep the working set small."""
+def is_int6(layer: Layer) -> bool:
+    """Whether the layer has 6-bit weights."""
+    return layer.op != "maxpool" and layer.weight_bits == 6
+
+
+def run_layer(layer: Layer, q: Ints, approximate: bool = False) -> Ints:
+    """Execute one layer on int64 [N, H, W, C] of its input type, in parts that keep the working set small.
+
+    approximate: with approximate products.
+    """
     rows, columns, channels = layer.output.shape
     place = max(layer.work.windows // (rows * columns), channels)  # elements at one place of the output
     images = max(1, _CHUNK_ELEMENTS // (place * rows * columns))
-    compute = _max_pool if layer.op == "maxpool" else _weighted(layer)
+    compute = _max_pool if layer.op == "maxpool" else _weighted(layer, approximate)
     out = np.empty((len(q), rows, columns, channels), dtype=np.int64)
     for start in range(0, len(q), images):
         windows = _windows(layer, q[start : start + images])
@@ -125,20 +141,26 @@ def _max_pool(windows: Ints) -> Ints:
     return windows.max(axis=(4, 5))
 
 
-def _weighted(layer: WeightedLayer) -> Callable[[Ints], Ints]:
+def _weighted(layer: WeightedLayer, approximate: bool) -> Callable[[Ints], Ints]:
     """Function from windows to the layer's output.
 
     Sums are float64 matrix products, and exact: |x - zero point| <= 255, |w| <= 128, at most MAX_WEIGHTS of them, so
-    every partial sum stays below 2^40.
+    every partial sum stays below 2^40. Approximate products are exact ones and an error that depends on the low three
+    bits of x and w: for each value of x's the elements that have it meet the errors of the weights.
     """
-    weights = layer.weights.reshape(layer.weights.shape[0], -1).T.astype(np.float64)
+    integers = layer.weights.reshape(layer.weights.shape[0], -1).T
+    weights = integers.astype(np.float64)
+    errors = fixedpoint.APPROXIMATE_ERRORS[:, integers & 7].astype(np.float64) if approximate else ()
 
     def compute(windows: Ints) -> Ints:
-        columns = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, len(weights)) - layer.input.zero_point
-        acc = (columns.astype(np.float64) @ weights).astype(np.int64) + layer.bias
+        stored = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, len(weights))
+        sums = (stored - layer.input.zero_point).astype(np.float64) @ weights
+        for low, error in enumerate(errors):
+            sums += (stored & 7 == low).astype(np.float64) @ error
+        acc = sums.astype(np.int64) + layer.bias
         acc = acc.reshape(*windows.shape[:3], -1)
         if acc.size and (acc.min() < INT32_MIN or acc.max() > INT32_MAX):
-            check_accumulators(layer)
+            check_accumulators(layer, approximate)
         return _stored(layer, acc)
 
     return compute

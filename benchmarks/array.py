@@ -20,6 +20,7 @@ BUILDS = (
     (16, NIBBLES, "int8 + int4", 128, 62, 40),
     (16, ALL, "all modes", 128, 95, 60),
     (8, {"multiplier": "shift_add"}, "shift-add, no multipliers", 0, None, None),
+    (8, {"precisions": (8, 6), "int6_multiplier": "approximate"}, "approximate int6, no multipliers", 0, None, None),
 )
 MAX_LUT_LEVELS, MAX_DSPS = 6, 1
 
@@ -52,7 +53,7 @@ def _figures(config, netlist, ltp):
 
 
 def measure(progress, folder, quick, data_dir):
-    """Five synthesis runs, five minutes on two cores; `quick` leaves out those of 16x16."""
+    """Six synthesis runs, five minutes on two cores; `quick` leaves out those of 16x16."""
     builds = [build for build in BUILDS if build[0] == 8 or not quick]
     task = progress.add_task("convert, synthesize", total=len(builds))
     configs, runs = [HardwareConfig(rows=size, lanes=size, **options) for size, options, *_ in builds], []

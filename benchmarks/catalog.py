@@ -54,6 +54,11 @@ BENCHMARKS = {
         "accuracy",
         (*INTEGERS, *LENETS, "benchmarks/results/seeds.json"),
     ),
+    "int6_approximate": Benchmark(
+        "LeNet-5 W6A8 with exact and with approximate products of 6-bit weights",
+        "accuracy",
+        (*INTEGERS, "quant/zoo/lenet5-w6a8"),
+    ),
     "ptq_accuracy": Benchmark(
         "post-training quantization of three LeNet-5 by every method, W8A8 to W4A4",
         "accuracy",

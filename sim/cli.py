@@ -114,7 +114,7 @@ def run(given: Run) -> int:
     with progress(enabled=not given.as_json) as bar:
         task = bar.add_task(f"simulating on {given.engine}", total=runs)
         if given.engine == "reference":
-            result = run_reference(graph, q)
+            result = run_reference(graph, q, program.config.int6_multiplier)
         else:
 
             def advance(done: int) -> None:

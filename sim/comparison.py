@@ -83,11 +83,11 @@ def shared_config(graphs: Iterable[Graph], config: HardwareConfig) -> HardwareCo
     return replace(config, **{depth: max(getattr(one, depth) for one in fitted) for depth in DEPTH_LIMITS})
 
 
-def run_reference(graph: Graph, q: Ints) -> NetworkRun:
-    """The integer reference as an engine."""
+def run_reference(graph: Graph, q: Ints, int6_multiplier: str = "exact") -> NetworkRun:
+    """The integer reference as an engine; int6_multiplier: of the build that it stands for."""
     started = time.monotonic()
     last = graph.layers[-1].name
-    outputs = reference.run(graph, q, (last,))[last]
+    outputs = reference.run(graph, q, (last,), int6_multiplier=int6_multiplier)[last]
     return NetworkRun(outputs, seconds=time.monotonic() - started)
 
 
@@ -128,7 +128,8 @@ def compare_on(
     if layers:
         parts = range(1, len(program.layers))
         programs = [(program.layers[n - 1].output_name, program.truncated(n)) for n in parts] + programs
-    expected, mismatches = reference.run(graph, q, [layer for layer, _ in programs]), []
+    keep = [layer for layer, _ in programs]
+    expected, mismatches = reference.run(graph, q, keep, int6_multiplier=program.config.int6_multiplier), []
     for layer, part in programs:
         run = run_program(accelerator, part, q, advance, **options)
         mismatches += find_mismatches(layer, expected[layer].reshape(run.outputs.shape), run.outputs)

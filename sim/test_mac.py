@@ -7,7 +7,8 @@ from itertools import product
 import pytest
 from myhdl import ResetSignal, Signal, intbv
 
-from accel.rtl.array.approximate_multiplier import BIAS, MAX_ERROR, MEAN_ERROR, approximate_product
+from accel.fixedpoint import approximate_product
+from accel.rtl.array.approximate_multiplier import BIAS, MAX_ERROR, MEAN_ERROR
 from accel.rtl.array.mac import MAC_LATENCY, mac
 from sim.bus import STALLS
 from sim.cases.bench import BlockCase, across, run_case

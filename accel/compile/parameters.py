@@ -50,8 +50,8 @@ def fold_bias(layer: WeightedLayer, walk: Walk, config: HardwareConfig) -> Ints:
     Raises RangeError unless the final accumulator fits the accumulators of `config` and the folded bias fits
     int32.
     """
-    reference.check_accumulators(layer)
-    low, high = reference.accumulator_bounds(layer)
+    reference.check_accumulators(layer, config.approximate)
+    low, high = reference.accumulator_bounds(layer, config.approximate)
     limit = 2 ** (config.acc_bits - 1)
     bad = np.flatnonzero((low < -limit) | (high >= limit))
     if bad.size:

@@ -96,6 +96,11 @@ def layer_precision(layer: WeightedLayer, config: HardwareConfig) -> Precision:
     )
     if config.multiplier == SHIFT_ADD:
         _check_powers(layer)
+    if config.approximate and layer.weight_bits != 6:
+        raise FitError(
+            f"{layer.name}: {layer.weight_bits}-bit weights, but int6_multiplier=approximate multiplies 6-bit weights "
+            "only; quantize the layer to 6 bits or leave the option out"
+        )
     precision = _without_silent_pads(layer, _in_packed_range(layer, precision, config), config)
     if precision.input_spread > config.lanes:
         raise FitError(

@@ -42,7 +42,7 @@ def golden_vectors(graph: Graph, program: Program, count: int) -> Golden:
     """`count` images through the reference, as stream beats of the program's configuration."""
     images, source = sample_images(graph, count)
     q = reference.encode_input(graph, images)
-    outputs = reference.run(graph, q)[graph.layers[-1].name]
+    outputs = reference.run(graph, q, int6_multiplier=program.config.int6_multiplier)[graph.layers[-1].name]
     lanes = program.config.lanes
     inputs, beats = [], []
     for index in range(count):

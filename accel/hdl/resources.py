@@ -25,6 +25,7 @@ DISTRIBUTED_WORDS, DISTRIBUTED_BITS = 64, 2048  # up to either, tools take LUTs 
 # the requantizer, per lane of a float stream. The figures are those of benchmarks/results (array, requantizer, sizes).
 LUTS_FIXED, LUTS_PER_LANE, LUTS_MIXED, LUTS_INT6 = 1720, 124, 420, 250
 LUTS_PER_MAC, LUTS_PER_MAC_4, LUTS_PER_MAC_21, LUTS_PER_MAC_UNPACK, LUTS_PER_MAC_SHIFT_ADD = 10, 20, 28, 6.3, 108
+LUTS_PER_MAC_APPROXIMATE = 86
 LUTS_PER_REQUANTIZER = {"full": 317, "pow2": 416, "khot2": 565, "khot3": 738}
 LUTS_FLOAT_INPUT, LUTS_PER_FLOAT_INPUT, LUTS_PER_FLOAT_OUTPUT = 1000, 500, 550
 
@@ -107,7 +108,11 @@ def resources(config: HardwareConfig) -> Resources:
     """The Resources of a build."""
     macs = config.rows * config.lanes
     narrow = [bits for bits in config.modes if bits in ACTIVATION_BITS[1:]]
-    per_mac: float = LUTS_PER_MAC_SHIFT_ADD if config.multiplier == SHIFT_ADD else LUTS_PER_MAC
+    per_mac: float = LUTS_PER_MAC
+    if config.multiplier == SHIFT_ADD:
+        per_mac = LUTS_PER_MAC_SHIFT_ADD
+    elif config.approximate:
+        per_mac = LUTS_PER_MAC_APPROXIMATE
     per_mac += LUTS_PER_MAC_4 * (4 in narrow) + LUTS_PER_MAC_21 * (2 in narrow or 1 in narrow)
     per_mac += LUTS_PER_MAC_UNPACK * len(narrow)
     luts = LUTS_FIXED + LUTS_PER_LANE * config.lanes + per_mac * macs

@@ -12,17 +12,9 @@ OPERAND_BITS, PRODUCT_BITS = 6, 12
 MAX_ERROR, MEAN_ERROR, BIAS = 9, 1.9375, 0.375  # approximate minus exact, over all operand pairs
 
 
-def approximate_product(a, b):
-    """What the approximate multiplier makes of two int6 numbers."""
-    bits = [[value >> i & 1 for i in range(3)] for value in (a, b)]
-    (a0, a1, a2), (b0, b1, b2) = bits
-    left_out = a0 * b0 + 2 * (a0 * b1 + a1 * b0) + 4 * (a0 * b2 + a1 * b1 + a2 * b0)
-    return a * b - left_out + 8 * (a0 & b2 | a1 & b1 | a2 & b0)
-
-
 @block
 def approximate_multiplier(a, b, product):
-    """product = approximate_product(a, b), combinational. a, b: signed, 6 bits; product: signed, 12 bits."""
+    """product = fixedpoint.approximate_product(a, b), combinational. a, b: signed, 6 bits; product: signed, 12 bits."""
     terms = [Signal(intbv(0, min=-128, max=128)) for _ in range(6)]
     term_0, term_1, term_2, term_3, term_4, term_5 = terms
     correction = Signal(intbv(0, min=-2, max=2))

@@ -4,6 +4,7 @@ from myhdl import ConcatSignal, Signal, always, always_comb, always_seq, block, 
 
 from accel.config import SHIFT_ADD
 from accel.fixedpoint import qrange
+from accel.rtl.array.approximate_pair import APPROXIMATE_LATENCY, approximate_pair
 from accel.rtl.array.mac_cell import MAC_CELL_LATENCY, NARROW_BITS
 from accel.rtl.array.mac_pair import FIELD_BITS, MAC_PAIR_LATENCY, PAIR_OFFSET, mac_pair
 from accel.rtl.array.mixed_products import mixed_products
@@ -15,8 +16,7 @@ from accel.rtl.parts.module import module, unused
 
 def mac_array_latency(config):
     """Enabled cycles from an operand word to the accumulator that contains it."""
-    cell = MAC_CELL_LATENCY if config.mixed else SHIFT_ADD_LATENCY if _shifts(config) else MAC_PAIR_LATENCY
-    return cell + _tree_levels(config.lanes) + 1
+    return _cell_latency(config) + _tree_levels(config.lanes) + 1
 
 
 def word_offset(config, bits=8):
@@ -35,8 +35,12 @@ def packed_range(config, bits, row):
     return low, high
 
 
-def _shifts(config):
-    return config.multiplier == SHIFT_ADD
+def _cell_latency(config):
+    if config.mixed:
+        return MAC_CELL_LATENCY
+    if config.multiplier == SHIFT_ADD:
+        return SHIFT_ADD_LATENCY
+    return APPROXIMATE_LATENCY if config.approximate else MAC_PAIR_LATENCY
 
 
 def _tree_levels(lanes):
@@ -123,6 +127,7 @@ def mac_array(clk, rst, enable, mode, x, w, s: TileWord, result: Tile, *, config
     x: lanes bytes of activations. w: rows x lanes bytes of weights, row 0 lane 0 in the low byte. A byte holds 1, 2, 4
     or 8 channels, the lowest in the low bits; see packed_range for the weights that are exact.
     s: valid: the word counts; first, last; tag: two bits that travel with the last word.
+    With config.approximate the products are those of accel.fixedpoint.approximate_product, of weights of 6 bits.
     With config.multiplier shift_add the weights are codes (shift_codes), with the value of their weight.
     result.data: rows accumulators of acc_bits, row 0 low: sum of dot(x, w[row]) + word_offset(config, bits) over the
     tile's words, modulo 2^acc_bits; binary: twice the number of equal bits in place of dot.
@@ -158,8 +163,10 @@ def mac_array(clk, rst, enable, mode, x, w, s: TileWord, result: Tile, *, config
                     w(low + pair_bits, low),
                     w(high + pair_bits, high),
                 )
-                if _shifts(config):
+                if config.multiplier == SHIFT_ADD:
                     cells[-1].append(shift_add_pair(clk, enable, *operands, total))
+                elif config.approximate:
+                    cells[-1].append(approximate_pair(clk, enable, *operands, total))
                 else:
                     cells[-1].append(mac_pair(clk, enable, *operands, total, packed=packed))
             for half in range(2):
