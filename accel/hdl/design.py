@@ -9,7 +9,7 @@ from pathlib import Path
 import accel
 from accel.hdl.elaborate import Elaboration, clean_myhdl
 from accel.hdl.errors import ConversionError
-from accel.hdl.naming import check_name, describe, file_names, is_reserved, parameter_suffix, unique
+from accel.hdl.naming import check_name, describe, file_names, is_reserved, module_suffixes, unique
 from accel.hdl.ports import PortType
 from accel.hdl.translate import INSTANCE_WRITERS, WRITERS, translate
 from accel.rtl.parts.module import set_conversion
@@ -190,6 +190,9 @@ class _Collector:
     def note_unused(self, *_):
         raise ConversionError("unused() was called outside a module")
 
+    def note_label(self, *_):
+        """The top's own surroundings are not converted: its slices need no names."""
+
 
 def _check_parameters(module, parameters):
     for name, value in parameters.items():
@@ -208,11 +211,18 @@ def _all_parameters(module, given):
     return {name: given.get(name, signature[name].default) for name in module.parameter_names}
 
 
-def _assign_names(modules, top, top_name, memory_files):
+def _assign_names(modules: list[ConvertedModule], top: ConvertedModule, top_name: str, memory_files: set[str]) -> None:
     taken = {top_name.lower()}
-    groups = {}
+    kinds, groups = {}, {}
     for module in modules:
-        suffix = parameter_suffix(list(module.parameters), _chosen(module, memory_files))
+        kinds.setdefault(module.kind, []).append(module)
+    suffixes = {}
+    for kind in kinds.values():
+        chosen = [_chosen(module, memory_files) for module in kind]
+        for module, suffix in zip(kind, module_suffixes(list(kind[0].parameters), chosen), strict=True):
+            suffixes[module.token] = suffix
+    for module in modules:
+        suffix = suffixes[module.token]
         groups.setdefault(f"{module.kind}_{suffix}" if suffix else module.kind, []).append(module)
     for base, group in groups.items():
         for module in group:

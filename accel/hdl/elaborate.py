@@ -47,7 +47,9 @@ class Elaboration:
     """One module elaborated on fresh port Signals.
 
     block: what MyHDL converts. stubs: the instances in order. memories: (list, style, preset file).
-    unused: (Signal, high, low) of bits that nothing reads on purpose.
+    unused: (Signal, high, low) of bits that nothing reads on purpose. labels: (slice of a Signal, its name).
+    names: the module function's local objects. prefixes: {id of a process: the names of the blocks around it}, of the
+    processes after their instances have names. taken: names that the module uses, in lower case.
     """
 
     def __init__(self, module, port_types, parameters, writers):
@@ -57,6 +59,7 @@ class Elaboration:
         self.stubs = []
         self.memories = []
         self.unused = []
+        self.labels = []
         self.ports = {
             name: kind.signal() for name, kind in zip(module.port_names, port_types, strict=True) if kind is not None
         }
@@ -66,7 +69,11 @@ class Elaboration:
             self.block, names = _run(module, arguments, parameters)
         finally:
             set_conversion(previous)
-        _Namer(self, names).run()
+        self.names = names
+        namer = _Namer(self, names)
+        namer.run()
+        self.taken = namer.taken
+        self.prefixes = {id(process): prefix for prefix, process in _processes(self.block)}
 
     @property
     def where(self):
@@ -83,6 +90,9 @@ class Elaboration:
 
     def note_unused(self, signal, high, low):
         self.unused.append((signal, high, low))
+
+    def note_label(self, part, name):
+        self.labels.append((part, name))
 
 
 class _TargetBlock(_Block):

@@ -1,12 +1,16 @@
 """Names in the converted text: module suffixes from parameters, and which names the languages allow."""
 
+import hashlib
 import re
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePath
 
 from accel.hdl.errors import ConversionError
 
-MAX_NAME_LENGTH = 60
+LONG_SUFFIX = 16  # letters
+MAX_SUFFIX = 32
+DIGITS = 6  # of a digest
+_ABSENT = object()
 
 VERILOG_WORDS = frozenset(
     """
@@ -44,11 +48,11 @@ when while with xnor xor bit boolean integer natural positive std_logic unsigned
 )
 
 
-def is_reserved(name):
+def is_reserved(name: str) -> bool:
     return name.lower() in VERILOG_WORDS or name.lower() in VHDL_WORDS
 
 
-def check_name(name, where):
+def check_name(name: str, where: str) -> None:
     """Refuse a name that one of the two languages cannot take."""
     if is_reserved(name):
         raise ConversionError(f"{where}: the name {name} is a reserved word of Verilog or VHDL; rename it")
@@ -58,7 +62,7 @@ def check_name(name, where):
         )
 
 
-def unique(name, taken):
+def unique(name: str, taken: set[str]) -> str:
     """`name`, or name_2, name_3 ... if taken; the result is added to taken (compared without case)."""
     candidate, number = name, 1
     while candidate.lower() in taken:
@@ -68,7 +72,7 @@ def unique(name, taken):
     return candidate
 
 
-def abbreviations(names):
+def abbreviations(names: list[str]) -> dict[str, str]:
     """Shortest leading part of each name that no other name shares, at least one letter."""
     result = {}
     for name in names:
@@ -80,14 +84,32 @@ def abbreviations(names):
     return result
 
 
-def parameter_suffix(names, values):
+def parameter_suffix(names: list[str], values: dict[str, object]) -> str:
     """Readable suffix of a parameter set: width=64, depth=32 -> w64_d32."""
     short = abbreviations(names)
     parts = [_value_suffix(short[name], name, values[name]) for name in names if name in values]
-    return "_".join(part for part in parts if part)[:MAX_NAME_LENGTH].rstrip("_")
+    return "_".join(part for part in parts if part)
 
 
-def _value_suffix(short, name, value):
+def module_suffixes(names: list[str], sets: list[dict[str, object]]) -> list[str]:
+    """Suffixes of the modules of one kind, from the parameters (of these names) of each that are not their defaults.
+
+    Where one would be long, all leave out the parameters in which these modules do not differ; what is still too long
+    to read is a digest. The header of a module has all its parameters.
+    """
+    suffixes = [parameter_suffix(names, values) for values in sets]
+    if max(map(len, suffixes)) <= LONG_SUFFIX:
+        return suffixes
+    same = [name for name in names if all(values.get(name, _ABSENT) == sets[0].get(name, _ABSENT) for values in sets)]
+    result = []
+    for values, whole in zip(sets, suffixes, strict=True):
+        suffix = parameter_suffix(names, {name: value for name, value in values.items() if name not in same})
+        digest = hashlib.sha256(whole.encode()).hexdigest()[:DIGITS]
+        result.append(suffix if len(suffix) <= MAX_SUFFIX else f"x{digest}")
+    return result
+
+
+def _value_suffix(short: str, name: str, value: object) -> str:
     if value is None or value is False or value == "" or value == ():
         return ""
     if value is True:
@@ -113,11 +135,11 @@ def _value_suffix(short, name, value):
     )
 
 
-def _plain(text):
+def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()
 
 
-def file_names(value):
+def file_names(value: object) -> set[str]:
     """Base names of all strings inside a parameter value."""
     if isinstance(value, str):
         return {PurePath(value).name}
@@ -128,13 +150,13 @@ def file_names(value):
     return set()
 
 
-def describe(value):
+def describe(value: object) -> str:
     """A parameter value as the header shows it: no folders, dataclasses field by field."""
     if isinstance(value, str):
         return PurePath(value).name or '""'
     if isinstance(value, tuple):
         items = [describe(item) for item in value]
-        text = ", ".join(items) if len(items) < 5 else f"{items[0]} .. {items[-1]}, {len(items)} of them"
+        text = ", ".join(items) if len(items) < 9 else f"{items[0]} .. {items[-1]}, {len(items)} of them"
         return f"({text})"
     if is_dataclass(value):
         return ", ".join(f"{f.name}={describe(getattr(value, f.name))}" for f in fields(value))

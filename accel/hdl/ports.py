@@ -1,11 +1,14 @@
 """Ports of a module: what a Signal looks like from outside, and a fresh Signal of the same kind."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from myhdl import ResetSignal, Signal, intbv, modbv
 from myhdl._Signal import _Signal
 
 from accel.hdl.errors import ConversionError
+
+Memory: TypeAlias = tuple[str | None, str]  # style and preset file
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Port:
 
     def as_dict(self):
         return {"name": self.name, "direction": self.direction, "width": self.width, "signed": self.signed}
+
+
+DrivenPort: TypeAlias = tuple[Port, str | None]  # a port and how it is driven: None, "reg" or "wire"
 
 
 def sources(signal):

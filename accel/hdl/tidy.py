@@ -3,6 +3,8 @@
 import re
 import textwrap
 
+from accel.hdl import indices
+
 WIDTH = 110
 CONSTANT = re.compile(r"\((\d+) (-|\+|\*\*) (\d+)\)")
 BRACKETED = re.compile(r"^(\s*(?:end )?(?:else )?if |.* <= |.* = )\((.*)\)( begin|;)$")
@@ -13,20 +15,18 @@ STATEMENT = re.compile(r"^\s*[\w\[\]:{}, ()+*-]+ <?= .*;$")
 DECLARATION = re.compile(r"^((?:reg|wire)(?: signed)?(?: \[\d+:\d+\])?) (\w+);$")
 
 
-def tidy(body):
+def tidy(body: str) -> str:
     """The same statements, easier to read."""
     body = re.sub(r"\n\s*\n\s*(?=\w[^\n]*\bbegin: )", "\n\n", body)
     body = _fold_constants(body)
-    body = re.sub(r"\[(\d+)-1:(\d+)\]", lambda m: f"[{int(m[1]) - 1}:{m[2]}]", body)
-    body = re.sub(r"\[0:(\d+)-1\]", lambda m: f"[0:{int(m[1]) - 1}]", body)
-    body = re.sub(r"\[\((\d+)\)", r"[\1", body)
+    body = indices.tidy_verilog(body)
     body = re.sub(r"\nend\n\s*else ", "\nend else ", body)
     body = re.sub(r"\n(\s+)end\n\s+else ", r"\n\1end else ", body)
     lines = [_strip_brackets(line) for line in body.splitlines()]
     return "\n".join(_group_declarations(_shorten(lines)))
 
 
-def _fold_constants(text):
+def _fold_constants(text: str) -> str:
     """(7 - 1) -> 6; negative results stay, Verilog would read them otherwise."""
 
     def fold(match):
@@ -40,7 +40,7 @@ def _fold_constants(text):
     return folded if folded == text else _fold_constants(folded)
 
 
-def _strip_brackets(line):
+def _strip_brackets(line: str) -> str:
     """One pair of brackets less around a whole condition or right-hand side."""
     match = BRACKETED.match(line)
     if not match or not _balanced(match[2]):
@@ -53,7 +53,7 @@ def _strip_brackets(line):
     return f"{head}{inner}{tail}"
 
 
-def _shorten(lines):
+def _shorten(lines: list[str]) -> list[str]:
     """if/else chains and case items whose branches are one statement each, without begin and end."""
     result, index = [], 0
     while index < len(lines):
@@ -62,7 +62,7 @@ def _shorten(lines):
     return result
 
 
-def _chain(lines, index):
+def _chain(lines: list[str], index: int) -> tuple[list[str], int] | None:
     """(lines, index behind it) of an if chain that starts here, None where it stays as it is."""
     head = IF_BEGIN.match(lines[index])
     if not head:
@@ -84,7 +84,7 @@ def _chain(lines, index):
         condition = branch[1]
 
 
-def _case_item(lines, index):
+def _case_item(lines: list[str], index: int) -> tuple[list[str], int] | None:
     head = CASE_ITEM.match(lines[index])
     following = lines[index + 1 : index + 3]
     if (
@@ -98,7 +98,7 @@ def _case_item(lines, index):
     return None
 
 
-def _group_declarations(lines):
+def _group_declarations(lines: list[str]) -> list[str]:
     """Signals of one type in one declaration, where the first of them stands."""
     groups = {}
     for line in lines:
@@ -116,11 +116,11 @@ def _group_declarations(lines):
     return result
 
 
-def _enclosed(text):
+def _enclosed(text: str) -> bool:
     return text.startswith("(") and text.endswith(")") and _balanced(text[1:-1])
 
 
-def _balanced(text):
+def _balanced(text: str) -> bool:
     """Brackets match, and none closes what was opened outside."""
     depth = 0
     for letter in text:

@@ -7,13 +7,16 @@ from pathlib import Path, PurePath
 
 from myhdl._enum import EnumItemType
 from myhdl._extractHierarchy import _getMemInfo, _isMem
-from myhdl.conversion import _toVerilog, _toVHDL
 from myhdl.conversion._misc import _kind
 
 from accel.hdl import verilog, vhdl
+from accel.hdl.comments import Comments
+from accel.hdl.constants import name_numbers
 from accel.hdl.errors import ConversionError
+from accel.hdl.hooks import hooked
 from accel.hdl.naming import check_name, is_reserved, unique
 from accel.hdl.ports import Port, PortType, is_shadow, mark_read
+from accel.hdl.slices import name_slices
 
 WRITERS = {"verilog": verilog, "vhdl": vhdl}
 INSTANCE_WRITERS = {name: writer.write_instance for name, writer in WRITERS.items()}
@@ -30,10 +33,14 @@ def translate(elaboration, hdl, token, *, is_top):
     block.keep_unused_ports = is_top
     filters = _Filter(elaboration, hdl)
     writer = WRITERS[hdl]
-    original = filters.install()
+    comments = Comments(writer.COMMENT)
     tool = writer.converter()
     try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        with (
+            hooked(hdl, filters.run, comments),
+            tempfile.TemporaryDirectory() as folder,
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             tool.name, tool.directory = token, folder
             tool(block)
@@ -43,21 +50,27 @@ def translate(elaboration, hdl, token, *, is_top):
     except Exception as error:
         raise ConversionError(f"{elaboration.where}: {error}") from error
     finally:
-        filters.remove(original)
         for signal in filters.enums:
             verilog.forget_states(signal)
         tool._cleanup([], [])
     body = writer.split_module(text)
     if filters.states:
         body = verilog.declare_states(filters.states, body)
-    body = writer.finish_body(body, [port for port, _ in filters.ports], filters.memories, filters.unused)
+    body = writer.finish_body(
+        body,
+        [port for port, _ in filters.ports],
+        constants=filters.constants,
+        slices=filters.slices,
+        memories=filters.memories,
+        unused=filters.unused,
+    )
     body = _lift_preset(body, elaboration.parameters, filters.memories)
     if re.search(r"\bNone\b", body):
         raise ConversionError(
             f"{elaboration.where}: a Signal in the text has no name; hold it in a variable of the module function"
         )
-    body = re.sub(r"[ \t]+$", "", re.sub(r"\n\s*\n+", "\n\n", body), flags=re.M).strip("\n")
-    return filters.ports, body, filters.memories
+    body = comments.write(re.sub(r"\n\s*\n+", "\n\n", body))
+    return filters.ports, re.sub(r"[ \t]+$", "", body, flags=re.M).strip("\n"), filters.memories
 
 
 def _lift_preset(body, parameters, memories):
@@ -81,20 +94,10 @@ class _Filter:
         self.unused = []
         self.enums = []
         self.states = {}
+        self.constants = []
+        self.slices = []
 
-    def install(self):
-        cls = self.converter_class()
-        original = cls._convert_filter
-        cls._convert_filter = lambda _tool, _hierarchy, *analysed: self.run(*analysed)
-        return original
-
-    def remove(self, original):
-        self.converter_class()._convert_filter = original
-
-    def converter_class(self):
-        return _toVerilog._ToVerilogConvertor if self.hdl == "verilog" else _toVHDL._ToVHDLConvertor
-
-    def run(self, interface, signals, memories, trees):
+    def run(self, processes, interface, signals, memories, trees):
         port_ids = {id(s) for s in self.elaboration.ports.values()}
         for signal, _, _ in self.elaboration.unused:
             mark_read(signal)
@@ -108,10 +111,16 @@ class _Filter:
             self.ports.append((port, signal._driven))
         self.check_signals(signals, port_ids)
         self.name_slices(memories)
+        enums = [s for s in signals if s._used and isinstance(s._init, EnumItemType)]
+        if self.hdl == "verilog":
+            self.name_states(enums)
+        taken = self.elaboration.taken | {item.lower() for s in enums for item in (*s._init._type._names, *self.states)}
+        self.slices = name_slices(self.elaboration.labels, taken)
         self.order_processes(trees)
         self.find_memories()
-        if self.hdl == "verilog":
-            self.name_states([s for s in signals if s._used and isinstance(s._init, EnumItemType)])
+        self.constants = name_numbers(
+            self.elaboration, {p: tree for p, tree in processes.items() if hasattr(tree, "symdict")}, taken
+        )
         self.unused = [(s._name, len(s), high, low) for s, high, low in self.elaboration.unused]
 
     def check_signals(self, signals, port_ids):

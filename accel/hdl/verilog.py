@@ -4,14 +4,19 @@ import re
 import textwrap
 
 from myhdl.conversion import _toVerilog
+from myhdl.conversion._toVerilog import _intRepr
 
+from accel.hdl.constants import Constant, declare_constants
 from accel.hdl.errors import ConversionError
+from accel.hdl.ports import Memory, Port
+from accel.hdl.slices import NamedSlice
 from accel.hdl.tidy import WIDTH, tidy
-from accel.hdl.widths import write_widths
+from accel.hdl.widths import fit_constants, write_widths
 
 EXTENSION = ".v"
 COMMENT = "//"
 LANGUAGE = "Verilog"
+DECLARATIONS = re.compile(r"(?:\s*\n|(?:reg|wire|localparam)\b[^;]*;\n)*")
 
 
 def converter():
@@ -62,9 +67,27 @@ def split_module(text):
     return "\n".join(lines[start:end])
 
 
-def finish_body(body, ports, memories, unused):
-    """Tidy the text, write widths out; add memory attributes, contents and wires for unused bits."""
-    body = write_widths(tidy(body), ports)
+def finish_body(
+    body: str,
+    ports: list[Port],
+    *,
+    constants: list[Constant],
+    slices: list[NamedSlice],
+    memories: dict[str, Memory],
+    unused: list[tuple[str, int, int, int]],
+) -> str:
+    """Tidy the text, write widths out; declare named numbers and slices, add memory attributes and contents.
+
+    unused: (signal, width, high, low) of bits that are left unread on purpose.
+    """
+    body = tidy(body)
+    signals = [*ports, *(Port(part.name, "in", part.width, False, part.is_bool) for part in slices)]
+    numbers = {constant.name: _intRepr(constant.value).strip("()") for constant in constants}
+    numbers = fit_constants(body, signals, numbers)
+    body = write_widths(body, signals, numbers)
+    body = _declare_slices(slices, body)
+    numbers = {name: _padded(number) for name, number in numbers.items()}
+    body = declare_constants(constants, body, lambda c: f"localparam {c.name} = {numbers[c.name]};", COMMENT)
     body = re.sub(r"always @\((?!posedge|negedge)[^)]*\)", "always @*", body)
     body = _join_concatenations(body)
     for name, (style, preset) in memories.items():
@@ -86,6 +109,25 @@ def finish_body(body, ports, memories, unused):
     for name, parts in wires.items():
         body += f"\nwire {name}_unused = &{{1'b0, {', '.join(parts)}}};\n"
     return body
+
+
+def _padded(number: str) -> str:
+    """A hexadecimal number with all its digits."""
+    match = re.fullmatch(r"(\d+)'h([0-9a-f]+)", number)
+    return f"{match[1]}'h{match[2].zfill(-(-int(match[1]) // 4))}" if match else number
+
+
+def _declare_slices(slices: list[NamedSlice], body: str) -> str:
+    """Wires for the slices that the text uses, behind the declarations of the signals."""
+    lines = [
+        f"wire{'' if part.is_bool else f' [{part.width - 1}:0]'} {part.name} = {tidy(part.source)};"
+        for part in slices
+        if re.search(rf"\b{part.name}\b", body)
+    ]
+    if not lines:
+        return body
+    begin = DECLARATIONS.match(body).end()
+    return "\n".join([body[:begin], *lines, "", body[begin:]])
 
 
 PART = re.compile(r"assign (\w+)\[(\d+)(?::(\d+))?\] = (.*);$")

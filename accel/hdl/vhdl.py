@@ -6,7 +6,11 @@ import myhdl
 from myhdl.conversion import _toVHDL
 from myhdl.conversion._toVHDLPackage import _package
 
+from accel.hdl import indices
+from accel.hdl.constants import INTEGER_LIMIT, Constant, declare_constants
 from accel.hdl.errors import ConversionError
+from accel.hdl.ports import Memory, Port
+from accel.hdl.slices import NamedSlice
 
 EXTENSION = ".vhd"
 COMMENT = "--"
@@ -80,10 +84,20 @@ def split_module(text):
     return "\n".join(lines[start + 1 : end])
 
 
-def finish_body(body, _ports, memories, _unused):
-    """Tidy ranges; add attributes and first contents of memories."""
-    body = re.sub(r"\((\d+)-1 downto (\d+)\)", lambda m: f"({int(m[1]) - 1} downto {m[2]})", body)
+def finish_body(
+    body: str,
+    _ports: list[Port],
+    *,
+    constants: list[Constant],
+    slices: list[NamedSlice],
+    memories: dict[str, Memory],
+    unused: list[tuple[str, int, int, int]],
+) -> str:
+    """Tidy ranges; declare named numbers and slices, add attributes and first contents of memories."""
+    body = _declare_slices(slices, indices.tidy_vhdl(body))
     body = re.sub(r"array\(0 to (\d+)-1\)", lambda m: f"array(0 to {int(m[1]) - 1})", body)
+    body, bits = _large_constants(constants, body)
+    body = declare_constants(constants, body, lambda c: _constant(c, bits.get(c.name, 0)), COMMENT)
     attribute_declared = False
     for name, (style, preset) in memories.items():
         declaration = f"signal {name}: t_array_{name};"
@@ -104,6 +118,39 @@ def finish_body(body, _ports, memories, _unused):
             text += f'\nattribute ram_style of {name}: signal is "{style}";'
         body = body.replace(declaration, text)
     return body
+
+
+def _large_constants(constants: list[Constant], body: str) -> tuple[str, dict[str, int]]:
+    """(The body without needless resizes, {name: bits} of the constants that are vectors)."""
+    widths = {}
+    for constant in constants:
+        if abs(constant.value) >= INTEGER_LIMIT:
+            resized = re.compile(rf"resize\({constant.name}, (\d+)\)")
+            used = {int(bits) for bits in resized.findall(body)}
+            widths[constant.name] = max(used, default=constant.value.bit_length() + 1)
+            body = resized.sub(constant.name, body) if len(used) == 1 else body
+    return body, widths
+
+
+def _constant(constant: Constant, bits: int) -> str:
+    """Declaration of a named number: an integer, or a vector of `bits` where it is too large for one."""
+    if not bits:
+        return f"constant {constant.name}: {'natural' if constant.value >= 0 else 'integer'} := {constant.value};"
+    kind = "signed" if constant.value < 0 else "unsigned"
+    digits = literal_bits(constant.value, bits)
+    value = f'x"{int(digits, 2):0{bits // 4}x}"' if bits % 4 == 0 else f'"{digits}"'
+    return f"constant {constant.name}: {kind}({bits - 1} downto 0) := {value};"
+
+
+def _declare_slices(slices: list[NamedSlice], body: str) -> str:
+    """Aliases of the slices that the text uses, behind the declarations of the signals."""
+    lines = [
+        f"alias {part.name}: {'std_logic' if part.is_bool else f'unsigned({part.width - 1} downto 0)'}"
+        f" is {indices.tidy_vhdl(part.source)};\n"
+        for part in slices
+        if re.search(rf"\b{part.name}\b", body)
+    ]
+    return re.sub(r"^begin$", "".join([*lines, "\n"] * bool(lines)) + "begin", body, count=1, flags=re.MULTILINE)
 
 
 def assemble(comment, token, ports, memories, body):

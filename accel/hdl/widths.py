@@ -2,7 +2,8 @@
 
 import re
 
-from accel.hdl.expressions import COMPARISONS, LOGICAL, SHIFTS, Reader, Shape, Unread
+from accel.hdl.expressions import COMPARISONS, LOGICAL, SHIFTS, Node, Reader, Scope, Shape, Unread
+from accel.hdl.ports import Port
 
 DECLARATION = re.compile(r"^\s*(?:\(\*.*\*\) )?(reg|wire|integer)( signed)?(?: \[(\d+):0\])? ([^;=]+);", re.MULTILINE)
 STATE = re.compile(r"^localparam \[(\d+):0\] (\w+) =", re.MULTILINE)
@@ -10,14 +11,37 @@ CONDITION = re.compile(r"\s*(?:end )?(?:else )?if \(")
 LABEL = re.compile(r"\s*(?:else |(?:[\w']+): |assign )")
 ASSIGNMENT = re.compile(r"(\s*)(\w+(?:\[.*?\])*) (<?=) (.*);$")
 
-
-def write_widths(body, ports):
-    """The body of a module with every narrow operand extended in writing. ports: list of Port."""
-    names = {port.name: Shape(port.width, port.signed) for port in ports} | _declared(body)
-    return "\n".join(_line(line, names) for line in body.split("\n"))
+EMPTY = Scope({}, {})
 
 
-def _declared(body):
+def write_widths(body: str, ports: list[Port], constants: dict[str, str] | None = None) -> str:
+    """The body of a module with every narrow operand extended in writing.
+
+    ports: and wires that the body does not declare. constants: {name: text of its number}.
+    """
+    return _written(body, _scope(body, ports, constants or {}))
+
+
+def fit_constants(body: str, ports: list[Port], constants: dict[str, str]) -> dict[str, str]:
+    """The constants, each that has a width in the width that its uses want, where all want the same."""
+    scope = _scope(body, ports, constants)
+    _written(body, scope)
+    fitted = dict(constants)
+    for name, bits in scope.wanted.items():
+        if len(bits) == 1 and min(bits):
+            fitted[name] = _settled(constants[name], EMPTY, min(bits))
+    return fitted
+
+
+def _scope(body: str, ports: list[Port], constants: dict[str, str]) -> Scope:
+    return Scope({port.name: Shape(port.width, port.signed) for port in ports} | _declared(body), constants)
+
+
+def _written(body: str, scope: Scope) -> str:
+    return "\n".join(_line(line, scope) for line in body.split("\n"))
+
+
+def _declared(body: str) -> dict[str, Shape]:
     """{name: Shape} of the signals; names that processes declare with several widths are left out."""
     found, several = {}, set()
     for kind, signed, high, text in DECLARATION.findall(body):
@@ -31,29 +55,29 @@ def _declared(body):
     return {name: shape for name, shape in found.items() if name not in several}
 
 
-def _line(line, names):
+def _line(line: str, scope: Scope) -> str:
     """A statement, or the beginning of one, with widths; as it is where it is none."""
     match = CONDITION.match(line)
     if match:
         end = _closing(line, match.end() - 1)
         if end is None:
             return line
-        return line[: match.end()] + _settled(line[match.end() : end], names) + ")" + _line(line[end + 1 :], names)
+        return line[: match.end()] + _settled(line[match.end() : end], scope) + ")" + _line(line[end + 1 :], scope)
     match = LABEL.match(line)
     if match:
-        return match[0] + _line(line[match.end() :], names)
+        return match[0] + _line(line[match.end() :], scope)
     match = ASSIGNMENT.match(line)
     if not match:
         return line
     indent, target, arrow, value = match.groups()
     try:
-        bits = Reader(target, names).whole().bits
+        bits = Reader(target, scope).whole().bits
     except Unread:
         return line
-    return f"{indent}{target} {arrow} {_settled(value, names, bits)};"
+    return f"{indent}{target} {arrow} {_settled(value, scope, bits)};"
 
 
-def _closing(line, begin):
+def _closing(line: str, begin: int) -> int | None:
     """Place of the bracket that closes the one at `begin`, None where it is on another line."""
     depth = 0
     for place in range(begin, len(line)):
@@ -63,33 +87,41 @@ def _closing(line, begin):
     return None
 
 
-def _settled(text, names, bits=0):
+def _settled(text: str, scope: Scope, bits: int = 0) -> str:
     """An expression whose result is `bits` wide (0: as wide as it is), with the widths of its operands."""
     try:
-        node = Reader(text, names).whole()
-        return _Writer(text).alone(node, bits)
+        node = Reader(text, scope).whole()
+        return _Writer(text, scope).alone(node, bits)
     except Unread:
+        for name in scope.constants.keys() & set(re.findall(r"\w+", text)):
+            scope.wanted[name].add(0)
         return text
 
 
 class _Writer:
     """Text of a tree again, operands extended to the width that their surroundings give them."""
 
-    def __init__(self, text):
-        self.source = text
+    def __init__(self, text: str, scope: Scope) -> None:
+        self.source, self.scope = text, scope
 
-    def alone(self, node, bits=0):
+    def alone(self, node: Node, bits: int = 0) -> str:
         """An operand that nothing around it but `bits` makes wider."""
         return self.within(node, max(bits, node.bits or 0), node.signed)
 
-    def within(self, node, bits, signed):
+    def within(self, node: Node, bits: int, signed: bool) -> str:
         """An operand of an expression of this width and sign."""
         operator, operands = node.operator, node.operands
+        if node.literal and node.bits:
+            self.scope.wanted[self.source[node.begin : node.end].strip("() ")].add(max(bits, node.bits))
+            if node.bits < bits:
+                return _settled(node.literal, EMPTY, bits)
+        if operands and node.value is not None and node.value >= 0 and 0 < bits < _widest(node):
+            return str(node.value)  # a constant that fits, of numbers that do not
         if operator in COMPARISONS:
             wide = max(operand.bits or 0 for operand in operands)
             both = all(operand.signed for operand in operands)
             texts = [self.within(operand, wide, both) for operand in operands]
-        elif operator in LOGICAL or operator in ("!", "name", "{}", "cast", "number"):
+        elif operator in LOGICAL or operator in ("!", "name", "{}", "cast", "number", "constant"):
             texts = [self.alone(operand) for operand in operands]
         elif operator in SHIFTS:
             texts = [self.within(operands[0], bits, signed), self.alone(operands[1])]
@@ -101,7 +133,7 @@ class _Writer:
         leaf = operator not in SHIFTS and operator != "?"
         return self.extended(node, text, bits - node.bits, signed) if leaf and (node.bits or bits) < bits else text
 
-    def joined(self, node, texts):
+    def joined(self, node: Node, texts: list[str]) -> str:
         """The node's text around new texts of its operands."""
         result, place = "", node.begin
         for operand, text in zip(node.operands, texts, strict=True):
@@ -109,7 +141,7 @@ class _Writer:
             place = operand.end
         return result + self.source[place : node.end]
 
-    def extended(self, node, text, more, signed):
+    def extended(self, node: Node, text: str, more: int, signed: bool) -> str:
         while text.startswith("(") and _closing(text, 0) == len(text) - 1:
             text = text[1:-1]
         if node.operator == "number":
@@ -134,3 +166,8 @@ class _Writer:
         else:
             raise Unread(text)
         return f"$signed({text})" if signed else text
+
+
+def _widest(node: Node) -> int:
+    """Bits of the largest number in a constant expression."""
+    return max(map(_widest, node.operands)) if node.operands else (node.value or 0).bit_length()

@@ -132,17 +132,19 @@ module delay_line_d2 (
     output wire [7:0] y
 );
 
+localparam DEPTH = 2;
+
 reg [7:0] stages [0:1];
 
 always @(posedge clk) begin: shift
     integer i;
     stages[0] <= x;
-    for (i=1; i<2; i=i+1) begin
+    for (i=1; i<DEPTH; i=i+1) begin
         stages[i] <= stages[(i - 1)];
     end
 end
 
-assign y = stages[1];
+assign y = stages[DEPTH - 1];
 
 endmodule
 """

@@ -172,6 +172,13 @@ def unused(signal, high=None, low=0):
         _conversion.note_unused(signal, len(signal) if high is None else high, low)
 
 
+def named(part, name):
+    """`part`, a slice of a Signal, which the converted text gives the name of the Signal and this one behind it."""
+    if _conversion is not None:
+        _conversion.note_label(part, name)
+    return part
+
+
 def read_hex_words(path, depth, bits):
     """Words of a $readmemh file: hexadecimal, comments and blank lines allowed, no addresses."""
     words = []
@@ -186,4 +193,4 @@ def read_hex_words(path, depth, bits):
     return words
 
 
-__all__ = ["block", "memory", "module", "read_hex_words", "set_conversion", "unused"]
+__all__ = ["block", "memory", "module", "named", "read_hex_words", "set_conversion", "unused"]
