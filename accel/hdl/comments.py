@@ -12,14 +12,19 @@ import textwrap
 import tokenize
 from collections.abc import Iterator
 
+from myhdl import Signal
+
 MARK = re.compile(r"^([ \t]*)(//|--) bitloomcomment(\d+)x[ \t]*\n(?:[ \t]*\n)*", re.MULTILINE)
 
 
 class Tree(ast.Module):
-    """MyHDL's tree of a process: what it has besides the statements."""
+    """MyHDL's tree of a process: what it has besides the statements. senslist, sigregs: its Signals and registers."""
 
+    name: str
     sourcefile: str
     lineoffset: int
+    senslist: list[Signal]
+    sigregs: list[Signal]
     symdict: dict[str, object]
     vardict: dict[str, object]
 

@@ -1,10 +1,13 @@
 """Conversion of a whole design: a module per block kind and parameter set, each in its own file."""
 
+from __future__ import annotations
+
 import inspect
 import re
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import accel
 from accel.hdl.elaborate import Elaboration, clean_myhdl
@@ -13,6 +16,18 @@ from accel.hdl.naming import check_name, describe, file_names, is_reserved, modu
 from accel.hdl.ports import PortType
 from accel.hdl.translate import INSTANCE_WRITERS, WRITERS, translate
 from accel.rtl.parts.module import set_conversion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from typing import NoReturn
+
+    from myhdl import Signal
+
+    from accel.hdl.ports import DrivenPort, Memory, Port
+    from accel.rtl.parts.module import Module
+    from accel.types import StrPath
+
+PortTypes: TypeAlias = "tuple[PortType | None, ...]"  # of all ports in order, None where absent
 
 COMMENT_WIDTH = 108
 LATENCY = re.compile(r"\b(?P<name>\w+_(?:LATENCY|latency))\b(?P<call>\(config\))?(?: \(\d+\))?")
@@ -28,15 +43,15 @@ class ConvertedModule:
     """
 
     kind: str
-    parameters: dict
-    ports: list
-    instances: list
-    memories: dict
-    unused: list
+    parameters: dict[str, Hashable]
+    ports: list[Port]
+    instances: list[tuple[str, ConvertedModule]]
+    memories: dict[str, Memory]
+    unused: list[str]
     token: str
     body: str
-    driven: list = field(repr=False, default_factory=list)
-    source: object = field(repr=False, default=None)
+    driven: list[DrivenPort] = field(repr=False)
+    source: Module = field(repr=False)
     name: str = ""
     text: str = ""
 
@@ -47,20 +62,22 @@ class ConvertedDesign:
 
     top: str
     hdl: str
-    modules: list
-    files: list
-    memory_files: list
+    modules: list[ConvertedModule]
+    files: list[Path]
+    memory_files: list[str]
 
     @property
-    def ports(self):
+    def ports(self) -> list[Port]:
         return self.modules[-1].ports
 
     @property
-    def line_count(self):
+    def line_count(self) -> int:
         return sum(module.text.count("\n") for module in self.modules)
 
 
-def convert_design(top_instance_factory, hdl="verilog", out_dir=".", name=None):
+def convert_design(
+    top_instance_factory: Callable[[], object], hdl: str = "verilog", out_dir: StrPath = ".", name: str | None = None
+) -> ConvertedDesign:
     """Convert the module instance that the factory makes, with all modules below it.
 
     top_instance_factory: a function without arguments that calls one @module function on Signals.
@@ -88,13 +105,13 @@ def convert_design(top_instance_factory, hdl="verilog", out_dir=".", name=None):
 class _Conversion:
     """Converts each (module, port types, parameters) once; modules of equal text are one module."""
 
-    def __init__(self, hdl):
+    def __init__(self, hdl: str) -> None:
         self.hdl = hdl
-        self.done = {}  # request -> (ConvertedModule, memory files)
-        self.by_text = {}
-        self.memory_files = set()
+        self.done: dict[tuple[Hashable, ...], tuple[ConvertedModule, dict[str, str]]] = {}  # the module, memory files
+        self.by_text: dict[tuple[Hashable, ...], ConvertedModule] = {}
+        self.memory_files: set[str] = set()
 
-    def top(self, factory):
+    def top(self, factory: Callable[[], object]) -> ConvertedModule:
         collector = _Collector()
         previous = set_conversion(collector)
         try:
@@ -108,7 +125,9 @@ class _Conversion:
             )
         return self.convert(*collector.requests[0], is_top=True)[0]
 
-    def convert(self, module, port_types, parameters, *, is_top=False):
+    def convert(
+        self, module: Module, port_types: PortTypes, parameters: dict[str, Hashable], *, is_top: bool = False
+    ) -> tuple[ConvertedModule, dict[str, str]]:
         """The converted module and the preset file of each of its memories."""
         _check_parameters(module, parameters)
         key = (module, port_types, tuple(sorted(parameters.items())), is_top)
@@ -150,11 +169,11 @@ class _Conversion:
         self.done[key] = (self.by_text.setdefault(shape, converted), files)
         return self.done[key]
 
-    def finish(self, top, name):
+    def finish(self, top: ConvertedModule, name: str | None) -> list[ConvertedModule]:
         """Final names and texts, children before parents."""
-        modules = []
+        modules: list[ConvertedModule] = []
 
-        def visit(module):
+        def visit(module: ConvertedModule) -> None:
             for _, child in module.instances:
                 visit(child)
             if module not in modules:
@@ -174,27 +193,27 @@ class _Conversion:
 class _Collector:
     """Notes which module the top instance factory calls."""
 
-    def __init__(self):
-        self.requests = []
+    def __init__(self) -> None:
+        self.requests: list[tuple[Module, PortTypes, dict[str, Hashable]]] = []
 
-    def instantiate(self, module, ports, parameters):
+    def instantiate(self, module: Module, ports: Sequence[Signal | None], parameters: dict[str, Hashable]) -> None:
         types = tuple(
             None if s is None else PortType.of(s, f"{module.func.__name__}: port {n}")
             for n, s in zip(module.port_names, ports, strict=True)
         )
         self.requests.append((module, types, parameters))
 
-    def note_memory(self, *_):
+    def note_memory(self, *_: object) -> NoReturn:
         raise ConversionError("memory() was called outside a module")
 
-    def note_unused(self, *_):
+    def note_unused(self, *_: object) -> NoReturn:
         raise ConversionError("unused() was called outside a module")
 
-    def note_label(self, *_):
+    def note_label(self, *_: object) -> None:
         """The top's own surroundings are not converted: its slices need no names."""
 
 
-def _check_parameters(module, parameters):
+def _check_parameters(module: Module, parameters: Mapping[str, Hashable]) -> None:
     for name, value in parameters.items():
         try:
             hash(value)
@@ -205,7 +224,7 @@ def _check_parameters(module, parameters):
             ) from None
 
 
-def _all_parameters(module, given):
+def _all_parameters(module: Module, given: Mapping[str, Hashable]) -> dict[str, Hashable]:
     """Given values and defaults, in the order of the signature."""
     signature = inspect.signature(module.func).parameters
     return {name: given.get(name, signature[name].default) for name in module.parameter_names}
@@ -213,7 +232,8 @@ def _all_parameters(module, given):
 
 def _assign_names(modules: list[ConvertedModule], top: ConvertedModule, top_name: str, memory_files: set[str]) -> None:
     taken = {top_name.lower()}
-    kinds, groups = {}, {}
+    kinds: dict[str, list[ConvertedModule]] = {}
+    groups: dict[str, list[ConvertedModule]] = {}
     for module in modules:
         kinds.setdefault(module.kind, []).append(module)
     suffixes = {}
@@ -233,7 +253,7 @@ def _assign_names(modules: list[ConvertedModule], top: ConvertedModule, top_name
             module.name = name
 
 
-def _chosen(module, memory_files):
+def _chosen(module: ConvertedModule, memory_files: set[str]) -> dict[str, Hashable]:
     """Parameters that differ from their defaults, without those that name memory images."""
     signature = inspect.signature(module.source.func).parameters
     return {
@@ -243,7 +263,7 @@ def _chosen(module, memory_files):
     }
 
 
-def _width_suffix(module, group):
+def _width_suffix(module: ConvertedModule, group: Iterable[ConvertedModule]) -> str:
     """The first ports that tell modules of one name apart: name and width, s for signed."""
     shapes = {id(other): {port.name: _shape(port) for port in other.ports} for other in group}
     others = [other for other in group if other is not module]
@@ -256,11 +276,11 @@ def _width_suffix(module, group):
     return suffix
 
 
-def _shape(port):
+def _shape(port: Port) -> str:
     return "" if port.is_bool else f"{port.width}{'s' if port.signed else ''}"
 
 
-def _comment(module, mark):
+def _comment(module: ConvertedModule, mark: str) -> str:
     """Header: what made it, parameters, the block's docstring."""
     lines = [f"Bitloom {accel.__version__}: {module.source.func.__module__}.{module.source.func.__name__}"]
     if module.parameters:
@@ -277,11 +297,11 @@ def _comment(module, mark):
     return "\n".join(f"{mark} {line}".rstrip() for line in lines) + "\n"
 
 
-def _with_latencies(doc, module):
+def _with_latencies(doc: str, module: ConvertedModule) -> str:
     """The docstring with the number of cycles behind the name of each latency: the reader has no Python at hand."""
     known = module.source.func.__globals__
 
-    def numbered(match):
+    def numbered(match: re.Match[str]) -> str:
         name, call = match["name"], match["call"]
         value = known.get(name)
         if call and value is not None and "config" in module.parameters:

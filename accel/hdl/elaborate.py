@@ -1,7 +1,10 @@
 """Elaboration of one module for conversion: its processes, stubs for its children, names for its signals."""
 
+from __future__ import annotations
+
 import sys
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import myhdl
 from myhdl import _block as myhdl_block
@@ -19,9 +22,19 @@ from accel.hdl.variables import in_source_order
 from accel.rtl.parts.bundles import Bundle
 from accel.rtl.parts.module import set_conversion
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from types import FrameType
+
+    from myhdl import Signal
+
+    from accel.hdl.ports import PortType
+    from accel.hdl.stub import Writer
+    from accel.rtl.parts.module import Module
+
 
 @contextmanager
-def clean_myhdl():
+def clean_myhdl() -> Iterator[None]:
     """MyHDL's global lists as they were before; its name counters start afresh inside."""
     signals, blocks, memories = len(_simulator._signals), len(_simulator._blocks), dict(_memInfoMap)
     reset_names()
@@ -35,7 +48,7 @@ def clean_myhdl():
         reset_names()
 
 
-def reset_names():
+def reset_names() -> None:
     myhdl_block._name_set.clear()
     myhdl_block._inst_name_set.clear()
     _misc._genLabel = _misc._LabelGenerator()
@@ -52,14 +65,20 @@ class Elaboration:
     processes after their instances have names. taken: names that the module uses, in lower case.
     """
 
-    def __init__(self, module, port_types, parameters, writers):
+    def __init__(
+        self,
+        module: Module,
+        port_types: Sequence[PortType | None],
+        parameters: dict[str, Hashable],
+        writers: Mapping[str, Writer],
+    ) -> None:
         self.module = module
         self.parameters = parameters
         self.writers = writers
-        self.stubs = []
-        self.memories = []
-        self.unused = []
-        self.labels = []
+        self.stubs: list[InstanceStub] = []
+        self.memories: list[tuple[list[Signal], str | None, str]] = []
+        self.unused: list[tuple[Signal, int, int]] = []
+        self.labels: list[tuple[Signal, str]] = []
         self.ports = {
             name: kind.signal() for name, kind in zip(module.port_names, port_types, strict=True) if kind is not None
         }
@@ -76,22 +95,24 @@ class Elaboration:
         self.prefixes = {id(process): prefix for prefix, process in _processes(self.block)}
 
     @property
-    def where(self):
+    def where(self) -> str:
         return self.module.func.__name__
 
-    def instantiate(self, module, ports, parameters):
+    def instantiate(
+        self, module: Module, ports: Sequence[Signal | None], parameters: dict[str, Hashable]
+    ) -> InstanceStub:
         connected = {name: s for name, s in zip(module.port_names, ports, strict=True) if s is not None}
         stub = InstanceStub(module, connected, parameters, self.writers)
         self.stubs.append(stub)
         return stub
 
-    def note_memory(self, mem, style, preset):
+    def note_memory(self, mem: list[Signal], style: str | None, preset: str) -> None:
         self.memories.append((mem, style, preset))
 
-    def note_unused(self, signal, high, low):
+    def note_unused(self, signal: Signal, high: int, low: int) -> None:
         self.unused.append((signal, high, low))
 
-    def note_label(self, part, name):
+    def note_label(self, part: Signal, name: str) -> None:
         self.labels.append((part, name))
 
 
@@ -100,19 +121,21 @@ class _TargetBlock(_Block):
 
     keep_unused_ports = False
 
-    def _inferInterface(self):
+    def _inferInterface(self) -> None:
         self.argdict = {
             name: s for name, s in self.port_signals.items() if s._driven or s._read or self.keep_unused_ports
         }
         self.argnames = list(self.argdict)
 
 
-def _run(module, arguments, parameters):
+def _run(
+    module: Module, arguments: Sequence[Signal | Bundle | None], parameters: Mapping[str, Hashable]
+) -> tuple[_TargetBlock, dict[str, object]]:
     """Call the block function inside a MyHDL block; also return the names of its local objects at return."""
-    names = {}
+    names: dict[str, object] = {}
     code = module.func.__code__
 
-    def watch(frame, event, _argument):
+    def watch(frame: FrameType, event: str, _argument: object) -> None:
         if event == "return" and frame.f_code is code:
             names.update(frame.f_locals)
 
@@ -131,15 +154,15 @@ def _run(module, arguments, parameters):
 class _Namer:
     """Names for instances and signals, from the Python variables that hold them."""
 
-    def __init__(self, elaboration, names):
+    def __init__(self, elaboration: Elaboration, names: dict[str, object]) -> None:
         self.elaboration = elaboration
         self.block = elaboration.block
         self.names = names
-        self.taken = set()
-        self.signals = {}  # name -> Signal
-        self.named = set()  # ids of signals that have a name
+        self.taken: set[str] = set()
+        self.signals: dict[str, Signal] = {}
+        self.named: set[int] = set()  # ids of signals that have a name
 
-    def run(self):
+    def run(self) -> None:
         self.block.port_signals = self.elaboration.ports
         for name, signal in self.elaboration.ports.items():
             check_name(name, self.elaboration.where)
@@ -161,14 +184,15 @@ class _Namer:
         self.block.sigdict.update(self.signals)
         self.block.symdict.update(self.names)
 
-    def name_processes(self):
+    def name_processes(self) -> None:
         for _, process in _processes(self.block):
             self.taken.add(process.name.lower())
 
-    def name_blocks(self):
+    def name_blocks(self) -> None:
         """Instance names: from a list that holds unnamed ones, else from the variable, else from the kind."""
         children = {id(sub): sub for sub in self.block.subs if isinstance(sub, _Block)}
-        plain, listed = {}, {}
+        plain: dict[int, str] = {}
+        listed: dict[int, str] = {}
         for name, value in self.names.items():
             if id(value) in children:
                 plain.setdefault(id(value), name)
@@ -185,15 +209,15 @@ class _Namer:
             child.name = child.__name__ = name
             _name_inside(child, name)
 
-    def used_lists(self):
+    def used_lists(self) -> set[int]:
         """Lists that a process indexes stay arrays; settles their names and returns their ids."""
-        lists = {}
+        lists: dict[int, tuple[str, list[Signal]]] = {}
         for prefix, process in _processes(self.block):
             for name, mem in process.losdict.items():
                 lists.setdefault(id(mem), (prefix + name, mem))
         for name, value in self.names.items():  # a local name is better than a name inside a process
             if id(value) in lists:
-                lists[id(value)] = (name, value)
+                lists[id(value)] = (name, lists[id(value)][1])
         self.block.memdict.clear()
         for name, mem in lists.values():
             info = _makeMemInfo(mem)
@@ -202,7 +226,7 @@ class _Namer:
             self.named.update(id(signal) for signal in mem)
         return set(lists)
 
-    def walk(self, name, value, lists):
+    def walk(self, name: str, value: object, lists: set[int]) -> None:
         if isinstance(value, _Signal):
             self.add(name, value)
         elif is_list_of_signals(value) and id(value) in lists:
@@ -218,13 +242,13 @@ class _Namer:
                 if isinstance(item, (_Signal, list, tuple, dict)):
                     self.walk(f"{name}_{key}", item, lists)
 
-    def add(self, name, signal):
+    def add(self, name: str, signal: Signal) -> None:
         if id(signal) in self.named or hasattr(signal, "_left"):
             return
         self.named.add(id(signal))
         self.signals[unique(name.strip("_"), self.taken)] = signal
 
-    def add_sources(self, name, signal):
+    def add_sources(self, name: str, signal: Signal) -> None:
         if not is_shadow(signal):
             self.add(name, signal)
             return
@@ -233,8 +257,9 @@ class _Namer:
             self.add_sources(name if len(sources(signal)) == 1 else f"{name}_{i}", source)
 
 
-def _numbered(value, prefix=""):
+def _numbered(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     """(number, item) of a list, of lists in a list (1_0), and of a dict's values."""
+    pairs: Iterable[tuple[object, object]]
     if isinstance(value, dict):
         pairs = value.items()
     elif isinstance(value, (list, tuple)):
@@ -249,7 +274,7 @@ def _numbered(value, prefix=""):
             yield label, item
 
 
-def _processes(block, prefix=""):
+def _processes(block: _Block, prefix: str = "") -> Iterator[tuple[str, _Instantiator]]:
     """(name prefix, process) of the module itself and of plain MyHDL blocks inside it (flattened)."""
     for sub in block.subs:
         if isinstance(sub, _Instantiator):
@@ -258,9 +283,9 @@ def _processes(block, prefix=""):
             yield from _processes(sub, f"{prefix}{sub.name}_")
 
 
-def _name_inside(block, prefix):
+def _name_inside(block: _Block, prefix: str) -> None:
     """Names for what is inside a plain block: kind and number; instances carry the whole path."""
-    count = {}
+    count: dict[str, int] = {}
     for sub in block.subs:
         if isinstance(sub, _Block):
             kind = sub.func.__name__.strip("_")

@@ -164,9 +164,10 @@ class Reader:
         while self.peek() == ",":
             self.take()
             parts.append(self.expression())
-        if any(part.bits is None for part in parts):
+        widths = [part.bits for part in parts if part.bits is not None]
+        if len(widths) < len(parts):
             raise Unread(self.text)
-        return Node(sum(part.bits for part in parts), False, begin, self.take("}")[2], "{}", parts)
+        return Node(sum(widths), False, begin, self.take("}")[2], "{}", parts)
 
     def selected(self, name: str, begin: int, end: int) -> Node:
         """A name with what is selected of it."""
@@ -180,9 +181,10 @@ class Reader:
             if self.peek() == ":":
                 self.take()
                 indices.append(self.expression())
-                if None in (indices[-2].value, indices[-1].value):
+                highest, lowest = indices[-2].value, indices[-1].value
+                if highest is None or lowest is None:
                     raise Unread(self.text)
-                bits, signed, top = indices[-2].value - indices[-1].value + 1, False, f"{self.text[begin:end]}[{high}]"
+                bits, signed, top = highest - lowest + 1, False, f"{self.text[begin:end]}[{high}]"
             elif self.peek() == "+:":
                 self.take()
                 indices.append(self.expression())

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Hashable
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePath
 
@@ -84,14 +85,14 @@ def abbreviations(names: list[str]) -> dict[str, str]:
     return result
 
 
-def parameter_suffix(names: list[str], values: dict[str, object]) -> str:
+def parameter_suffix(names: list[str], values: dict[str, Hashable]) -> str:
     """Readable suffix of a parameter set: width=64, depth=32 -> w64_d32."""
     short = abbreviations(names)
     parts = [_value_suffix(short[name], name, values[name]) for name in names if name in values]
     return "_".join(part for part in parts if part)
 
 
-def module_suffixes(names: list[str], sets: list[dict[str, object]]) -> list[str]:
+def module_suffixes(names: list[str], sets: list[dict[str, Hashable]]) -> list[str]:
     """Suffixes of the modules of one kind, from the parameters (of these names) of each that are not their defaults.
 
     Where one would be long, all leave out the parameters in which these modules do not differ; what is still too long
@@ -109,7 +110,7 @@ def module_suffixes(names: list[str], sets: list[dict[str, object]]) -> list[str
     return result
 
 
-def _value_suffix(short: str, name: str, value: object) -> str:
+def _value_suffix(short: str, name: str, value: Hashable) -> str:
     if value is None or value is False or value == "" or value == ():
         return ""
     if value is True:
@@ -139,7 +140,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()
 
 
-def file_names(value: object) -> set[str]:
+def file_names(value: Hashable) -> set[str]:
     """Base names of all strings inside a parameter value."""
     if isinstance(value, str):
         return {PurePath(value).name}
@@ -150,7 +151,7 @@ def file_names(value: object) -> set[str]:
     return set()
 
 
-def describe(value: object) -> str:
+def describe(value: Hashable) -> str:
     """A parameter value as the header shows it: no folders, dataclasses field by field."""
     if isinstance(value, str):
         return PurePath(value).name or '""'

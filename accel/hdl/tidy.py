@@ -1,5 +1,7 @@
 """Makes MyHDL's Verilog readable without changing its meaning: fewer brackets, folded constants, shorter else."""
 
+from __future__ import annotations
+
 import re
 import textwrap
 
@@ -29,7 +31,7 @@ def tidy(body: str) -> str:
 def _fold_constants(text: str) -> str:
     """(7 - 1) -> 6; negative results stay, Verilog would read them otherwise."""
 
-    def fold(match):
+    def fold(match: re.Match[str]) -> str:
         left, right = int(match[1]), int(match[3])
         if match[2] == "**" and right > 64:
             return match[0]
@@ -100,7 +102,7 @@ def _case_item(lines: list[str], index: int) -> tuple[list[str], int] | None:
 
 def _group_declarations(lines: list[str]) -> list[str]:
     """Signals of one type in one declaration, where the first of them stands."""
-    groups = {}
+    groups: dict[str, list[str]] = {}
     for line in lines:
         match = DECLARATION.match(line)
         if match:

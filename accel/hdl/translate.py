@@ -1,9 +1,12 @@
 """One elaborated module through MyHDL's converter: ports, directions and the text of the body."""
 
+from __future__ import annotations
+
 import re
 import tempfile
 import warnings
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from myhdl._enum import EnumItemType
 from myhdl._extractHierarchy import _getMemInfo, _isMem
@@ -18,11 +21,28 @@ from accel.hdl.naming import check_name, is_reserved, unique
 from accel.hdl.ports import Port, PortType, is_shadow, mark_read
 from accel.hdl.slices import name_slices
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+    from typing import Literal
+
+    from myhdl import Signal
+    from myhdl._block import _Block
+    from myhdl._extractHierarchy import _MemInfo
+    from myhdl._instance import _Instantiator
+
+    from accel.hdl.comments import Tree
+    from accel.hdl.constants import Constant
+    from accel.hdl.elaborate import Elaboration
+    from accel.hdl.ports import DrivenPort, Memory
+    from accel.hdl.slices import NamedSlice
+
 WRITERS = {"verilog": verilog, "vhdl": vhdl}
 INSTANCE_WRITERS = {name: writer.write_instance for name, writer in WRITERS.items()}
 
 
-def translate(elaboration, hdl, token, *, is_top):
+def translate(
+    elaboration: Elaboration, hdl: str, token: str, *, is_top: bool
+) -> tuple[list[DrivenPort], str, dict[str, Memory]]:
     """Convert one module whose children are converted already.
 
     Returns (ports with what drives them, body text, memories {name: (style, preset file)}).
@@ -73,7 +93,7 @@ def translate(elaboration, hdl, token, *, is_top):
     return filters.ports, re.sub(r"[ \t]+$", "", body, flags=re.M).strip("\n"), filters.memories
 
 
-def _lift_preset(body, parameters, memories):
+def _lift_preset(body: str, parameters: Mapping[str, Hashable], memories: dict[str, Memory]) -> str:
     """A file named in user-defined code becomes a parameter, so that blocks with other files share text."""
     preset = parameters.get("preset")
     file = PurePath(preset).name if isinstance(preset, str) else ""
@@ -86,18 +106,25 @@ def _lift_preset(body, parameters, memories):
 class _Filter:
     """Runs between MyHDL's analysis and its writing: marks, checks and puts everything in a fixed order."""
 
-    def __init__(self, elaboration, hdl):
+    def __init__(self, elaboration: Elaboration, hdl: str) -> None:
         self.elaboration = elaboration
         self.hdl = hdl
-        self.ports = []
-        self.memories = {}
-        self.unused = []
-        self.enums = []
-        self.states = {}
-        self.constants = []
-        self.slices = []
+        self.ports: list[DrivenPort] = []
+        self.memories: dict[str, Memory] = {}
+        self.unused: list[tuple[str, int, int, int]] = []
+        self.enums: list[Signal] = []
+        self.states: dict[str, str] = {}
+        self.constants: list[Constant] = []
+        self.slices: list[NamedSlice] = []
 
-    def run(self, processes, interface, signals, memories, trees):
+    def run(
+        self,
+        processes: Mapping[_Instantiator, Tree],
+        interface: _Block,
+        signals: list[Signal],
+        memories: list[_MemInfo],
+        trees: list[Tree],
+    ) -> None:
         port_ids = {id(s) for s in self.elaboration.ports.values()}
         for signal, _, _ in self.elaboration.unused:
             mark_read(signal)
@@ -106,7 +133,7 @@ class _Filter:
         interface._inferInterface()  # again: instances may have read more ports by now
         for name, signal in interface.argdict.items():
             kind = PortType.of(signal, f"{self.elaboration.where}: port {name}")
-            direction = "out" if signal._driven else "in"
+            direction: Literal["in", "out"] = "out" if signal._driven else "in"
             port = Port(name, direction, kind.bits, kind.signed, kind.kind in ("bool", "reset"))
             self.ports.append((port, signal._driven))
         self.check_signals(signals, port_ids)
@@ -123,7 +150,7 @@ class _Filter:
         )
         self.unused = [(s._name, len(s), high, low) for s, high, low in self.elaboration.unused]
 
-    def check_signals(self, signals, port_ids):
+    def check_signals(self, signals: Iterable[Signal], port_ids: set[int]) -> None:
         where = self.elaboration.where
         for signal in signals:
             if not signal._used or id(signal) in port_ids or is_shadow(signal):
@@ -137,7 +164,7 @@ class _Filter:
             if signal._driven and not signal._read and "unused" not in signal._name:
                 signal._name += "_unused"
 
-    def name_slices(self, memories):
+    def name_slices(self, memories: Iterable[_MemInfo]) -> None:
         """Slices of array elements follow the element's name, which MyHDL settles last."""
         for memory in memories:
             if memory._used:
@@ -145,9 +172,9 @@ class _Filter:
                     for part in element._slicesigs:
                         part._setName("Verilog" if self.hdl == "verilog" else "VHDL")
 
-    def order_processes(self, trees):
+    def order_processes(self, trees: Iterable[Tree]) -> None:
         """MyHDL keeps these in sets: sort them, so that the same input gives the same bytes."""
-        taken = set()
+        taken: set[str] = set()
         for tree in trees:
             if not hasattr(tree, "kind"):
                 continue
@@ -160,14 +187,14 @@ class _Filter:
             if tree.kind == _kind.ALWAYS_SEQ:
                 tree.sigregs = sorted(tree.sigregs, key=_natural)
 
-    def name_states(self, signals):
+    def name_states(self, signals: Iterable[Signal]) -> None:
         """States are printed by name; the Signal of the shortest name gives the prefix of its enum type."""
         for signal in sorted(signals, key=lambda s: (len(s._name), s._name)):
             if not any(signal._init._type is other._init._type for other in self.enums):
                 self.enums.append(signal)
                 self.states |= verilog.name_states(signal)
 
-    def find_memories(self):
+    def find_memories(self) -> None:
         for mem, style, preset in self.elaboration.memories:
             if not _isMem(mem) or _getMemInfo(mem).name is None:
                 raise ConversionError(
@@ -177,5 +204,5 @@ class _Filter:
             self.memories[_getMemInfo(mem).name] = (style, preset)
 
 
-def _natural(signal):
+def _natural(signal: Signal) -> list[int | str]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", signal._name)]

@@ -15,7 +15,7 @@ _INNER = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @functools.cache
-def variable_order(function: Callable) -> dict[str, int]:
+def variable_order(function: Callable[..., object]) -> dict[str, int]:
     """{name: number} of the function's parameters and variables, by where the source first gives them a value."""
     tree = _tree(function)
     names = [argument.arg for argument in (*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs)]
@@ -23,21 +23,21 @@ def variable_order(function: Callable) -> dict[str, int]:
     return {name: number for number, name in enumerate(dict.fromkeys(names))}
 
 
-def in_source_order(function: Callable, variables: dict[str, object]) -> dict[str, object]:
+def in_source_order(function: Callable[..., object], variables: dict[str, object]) -> dict[str, object]:
     """The dict `variables` of a call of the function, in the order of its source."""
     order = variable_order(function)
     return dict(sorted(variables.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
 
 
 @functools.cache
-def loop_variables(function: Callable) -> frozenset[str]:
+def loop_variables(function: Callable[..., object]) -> frozenset[str]:
     """Variables of the function's own `for` statements."""
     targets = [node.target for node in _outer(_tree(function).body) if isinstance(node, ast.For)]
     return frozenset(node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
 
 
 @functools.cache
-def origins(function: Callable) -> dict[str, str]:
+def origins(function: Callable[..., object]) -> dict[str, str]:
     """{name: expression} of the variables that the function's source gives one value, where that is not a number."""
     source = textwrap.dedent(inspect.getsource(function))
     given: dict[str, list[ast.expr]] = {}
@@ -46,15 +46,17 @@ def origins(function: Callable) -> dict[str, str]:
             given.setdefault(node.targets[0].id, []).append(node.value)
     stored = Counter(name for _, name in _stored(_tree(function).body))
     return {
-        name: " ".join(ast.get_source_segment(source, values[0]).split())
+        name: " ".join((ast.get_source_segment(source, values[0]) or "").split())
         for name, values in given.items()
         if stored[name] == 1 and not isinstance(values[0], ast.Constant)
     }
 
 
 @functools.cache
-def _tree(function: Callable) -> ast.FunctionDef:
-    return ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+def _tree(function: Callable[..., object]) -> ast.FunctionDef:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(tree, ast.FunctionDef), function
+    return tree
 
 
 def _outer(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:

@@ -1,7 +1,10 @@
 """Verilog text: instances, module headers, memory attributes, tidying of what MyHDL prints."""
 
+from __future__ import annotations
+
 import re
 import textwrap
+from typing import TYPE_CHECKING
 
 from myhdl.conversion import _toVerilog
 from myhdl.conversion._toVerilog import _intRepr
@@ -13,13 +16,22 @@ from accel.hdl.slices import NamedSlice
 from accel.hdl.tidy import WIDTH, tidy
 from accel.hdl.widths import fit_constants, write_widths
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myhdl import Signal
+    from myhdl.conversion._toVerilog import _ToVerilogConvertor
+
+    from accel.hdl.ports import DrivenPort
+    from accel.hdl.stub import InstanceStub
+
 EXTENSION = ".v"
 COMMENT = "//"
 LANGUAGE = "Verilog"
 DECLARATIONS = re.compile(r"(?:\s*\n|(?:reg|wire|localparam)\b[^;]*;\n)*")
 
 
-def converter():
+def converter() -> _ToVerilogConvertor:
     """MyHDL's converter with the options of this project."""
     tool = _toVerilog.toVerilog
     tool.no_myhdl_header, tool.no_testbench, tool.timescale = True, True, "1ns/1ps"
@@ -27,7 +39,7 @@ def converter():
     return tool
 
 
-def write_instance(stub):
+def write_instance(stub: InstanceStub) -> str:
     """Text of an instance; the module name is the child's token until all names are known."""
     files = ", ".join(f'.{name.upper()}_FILE("{file}")' for name, file in stub.child_files.items())
     connections = []
@@ -46,7 +58,7 @@ def write_instance(stub):
     return f"\n{head} (\n{text}\n);\n"
 
 
-def literal(value, port):
+def literal(value: int, port: Port) -> str:
     if port.is_bool:
         return f"1'b{value}"
     if port.signed:
@@ -54,7 +66,7 @@ def literal(value, port):
     return f"{port.width}'d{value}"
 
 
-def split_module(text):
+def split_module(text: str) -> str:
     """The body of MyHDL's module: what stands between the port declarations and endmodule."""
     lines = text.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("module "))
@@ -102,7 +114,7 @@ def finish_body(
         if preset:
             text += f"\ninitial $readmemh({name.upper()}_FILE, {name});"
         body = body.replace(declaration[0], text)
-    wires = {}
+    wires: dict[str, list[str]] = {}
     for name, width, high, low in unused:
         bits = name if width == high - low else f"{name}[{high - 1}:{low}]"
         wires.setdefault(name, []).append(bits)
@@ -126,14 +138,15 @@ def _declare_slices(slices: list[NamedSlice], body: str) -> str:
     ]
     if not lines:
         return body
-    begin = DECLARATIONS.match(body).end()
+    declared = DECLARATIONS.match(body)
+    begin = declared.end() if declared else 0
     return "\n".join([body[:begin], *lines, "", body[begin:]])
 
 
 PART = re.compile(r"assign (\w+)\[(\d+)(?::(\d+))?\] = (.*);$")
 
 
-def _join_concatenations(body):
+def _join_concatenations(body: str) -> str:
     """MyHDL writes a concatenation part by part: one statement says the same."""
     result, parts, target = [], [], None
     for line in [*body.splitlines(), ""]:
@@ -151,7 +164,7 @@ def _join_concatenations(body):
     return "\n".join(result[:-1])
 
 
-def name_states(signal):
+def name_states(signal: Signal) -> dict[str, str]:
     """Let MyHDL print the states of an enum Signal by name; returns {name: code}."""
     codes = {}
     for name in signal._init._type._names:
@@ -162,12 +175,12 @@ def name_states(signal):
     return codes
 
 
-def forget_states(signal):
+def forget_states(signal: Signal) -> None:
     for name in signal._init._type._names:
         del getattr(signal._init._type, name)._toVerilog
 
 
-def declare_states(states, body):
+def declare_states(states: Mapping[str, str], body: str) -> str:
     """Declarations of the states that the text uses, in front of it."""
     used = [
         f"localparam [{int(code.split(chr(39))[0]) - 1}:0] {name} = {code};"
@@ -177,7 +190,7 @@ def declare_states(states, body):
     return "\n".join([*used, body])
 
 
-def assemble(comment, token, ports, memories, body):
+def assemble(comment: str, token: str, ports: list[DrivenPort], memories: Mapping[str, Memory], body: str) -> str:
     """One module as text."""
     files = [f'parameter {name.upper()}_FILE = "{file}"' for name, (_, file) in memories.items() if file]
     head = f"module {token}"
@@ -193,5 +206,5 @@ def assemble(comment, token, ports, memories, body):
     return f"{comment}\n`timescale 1ns/1ps\n\n{head}\n\n{body}\n\nendmodule\n"
 
 
-def extra_files():
+def extra_files() -> dict[str, str]:
     return {}

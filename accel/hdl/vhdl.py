@@ -1,6 +1,9 @@
 """VHDL-2008 text: instances, entity headers, memory attributes, tidying of what MyHDL prints."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import myhdl
 from myhdl.conversion import _toVHDL
@@ -11,6 +14,15 @@ from accel.hdl.constants import INTEGER_LIMIT, Constant, declare_constants
 from accel.hdl.errors import ConversionError
 from accel.hdl.ports import Memory, Port
 from accel.hdl.slices import NamedSlice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from myhdl import Signal
+    from myhdl.conversion._toVHDL import _ToVHDLConvertor
+
+    from accel.hdl.ports import DrivenPort
+    from accel.hdl.stub import InstanceStub
 
 EXTENSION = ".vhd"
 COMMENT = "--"
@@ -35,7 +47,7 @@ end function;
 """
 
 
-def converter():
+def converter() -> _ToVHDLConvertor:
     """MyHDL's converter with the options of this project."""
     tool = _toVHDL.toVHDL
     tool.no_myhdl_header, tool.no_myhdl_package = True, True
@@ -43,7 +55,7 @@ def converter():
     return tool
 
 
-def write_instance(stub):
+def write_instance(stub: InstanceStub) -> str:
     """Text of an instance; the entity name is the child's token until all names are known."""
     files = ", ".join(f'{name}_file => "{file}"' for name, file in stub.child_files.items())
     lines = []
@@ -61,22 +73,22 @@ def write_instance(stub):
     return text + "    port map (\n" + ",\n".join(lines) + "\n    );\n"
 
 
-def _is_signed(signal):
+def _is_signed(signal: Signal) -> bool:
     return signal._min is not None and signal._min < 0
 
 
-def literal(value, port):
+def literal(value: int, port: Port) -> str:
     if port.is_bool:
         return f"'{value}'"
     return f'"{literal_bits(value, port.width)}"'
 
 
-def literal_bits(value, bits):
+def literal_bits(value: int, bits: int) -> str:
     """A value in two's complement, as the bits of a VHDL literal."""
     return format(value & ((1 << bits) - 1), f"0{bits}b")
 
 
-def split_module(text):
+def split_module(text: str) -> str:
     """MyHDL's architecture: declarations and statements between `architecture ... is` and the end."""
     lines = text.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("architecture "))
@@ -153,7 +165,7 @@ def _declare_slices(slices: list[NamedSlice], body: str) -> str:
     return re.sub(r"^begin$", "".join([*lines, "\n"] * bool(lines)) + "begin", body, count=1, flags=re.MULTILINE)
 
 
-def assemble(comment, token, ports, memories, body):
+def assemble(comment: str, token: str, ports: list[DrivenPort], memories: Mapping[str, Memory], body: str) -> str:
     """One entity with its architecture as text."""
     files = [f'        {name}_file: string := "{preset}"' for name, (_, preset) in memories.items() if preset]
     generic = "    generic (\n" + ";\n".join(files) + "\n    );\n" if files else ""
@@ -172,7 +184,7 @@ def assemble(comment, token, ports, memories, body):
     )
 
 
-def extra_files():
+def extra_files() -> dict[str, str]:
     """Support files by name: MyHDL's package of conversion functions."""
     header = f"-- Conversion functions of MyHDL {myhdl.__version__}.\n"
     return {f"{PACKAGE_NAME}.vhd": header + _package.strip() + "\n"}

@@ -43,7 +43,8 @@ def _written(body: str, scope: Scope) -> str:
 
 def _declared(body: str) -> dict[str, Shape]:
     """{name: Shape} of the signals; names that processes declare with several widths are left out."""
-    found, several = {}, set()
+    found: dict[str, Shape] = {}
+    several = set()
     for kind, signed, high, text in DECLARATION.findall(body):
         for item in text.split(","):
             name, array = item.split()[0], "[" in item
@@ -74,7 +75,7 @@ def _line(line: str, scope: Scope) -> str:
         bits = Reader(target, scope).whole().bits
     except Unread:
         return line
-    return f"{indent}{target} {arrow} {_settled(value, scope, bits)};"
+    return f"{indent}{target} {arrow} {_settled(value, scope, bits or 0)};"
 
 
 def _closing(line: str, begin: int) -> int | None:
@@ -130,8 +131,9 @@ class _Writer:
         else:
             return self.joined(node, [self.within(operand, bits, signed) for operand in operands])
         text = self.joined(node, texts)
-        leaf = operator not in SHIFTS and operator != "?"
-        return self.extended(node, text, bits - node.bits, signed) if leaf and (node.bits or bits) < bits else text
+        if operator in SHIFTS or operator == "?" or not node.bits or node.bits >= bits:
+            return text
+        return self.extended(node, text, bits - node.bits, signed)
 
     def joined(self, node: Node, texts: list[str]) -> str:
         """The node's text around new texts of its operands."""
@@ -149,7 +151,8 @@ class _Writer:
             return f"{int(size) + more}'{value}"
         inner = node
         if node.operator == "cast" and signed and node.operands[0].operator == ">>>" and node.operands[0].signed:
-            return self.joined(node, [self.within(node.operands[0], node.bits + more, True)])  # loses no bit at the top
+            wide = self.within(node.operands[0], (node.bits or 0) + more, True)  # loses no bit at the top
+            return self.joined(node, [wide])
         if node.operator == "cast":
             inner, text = node.operands[0], text[text.index("(") + 1 : -1]
         if not signed or inner.operator == "{}" and re.match(r"\{\d+'b0, ", text):

@@ -16,8 +16,11 @@ In simulation a module is exactly a `myhdl.block`. In conversion (accel.hdl) eve
 instance of a module of its own, named after the Python variable that holds it, in its own file.
 """
 
+from __future__ import annotations
+
 import inspect
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from myhdl import block
 from myhdl._block import _Block, _uniqueify_name, block_decorator
@@ -26,30 +29,54 @@ from myhdl._Signal import _Signal
 from accel.rtl.parts import fast_myhdl
 from accel.rtl.parts.bundles import Bundle
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+    from typing import Any
+
+    from myhdl import Signal
+
+    from accel.types import StrPath
+
 fast_myhdl.install()
 
-_conversion = None  # the running conversion (accel.hdl.elaborate.Elaboration), None in simulation
+_conversion: Conversion | None = None  # the running conversion (accel.hdl.elaborate.Elaboration), None in simulation
 
 
-def set_conversion(conversion):
+class Conversion(Protocol):
+    """Takes what is called while a design is put together."""
+
+    def instantiate(self, module: Module, ports: Sequence[Signal | None], parameters: dict[str, Hashable]) -> object:
+        """A call of a module: what stands for the instance."""
+
+    def note_memory(self, mem: list[Signal], style: str | None, preset: str) -> None:
+        """A call of `memory`."""
+
+    def note_unused(self, signal: Signal, high: int, low: int) -> None:
+        """A call of `unused`."""
+
+    def note_label(self, part: Signal, name: str) -> None:
+        """A call of `named`."""
+
+
+def set_conversion(conversion: Conversion | None) -> Conversion | None:
     """Route module calls to `conversion` (None: simulate). Returns what was set before."""
     global _conversion
     previous, _conversion = _conversion, conversion
     return previous
 
 
-class _Module(block_decorator):
+class Module(block_decorator):
     """The decorated function; a call returns a block instance, or an instance stub in conversion.
 
     port_names: of all ports in order, those of bundles by member. optional_ports: those that a caller may leave out.
     parameter_names: of the elaboration parameters.
     """
 
-    def __init__(self, func):
+    def __init__(self, func: Callable[..., object]) -> None:
         super().__init__(func)
         self.bundles, self.port_names, self.optional_ports, self.parameter_names = _split_signature(func)
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> _Block:
         ports = self.bind_ports(args, kwargs)
         if _conversion is not None:
             return _conversion.instantiate(self, ports, kwargs)
@@ -59,13 +86,13 @@ class _Module(block_decorator):
         # The block must be made in this very frame: MyHDL finds the caller at a fixed depth of the stack.
         return _Block(self.func, self, name, self.srcfile, self.srcline, False, *arguments, **kwargs)
 
-    def bind_ports(self, args, kwargs):
+    def bind_ports(self, args: tuple[Signal | Bundle | None, ...], kwargs: dict[str, Any]) -> tuple[Signal | None, ...]:
         """Port values in order; ports and bundles given by name are taken out of kwargs."""
         if len(args) > len(self.bundles):
             raise TypeError(f"{self.name}: {len(args)} ports given, but it has {len(self.bundles)}")
         given = dict(zip(self.bundles, args, strict=False))
         given |= {name: kwargs.pop(name) for name in (*self.bundles, *self.port_names) if name in kwargs}
-        values = {}
+        values: dict[str, Signal | None] = {}
         for name, bundle in self.bundles.items():
             if bundle is None:
                 values[name] = given.pop(name, _NOTHING)
@@ -89,7 +116,7 @@ class _Module(block_decorator):
                 )
         return tuple(values[port] for port in self.port_names)
 
-    def open_bundle(self, name, bundle, value):
+    def open_bundle(self, name: str, bundle: type[Bundle], value: Bundle | None) -> dict[str, Signal | None]:
         """{port: Signal or None} of what was given for a bundle."""
         if value is not None and not isinstance(value, Bundle):
             raise TypeError(f"{self.name}: {name} takes {bundle.__name__}, not {type(value).__name__}")
@@ -99,7 +126,7 @@ class _Module(block_decorator):
             raise TypeError(f"{self.name}: {name} has no {', '.join(strange)}; it holds {', '.join(bundle.members)}")
         return {port: signals.get(member) for member, port in bundle.port_names(name).items()}
 
-    def arguments(self, ports):
+    def arguments(self, ports: Sequence[Signal | None]) -> list[Signal | Bundle | None]:
         """The function's positional arguments from its ports in order: bundles put together again."""
         values = dict(zip(self.port_names, ports, strict=True))
         return [
@@ -113,9 +140,14 @@ class _Module(block_decorator):
 _NOTHING = object()
 
 
-def _split_signature(func):
+def _split_signature(
+    func: Callable[..., object],
+) -> tuple[dict[str, type[Bundle] | None], tuple[str, ...], set[str], tuple[str, ...]]:
     """({positional parameter: its Bundle class or None}, names of all ports, of the optional ones, of parameters)."""
-    bundles, ports, optional, parameters = {}, [], set(), []
+    bundles: dict[str, type[Bundle] | None] = {}
+    ports: list[str] = []
+    optional: set[str] = set()
+    parameters: list[str] = []
     for parameter in inspect.signature(func).parameters.values():
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             if parameter.default is not parameter.empty and parameter.default is not None:
@@ -139,12 +171,12 @@ def _split_signature(func):
     return bundles, tuple(ports), optional, tuple(parameters)
 
 
-def module(func):
+def module(func: Callable[..., object]) -> Module:
     """Decorator: `func` describes a hardware block that keeps its level of hierarchy in conversion."""
-    return _Module(func)
+    return Module(func)
 
 
-def memory(mem, *, style=None, preset=""):
+def memory(mem: list[Signal], *, style: str | None = None, preset: StrPath = "") -> None:
     """Give a memory (a list of Signals) its implementation style and its first contents.
 
     style: "block", "distributed", "ultra" or "registers": the attribute ram_style in the converted text.
@@ -163,7 +195,7 @@ def memory(mem, *, style=None, preset=""):
                 value._val = word
 
 
-def unused(signal, high=None, low=0):
+def unused(signal: Signal, high: int | None = None, low: int = 0) -> None:
     """Say that bits high-1 .. low of a Signal (all of it without `high`) are left unread on purpose.
 
     The converted Verilog then has no unused-signal warning for them; the simulation does nothing.
@@ -172,14 +204,14 @@ def unused(signal, high=None, low=0):
         _conversion.note_unused(signal, len(signal) if high is None else high, low)
 
 
-def named(part, name):
+def named(part: Signal, name: str) -> Signal:
     """`part`, a slice of a Signal, which the converted text gives the name of the Signal and this one behind it."""
     if _conversion is not None:
         _conversion.note_label(part, name)
     return part
 
 
-def read_hex_words(path, depth, bits):
+def read_hex_words(path: StrPath, depth: int, bits: int) -> list[int]:
     """Words of a $readmemh file: hexadecimal, comments and blank lines allowed, no addresses."""
     words = []
     for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
