@@ -185,8 +185,8 @@ def test_sim_run_without_images_takes_random_ones(tmp_path):
 def test_sim_run_reports_mismatches(monkeypatch, tmp_path, capsys):
     run = reference.run
 
-    def wrong_reference(graph, q, names):
-        outputs = run(graph, q, names)
+    def wrong_reference(graph, q, names, **options):
+        outputs = run(graph, q, names, **options)
         outputs["pool2"][1, 2, 3, 4] += 1
         return outputs
 
