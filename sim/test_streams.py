@@ -110,8 +110,10 @@ def check_abort(streams, live, flags=RESTART):
     # At most one output more: the rest of one whose last beat was waiting, or the end of one that was cut.
     assert got[:2] == wanted[:2] or got[1:] == wanted[:2], f"aborted in cycle {since}: {got}, not {wanted}"
     if got[:2] != wanted[:2]:
-        whole = streams.wanted[0]
-        assert got[0] in streams.wanted or len(got[0]) % live.lanes or len(got[0]) < len(whole)
+        # The beat that ends a cut output holds a byte, in a float build a float: then it may be as long as a whole one.
+        end = 4 if streams.accelerator.config.float_output else 1
+        cut = len(got[0]) % live.lanes or len(got[0]) < len(streams.wanted[0])
+        assert cut or got[0] in streams.wanted or got[0][:-end] in [output[:-end] for output in streams.wanted]
 
 
 @pytest.mark.parametrize("stalls", ["none", "both"])
@@ -146,7 +148,7 @@ def test_a_transfer_of_another_length_is_an_error(streams, more, code, stalls, s
     for bad in (0, 2):
         live = streams.live(stalls=STALLS[stalls], seed=seed, lengths={bad: more})
         live.until(lambda live=live: live.status() & STATUS_ERROR)
-        assert streams.accelerator.error() == (code, 0)
+        assert live.status() >> 8 & 0xFFFF == code  # of layer 0; read while the receiver goes on taking beats
         live.cycle(200)
         assert (live.source.number, live.source.index) == (bad + 1, 0) and not live.dut.peek("s_axis_tready")
         streams.expect(live, 0, bad)
