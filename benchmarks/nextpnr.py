@@ -63,7 +63,7 @@ def place_and_route(netlist, folder, seed=1):
         "--speed",
         "6",
         "--freq",
-        "100",
+        "150",
         "--seed",
         str(seed),
         "--timing-allow-fail",

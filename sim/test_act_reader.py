@@ -1,12 +1,11 @@
 """The tensor reader on a model of the activation memory: any base and length, wrap at the end, stalls."""
 
 from accel.config import HardwareConfig
-from accel.rtl.feed.act_reader import act_reader
+from accel.rtl.feed.act_reader import ACT_READER_LATENCY, act_reader
 from sim.cases.bench import BlockCase, across, run_case
 from sim.pipeline import flag, poke, reset, word
 
 CONFIG = HardwareConfig(rows=4, lanes=4, act_depth=32)
-START_LATENCY = 2
 
 
 def ports():
@@ -19,6 +18,7 @@ def ports():
         "words": word(16),
         "mem_enable": flag(),
         "mem_address": word(bits),
+        "mem_pass": flag(),
         "m_valid": flag(),
         "m_ready": flag(),
     }
@@ -38,23 +38,29 @@ def drive(dut, rng, stalls):
         poke(dut, start=1, base=base, words=words, m_ready=rng.getrandbits(1))
         dut.step()
         poke(dut, start=0, base=rng.randrange(depth), words=rng.getrandbits(16))
-        shown, taken, cycles = None, [], 0
+        memory, shown, taken, cycles = None, None, [], 0
         while len(taken) < words:
             ready = not next(paused)
             poke(dut, m_ready=ready)
             valid, enable, address = dut.peek("m_valid"), dut.peek("mem_enable"), dut.peek("mem_address")
-            assert not enable or ready or not valid, f"the memory is read while word {len(taken)} waits"
+            moves = dut.peek("mem_pass")
+            assert not moves or ready or not valid, f"word {len(taken)} is lost while it waits"
             if valid and ready:
                 assert shown is not None, "valid before the memory was read"
                 taken.append(shown)
+            if moves:
+                shown = memory  # the register behind the memory
             if enable:
-                shown = address  # the memory's output register
+                assert memory is None or moves, f"the memory is read while a word behind {len(taken)} waits in it"
+                memory = address
+            elif moves:
+                memory = None
             dut.step()
             cycles += 1
             assert cycles < 20 * words + 20, f"only {len(taken)} of {words} words came"
         assert taken == [(base + i) % depth for i in range(words)]
         if stalls.name == "none" and words:
-            assert cycles == START_LATENCY - 1 + words
+            assert cycles == ACT_READER_LATENCY - 1 + words
         poke(dut, m_ready=rng.getrandbits(1))
         for _ in range(3):
             assert not dut.peek("m_valid") and not dut.peek("mem_enable"), "words behind the tensor"

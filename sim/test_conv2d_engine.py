@@ -150,7 +150,7 @@ def bypass(dut, rng, config):
         if config.mixed:
             offsets[cycle] = rng.randrange(lanes)
             poke(dut, direct_offset=offsets[cycle])
-        poke(dut, direct_data=int.from_bytes(words[cycle - 1], "little"))
+        poke(dut, direct_data=int.from_bytes(words[cycle - 2], "little"))
         dut.step()
         late = cycle + 1 - LINE_READ_LATENCY
         got = dut.peek("operand").to_bytes(lanes, "little")

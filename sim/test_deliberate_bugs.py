@@ -67,7 +67,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "even_waddr.next = w.address[word_bits + lane_bits : lane_bits + 1]",
         "none",
     ),
-    "line_buffer_8x8": ("line_buffer", "(r.offset <= j)", "(r.offset < j)", "none"),
+    "line_buffer_8x8": ("line_buffer", "offset_3.next = offset_2", "offset_3.next = offset_1", "none"),
     "feeder_4x4": (
         "feeder",
         "piece_ends_word.next = tail[lane_bits]",
@@ -76,7 +76,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
     ),
     "window_4x4": ("window", "row.released.next = enable and row_read", "row.released.next = row_read", "sink"),
     "dense_engine_4x4": ("dense_engine", "m.tag.next[0] = tile_ends", "m.tag.next[0] = True", "none"),
-    "act_reader_4x4": ("act_reader", "left != 0 and (not holding or m_ready)", "left != 0", "sink"),
+    "act_reader_4x4": ("act_reader", "more and (not read or not holding or m_ready)", "more", "sink"),
     "weight_bank_8x8": ("weight_bank", "write_row == row and write_part == j", "write_row == row", "none"),
     "weight_unpacker_4x4_p8421": (
         "weight_unpacker",
@@ -103,7 +103,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "s.ready.next = source.ready",
         "both",
     ),
-    "compute_core_4x4": ("compute_core", "first_3.next = first_2", "first_3.next = first_1", "none"),
+    "compute_core_4x4": ("compute_core", "first_4.next = first_3", "first_4.next = first_2", "none"),
     "descriptor_check_4x4": ("descriptor_check", "value > limit", "value > limit + 1", "none"),
     "scheduler_4x4": (
         "scheduler",
@@ -132,7 +132,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "closing_next.next = left == 0",
         "none",
     ),
-    "pool_l2": ("pool", "forward_2.next = valid_1 and (address_1 == address)", "forward_2.next = False", "none"),
+    "pool_l2": ("pool", "forward_1.next = valid_2 and (address_2 == address_1)", "forward_1.next = False", "none"),
     "bit_packer_l2_p8421": ("bit_packer", "collected.next = merged", "collected.next = low", "none"),
     "packer_n4_g4": ("packer", "current and (stop > lanes)", "current and (stop >= lanes)", "none"),
     "param_table_l2_a32_m31": (

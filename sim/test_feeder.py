@@ -47,7 +47,7 @@ def ports():
         "w_address": word(CONFIG.line_byte_bits),
         "w_rotate": word(CONFIG.lane_bits),
         "w_data": word(CONFIG.word_bits),
-        "w_count": word(CONFIG.lane_bits + 1),
+        "w_end": word(CONFIG.lane_bits + 1),
         "row_filled": flag(),
         "row_stuck": flag(),
         "busy": flag(),
@@ -81,7 +81,8 @@ class Ring:
             assert dut.peek("last_word") == (self.words == self.layer["in_words"] - 1)
             self.words += dut.peek("s_valid")
         if dut.peek("w_enable"):
-            address, rotate, count = dut.peek("w_address"), dut.peek("w_rotate"), dut.peek("w_count")
+            address, rotate = dut.peek("w_address"), dut.peek("w_rotate")
+            count = dut.peek("w_end") - address % LANES
             assert 1 <= count <= LANES
             data = dut.peek("w_data").to_bytes(LANES, "little")
             self.writes += [((address + i) % SIZE, data[(address + i + rotate) % LANES]) for i in range(count)]
@@ -223,7 +224,7 @@ CASES = [
         ports,
         drive,
         params={"config": CONFIG},
-        vhdl_compare=dict.fromkeys(("w_address", "w_rotate", "w_data", "w_count"), "w_enable"),
+        vhdl_compare=dict.fromkeys(("w_address", "w_rotate", "w_data", "w_end"), "w_enable"),
     )
 ]
 

@@ -22,7 +22,7 @@ def ports(config):
         "w_address": word(config.line_byte_bits),
         "w_rotate": word(config.lane_bits),
         "w_data": word(config.word_bits),
-        "w_count": word(config.lane_bits + 1),
+        "w_end": word(config.lane_bits + 1),
         "enable": flag(),
         "r_word": word(config.line_addr_bits),
         "r_offset": word(config.lane_bits),
@@ -72,7 +72,7 @@ def drive(dut, rng, stalls, config):
     fill = [(at, at % lanes, rng.randbytes(lanes), lanes) for at in range(0, size, lanes)]
     # Then every read address, in order and at random, while random writes go on.
     reads = [*range(size), *[rng.randrange(size) for _ in range(300)]]
-    cycle, issued, results, direct_before, offset_before = 0, 0, deque(), False, 0
+    cycle, issued, results, before = 0, 0, deque(), deque([(False, 0)] * 2)
     while issued < len(reads) + LINE_READ_LATENCY:
         stalled, address = next(held), reads[min(issued, len(reads) - 1)]
         write = None if next(idle) else random_write(rng, lanes, size, address)
@@ -89,7 +89,7 @@ def drive(dut, rng, stalls, config):
             w_address=at,
             w_rotate=rotate,
             w_data=int.from_bytes(data, "little"),
-            w_count=count,
+            w_end=at % lanes + count,
             enable=not stalled,
             r_word=address // lanes,
             r_offset=address % lanes,
@@ -102,11 +102,12 @@ def drive(dut, rng, stalls, config):
         dut.step()
         cycle += 1
         if not stalled:
+            direct_before, offset_before = before.popleft()
             if direct_before:
-                # The data comes one enabled cycle after its address and offset.
-                results[-1] = direct_data[offset_before:] + direct_data[:offset_before]
+                # The data comes two enabled cycles after its address and offset.
+                results[-2] = direct_data[offset_before:] + direct_data[:offset_before]
             results.append(model.read(address))
-            direct_before, offset_before = direct, offset
+            before.append((direct, offset))
             if len(results) > LINE_READ_LATENCY:
                 results.popleft()
             issued += 1

@@ -28,7 +28,7 @@ from accel.descriptor import (
     REG_STATUS,
     WIDTH_FIELDS,
 )
-from accel.rtl.control.scheduler import CHECK_CYCLES, scheduler
+from accel.rtl.control.scheduler import FETCH_CYCLES, scheduler
 from sim.cases.bench import BlockCase, across, run_case
 from sim.cases.layers import describe
 from sim.engines import ENGINES, open_dut
@@ -37,7 +37,6 @@ from sim.pipeline import flag, poke, reset, word
 CONFIG = HardwareConfig(
     rows=4, lanes=4, weight_depth=256, act_depth=64, line_depth=64, param_depth=16, pool_depth=16, max_layers=4
 )
-FETCH_CYCLES = DESCRIPTOR_WORDS + CHECK_CYCLES
 QUIET = {
     "reg_we": 0,
     "program_we": 0,

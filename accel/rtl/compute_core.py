@@ -34,15 +34,15 @@ class _Operands(Bundle):
 def _unpack(clk, rst, enable, is_dense, conv, dense, s, stored, operands, m, precision, *, config):
     """The stage between memories and array of a mixed-precision build: a word of operands and its place in the tile.
 
-    conv, dense: the words of the two engines, three cycles before they come as s with what is stored.
+    conv, dense: the words of the two engines, four cycles before they come as s with what is stored.
     """
-    part_1, part_2 = [Signal(intbv(0)[config.unpack_bits :]) for _ in range(2)]
-    tail_1, tail_2, tail_3 = [Signal(bool(0)) if precision.keep is not None else None for _ in range(3)]
+    part_1, part_2, part_3 = [Signal(intbv(0)[config.unpack_bits :]) for _ in range(3)]
+    tail_1, tail_2, tail_3, tail_4 = [Signal(bool(0)) if precision.keep is not None else None for _ in range(4)]
     weight_stage = weight_unpacker(
         clk,
         enable,
         stored.weights,
-        part_2,
+        part_3,
         precision.weight_shift,
         precision.weight_form,
         operands.weights,
@@ -52,7 +52,7 @@ def _unpack(clk, rst, enable, is_dense, conv, dense, s, stored, operands, m, pre
         clk,
         enable,
         stored.activations,
-        tail_3,
+        tail_4,
         precision.keep,
         precision.input_shift,
         precision.input_form,
@@ -73,6 +73,7 @@ def _unpack(clk, rst, enable, is_dense, conv, dense, s, stored, operands, m, pre
             else:
                 part_1.next = conv.part
             part_2.next = part_1
+            part_3.next = part_2
             m.first.next = s.first
             m.last.next = s.last
             m.tag.next = s.tag
@@ -89,6 +90,7 @@ def _unpack(clk, rst, enable, is_dense, conv, dense, s, stored, operands, m, pre
                 tail_1.next = conv.tail
             tail_2.next = tail_1
             tail_3.next = tail_2
+            tail_4.next = tail_3
 
     return weight_stage, operand_stage, follow, carry, carry_tail
 
@@ -146,15 +148,18 @@ def compute_core(
     reader_valid, reader_ready, hungry = [Signal(bool(0)) for _ in range(3)]
     operand = Signal(intbv(0)[config.word_bits :])
     reader_address, dense_fetch = [Signal(intbv(0)[config.act_addr_bits :]) for _ in range(2)]
-    weight_late, weight_raddr = [Signal(intbv(0)[config.weight_addr_bits :]) for _ in range(2)]
+    weight_1, weight_2 = [Signal(intbv(0)[config.weight_addr_bits :]) for _ in range(2)]
     conv, dense = _tile_word(config), _tile_word(config)
-    tag_1, tag_2, tag_3 = [Signal(intbv(0)[2:]) for _ in range(3)]
-    valid_1, valid_2, valid_3, first_1, first_2, first_3, last_1, last_2, last_3 = [Signal(bool(0)) for _ in range(9)]
+    tag_1, tag_2, tag_3, tag_4 = [Signal(intbv(0)[2:]) for _ in range(4)]
+    valid_1, valid_2, valid_3, valid_4, first_1, first_2, first_3, first_4 = [Signal(bool(0)) for _ in range(8)]
+    last_1, last_2, last_3, last_4, act_pass, reader_pass = [Signal(bool(0)) for _ in range(6)]
+    act_word = Signal(intbv(0)[config.word_bits :])  # the register behind the activation memory
     weights = Signal(intbv(0)[config.weight_word_bits :])
-    fetched_word = TileWord(valid_3, first_3, last_3, tag_3)
+    fetched_word = TileWord(valid_4, first_4, last_4, tag_4)
     precision = _precision(config)
     if config.mixed:
-        fetched, fetched_weights = Signal(intbv(0)[config.word_bits :]), Signal(intbv(0)[config.weight_word_bits :])
+        fetched = Signal(intbv(0)[config.word_bits :])
+        bank_words, fetched_weights = [Signal(intbv(0)[config.weight_word_bits :]) for _ in range(2)]
         unpacked = TileWord(*[Signal(bool(0)) for _ in range(3)], Signal(intbv(0)[2:]))
         act_offset = Signal(intbv(0)[config.lane_bits :])
         control = precision_controller(clk, layer_fields(CODES_OF_LAYER, layer), precision, config=config)
@@ -172,9 +177,24 @@ def compute_core(
             precision,
             config=config,
         )
-        unpacking = control, unpack_stage
+        bank_raddr = weight_2
+
+        @always(clk.posedge)
+        def keep_weights():  # to unpack them takes a cycle, as does the memory
+            if stall_free:
+                fetched_weights.next = bank_words
+
+        unpacking = control, unpack_stage, keep_weights
     else:
-        fetched, fetched_weights, unpacked, act_offset, unpacking = operand, weights, fetched_word, None, ()
+        fetched, bank_words, unpacked, act_offset = operand, weights, fetched_word, None
+        bank_raddr = Signal(intbv(0)[config.weight_addr_bits :])
+
+        @always(clk.posedge)
+        def wait_address():
+            if stall_free:
+                bank_raddr.next = weight_2
+
+        unpacking = wait_address
     operation, from_stream = field(layer, "op"), field(layer, "from_stream")
 
     @always_comb
@@ -190,7 +210,7 @@ def compute_core(
             source.data.next = s.data
             source.valid.next = s.valid
         else:
-            source.data.next = act.data
+            source.data.next = act_word
             source.valid.next = reader_valid
         s.ready.next = source.ready and from_stream
         reader_ready.next = source.ready and not from_stream
@@ -200,9 +220,11 @@ def compute_core(
     def choose_address():
         if is_dense:
             act.enable.next = stall_free
+            act_pass.next = stall_free
             act.address.next = dense_fetch
         else:
             act.enable.next = act_fetch
+            act_pass.next = reader_pass
             act.address.next = reader_address
 
     @always_comb
@@ -218,6 +240,7 @@ def compute_core(
         field(layer, "in_words"),
         act_fetch,
         reader_address,
+        reader_pass,
         reader_valid,
         reader_ready,
         config=config,
@@ -228,7 +251,7 @@ def compute_core(
         conv_start,
         stall_free,
         source,
-        Direct(is_dense, act.data, act_offset),
+        Direct(is_dense, act_word, act_offset),
         layer,
         fetched,
         conv,
@@ -259,7 +282,7 @@ def compute_core(
             pair=Signal(bool(0)),
         )
         unpack6 = int6_unpacker(clk, weight, bank_write, config=config)
-    bank = weight_bank(clk, bank_write, stall_free, weight_raddr, fetched_weights, config=config, presets=presets)
+    bank = weight_bank(clk, bank_write, stall_free, bank_raddr, bank_words, config=config, presets=presets)
     macs = mac_array(
         clk,
         rst,
@@ -272,7 +295,8 @@ def compute_core(
         config=config,
     )
 
-    # The operand takes LINE_READ_LATENCY cycles from its address, the weight one: the weight's address waits for two.
+    # The operand takes LINE_READ_LATENCY cycles from its address, the weight one, or two where a register stands behind
+    # the bank: the weight's address waits for the others.
     @always_seq(clk.posedge, reset=rst)
     def follow():
         if stall_free:
@@ -283,27 +307,36 @@ def compute_core(
             valid_1.next = conv.valid or dense.valid
             valid_2.next = valid_1
             valid_3.next = valid_2
+            valid_4.next = valid_3
 
     @always(clk.posedge)
     def carry():
         if stall_free:
             if is_dense:
-                weight_late.next = dense.address
+                weight_1.next = dense.address
                 first_1.next = dense.first
                 last_1.next = dense.last
                 tag_1.next = dense.tag
             else:
-                weight_late.next = conv.address
+                weight_1.next = conv.address
                 first_1.next = conv.first
                 last_1.next = conv.last
                 tag_1.next = conv.tag
-            weight_raddr.next = weight_late
+            weight_2.next = weight_1
             first_2.next = first_1
             last_2.next = last_1
             tag_2.next = tag_1
             first_3.next = first_2
             last_3.next = last_2
             tag_3.next = tag_2
+            first_4.next = first_3
+            last_4.next = last_3
+            tag_4.next = tag_3
+
+    @always(clk.posedge)
+    def keep_word():
+        if act_pass:
+            act_word.next = act.data
 
     return (
         unpacking,
@@ -319,4 +352,5 @@ def compute_core(
         macs,
         follow,
         carry,
+        keep_word,
     )

@@ -26,6 +26,7 @@ from accel.rtl.parts.ram import ram
 
 scheduler_state = enum("IDLE", "READY", "RUN", "ERROR")
 CHECK_CYCLES = 4  # the descriptor check sees the whole descriptor for this long before the layer may start
+FETCH_CYCLES = DESCRIPTOR_WORDS + 1 + CHECK_CYCLES  # a register stands behind the program memory
 
 
 class LayerRun(Bundle):
@@ -94,7 +95,7 @@ def scheduler(
     counter_address: layer whose counters are on readings.cycles and stalls one cycle later. errors: ends the run with
     an error; so does a descriptor that a check refuses. readings: all but cycle_limit.
     autostart, layers, preset: the program is in the memory image and runs after reset.
-    The next descriptor is fetched while a layer runs (DESCRIPTOR_WORDS + CHECK_CYCLES cycles), so a new layer starts
+    The next descriptor is fetched while a layer runs (FETCH_CYCLES), so a new layer starts
     two cycles after the end of the one before.
     """
     unused(reg.wdata)  # bits that no register has
@@ -109,13 +110,13 @@ def scheduler(
     progress = Signal(intbv(0, min=0, max=64))
     shadow_ready, finishing, fetch_again, output_done = [Signal(bool(0)) for _ in range(4)]
     program_raddr = Signal(intbv(0)[config.layer_bits + 5 :])
-    program_data, cycle_count, stall_count = [Signal(intbv(0)[32:]) for _ in range(3)]
+    program_data, program_word, cycle_count, stall_count = [Signal(intbv(0)[32:]) for _ in range(4)]
     bad, unfit = [Signal(bool(0)) for _ in range(2)]
     bad_word = Signal(intbv(0, min=0, max=DESCRIPTOR_WORDS))
     counter_we = Signal(bool(0))
     counter_waddr = Signal(intbv(0)[config.layer_bits :])
     cycle_total, stall_total = [Signal(intbv(0)[32:]) for _ in range(2)]
-    fetch_end = DESCRIPTOR_WORDS + 1
+    fetch_begin, fetch_end = 1, DESCRIPTOR_WORDS + 2
     fetch_checked = fetch_end + CHECK_CYCLES
 
     program_memory = ram(
@@ -159,8 +160,8 @@ def scheduler(
 
     @always_seq(clk.posedge, reset=rst)
     def fetch():
-        # program_data is the word of the address one cycle before, so a fetch cannot pause: one that is interrupted, or
-        # whose program changes, starts anew.
+        # program_word is the word of the address two cycles before, so a fetch cannot pause: one that is interrupted,
+        # or whose program changes, starts anew.
         if fetch_again or program.we:
             progress.next = 0
         elif progress != fetch_checked:
@@ -171,8 +172,9 @@ def scheduler(
 
     @always(clk.posedge)
     def shift():
-        if progress != 0 and progress < fetch_end:
-            shadow.next = concat(program_data, shadow[DESCRIPTOR_BITS:32])
+        program_word.next = program_data
+        if progress > fetch_begin and progress < fetch_end:
+            shadow.next = concat(program_word, shadow[DESCRIPTOR_BITS:32])
 
     @always(clk.posedge)
     def write_registers():

@@ -14,12 +14,13 @@ class Rows(Bundle):
 
 
 class LineWrite(Bundle):
-    """A write of the line buffer: `count` bytes from byte `address` on.
+    """A write of the line buffer: 1 .. lanes bytes from byte `address` on.
 
-    The bytes are those of `data` rotated right by `rotate` bytes, so that the first one stands at address mod lanes.
+    end: the byte behind the last one, counted from the start of the word in which the first one lies. The bytes are
+    those of `data` rotated right by `rotate` bytes, so that the first one stands at address mod lanes.
     """
 
-    members = ("enable", "address", "rotate", "data", "count")
+    members = ("enable", "address", "rotate", "data", "end")
 
 
 class LineRead(Bundle):
@@ -31,7 +32,7 @@ class LineRead(Bundle):
 class Direct(Bundle):
     """A dense layer's way through the line buffer's output stage: while `select` is high `data` goes out instead.
 
-    data: a word of the activation memory, one enabled cycle after its address. offset: its first byte, with the
+    data: a word of the activation memory, two enabled cycles after its address. offset: its first byte, with the
     address; absent in a build of int8 only.
     """
 

@@ -42,7 +42,7 @@ def conv2d_engine(
         address=Signal(intbv(0)[config.line_byte_bits :]),
         rotate=Signal(intbv(0)[config.lane_bits :]),
         data=Signal(intbv(0)[config.word_bits :]),
-        count=Signal(intbv(0)[config.lane_bits + 1 :]),
+        end=Signal(intbv(0)[config.lane_bits + 1 :]),
     )
     read = LineRead(Signal(intbv(0)[config.line_addr_bits :]), Signal(intbv(0)[config.lane_bits :]), operand)
     byte_bits, line_bits, weight_bits = config.line_byte_bits, config.line_addr_bits, config.weight_addr_bits

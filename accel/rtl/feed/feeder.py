@@ -248,7 +248,7 @@ def feeder(clk, rst, start, row: Rows, s: Stream, w: LineWrite, progress: Progre
     def write():
         w.address.next = position
         w.rotate.next = rotation  # the element's first byte goes to its position mod lanes, and so do all behind it
-        w.count.next = count
+        w.end.next = position[lane_bits:] + count
         if padding:
             w.data.next = pad_word
         else:

@@ -7,7 +7,7 @@ from accel.rtl.parts.byte_rotator import byte_rotator
 from accel.rtl.parts.module import module
 from accel.rtl.parts.ram import ram
 
-LINE_READ_LATENCY = 3  # enabled cycles from r_word to r_data
+LINE_READ_LATENCY = 4  # enabled cycles from r_word to r_data
 LINE_WRITE_LATENCY = 2  # cycles until a read address may name the written bytes
 
 
@@ -18,7 +18,8 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
     w: write of 1 .. lanes bytes. r: read; everything on the read side holds while enable is low. direct: other data for
     r.data: unrotated, or in a mixed-precision build from byte direct.offset on.
     Even words lie in one bank, odd words in the other, so two neighbouring words are read together, merged byte by byte
-    and rotated. Addresses wrap at the end of the memory.
+    and rotated. Addresses wrap at the end of the memory. A register stands behind each bank, because a block memory
+    takes most of a clock cycle to put out a word.
     Latency LINE_READ_LATENCY enabled cycles; a write may be read LINE_WRITE_LATENCY cycles later; one access a cycle.
     """
     lanes, width, bank_depth = config.lanes, config.word_bits, config.line_depth // 2
@@ -37,7 +38,7 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
     def mark():
         strobes.next = 0
         for j in range(both):
-            if w.enable and w.address[lane_bits:] <= j and w.address[lane_bits:] + w.count > j:
+            if w.enable and w.address[lane_bits:] <= j and w.end > j:
                 strobes.next[j] = 1
 
     @always(clk.posedge)
@@ -55,10 +56,11 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
 
     # Read side: both banks, merge, rotate.
     even_raddr, odd_raddr = [Signal(modbv(0)[bank_bits:]) for _ in range(2)]
-    even_data, odd_data, merged, rotated = [Signal(intbv(0)[width:]) for _ in range(4)]
-    from_even, keep = Signal(intbv(0)[lanes:]), Signal(intbv(0)[width:])
-    offset, offset_late = [Signal(intbv(0)[lane_bits:]) for _ in range(2)]
-    direct_late = Signal(bool(0))
+    even_data, odd_data, even_late, odd_late, merged, rotated = [Signal(intbv(0)[width:]) for _ in range(6)]
+    from_even, from_even_late = [Signal(intbv(0)[lanes:]) for _ in range(2)]
+    keep = Signal(intbv(0)[width:])
+    offset_1, offset_2, offset_3 = [Signal(intbv(0)[lane_bits:]) for _ in range(3)]
+    direct_1, direct_2 = [Signal(bool(0)) for _ in range(2)]
 
     even_bank = ram(
         clk,
@@ -84,7 +86,7 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
         part_bits=8,
         style=config.line_style,
     )
-    align_read = byte_rotator(merged, offset_late, rotated)
+    align_read = byte_rotator(merged, offset_3, rotated)
 
     @always_comb
     def address():
@@ -98,7 +100,7 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
     def widen():
         for j in range(lanes):
             for b in range(8):
-                keep.next[8 * j + b] = from_even[j]
+                keep.next[8 * j + b] = from_even_late[j]
 
     @always(clk.posedge)
     def fetch():
@@ -106,12 +108,17 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
             # Byte j comes from the first of the two words where j >= offset; the first word is even where r.word is.
             for j in range(lanes):
                 from_even.next[j] = (r.offset <= j) != r.word[0]
-            direct_late.next = direct.select
-            if direct_late:
+            from_even_late.next = from_even
+            even_late.next = even_data
+            odd_late.next = odd_data
+            direct_1.next = direct.select
+            direct_2.next = direct_1
+            if direct_2:
                 merged.next = direct.data
             else:
-                merged.next = (even_data & keep) | (odd_data & ~keep)
-            offset_late.next = offset
+                merged.next = (even_late & keep) | (odd_late & ~keep)
+            offset_2.next = offset_1
+            offset_3.next = offset_2
             r.data.next = rotated
 
     if direct.offset is None:
@@ -120,9 +127,9 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
         def choose_offset():
             if enable:
                 if direct.select:
-                    offset.next = 0
+                    offset_1.next = 0
                 else:
-                    offset.next = r.offset
+                    offset_1.next = r.offset
 
     else:
 
@@ -130,8 +137,8 @@ def line_buffer(clk, w: LineWrite, enable, r: LineRead, direct: Direct, *, confi
         def choose_offset():
             if enable:
                 if direct.select:
-                    offset.next = direct.offset
+                    offset_1.next = direct.offset
                 else:
-                    offset.next = r.offset
+                    offset_1.next = r.offset
 
     return align_write, mark, split, even_bank, odd_bank, align_read, address, widen, fetch, choose_offset

@@ -117,6 +117,10 @@ def window(
     issue, tile_done, pixel_done, row_done, layer_done, next_row_ready, row_ready = [Signal(bool(0)) for _ in range(7)]
     rows_filled, rows_needed, rows_needed_next = [Signal(modbv(0)[17:]) for _ in range(3)]
     line_row, line_row_next, line_kh, line_kh_next = [Signal(modbv(0)[line_bits + 1 :]) for _ in range(4)]
+    ring_bits = weight_bits + config.unpack_bits
+    # A step that wraps, modulo twice a ring's words and more: what it leaves is below 0, the highest bit, if none does.
+    line_row_back, line_kh_back, line_row_less, line_kh_less = [Signal(modbv(0)[line_bits + 2 :]) for _ in range(4)]
+    weight_row_back, weight_row_less = [Signal(modbv(0)[ring_bits + 2 :]) for _ in range(2)]
     weight_row, weight_row_next, weight_word = [
         Signal(modbv(0)[weight_bits + config.unpack_bits + 1 :]) for _ in range(3)
     ]
@@ -143,20 +147,32 @@ def window(
         row_done.next = issue and k_ends and kh_ends and tile_ends and ox_ends
         layer_done.next = issue and k_ends and kh_ends and tile_ends and ox_ends and oy_ends
 
+    @always(clk.posedge)
+    def prepare():
+        line_row_back.next = layer.line_row_step - layer.line_ring_words
+        line_kh_back.next = layer.line_kh_step - layer.line_ring_words
+        weight_row_back.next = layer.weight_row_step - layer.weight_ring_words
+
+    @always_comb
+    def try_wrap():
+        line_row_less.next = line_row + line_row_back
+        line_kh_less.next = line_kh + line_kh_back
+        weight_row_less.next = weight_row + weight_row_back
+
     @always_comb
     def wrap_ring():
-        if line_row + layer.line_row_step >= layer.line_ring_words:
-            line_row_next.next = line_row + layer.line_row_step - layer.line_ring_words
-        else:
+        if line_row_less[line_bits + 1]:
             line_row_next.next = line_row + layer.line_row_step
-        if line_kh + layer.line_kh_step >= layer.line_ring_words:
-            line_kh_next.next = line_kh + layer.line_kh_step - layer.line_ring_words
         else:
+            line_row_next.next = line_row_less[line_bits + 1 :]
+        if line_kh_less[line_bits + 1]:
             line_kh_next.next = line_kh + layer.line_kh_step
-        if weight_row + layer.weight_row_step >= layer.weight_ring_words:
-            weight_row_next.next = weight_row + layer.weight_row_step - layer.weight_ring_words
         else:
+            line_kh_next.next = line_kh_less[line_bits + 1 :]
+        if weight_row_less[ring_bits + 1]:
             weight_row_next.next = weight_row + layer.weight_row_step
+        else:
+            weight_row_next.next = weight_row_less[ring_bits + 1 :]
 
     @always_seq(clk.posedge, reset=rst)
     def sequence():
@@ -270,4 +286,17 @@ def window(
             m.valid.next = issue
             row_read.next = row_done
 
-    return compare, conclude, wrap_ring, sequence, follow_rows, walk, address, mark, present, announce
+    return (
+        compare,
+        conclude,
+        prepare,
+        try_wrap,
+        wrap_ring,
+        sequence,
+        follow_rows,
+        walk,
+        address,
+        mark,
+        present,
+        announce,
+    )

@@ -7,7 +7,7 @@ from accel.rtl.parts.delay import delay
 from accel.rtl.parts.module import module
 from accel.rtl.parts.ram import ram
 
-POOL_LATENCY = 2
+POOL_LATENCY = 3
 
 
 @block
@@ -54,19 +54,31 @@ def pool(clk, rst, start, s: Groups, layer: PoolFields, m: Groups, *, config):
     window_x, window_y = [Signal(modbv(0)[4:]) for _ in range(2)]
     address, base = [Signal(modbv(0)[bits:]) for _ in range(2)]
     x_ends, column_ends, row_ends, fresh, complete, kept, last_window = [Signal(bool(0)) for _ in range(7)]
-    valid_1, valid_2, emit_1, last_1, fresh_1, forward_2, forward_3 = [Signal(bool(0)) for _ in range(7)]
-    address_1, address_2 = [Signal(intbv(0)[bits:]) for _ in range(2)]
-    data_1 = Signal(intbv(0)[len(s.data) :])
-    count_1 = Signal(intbv(0)[len(s.count) :])
-    stored, older, winner, winner_2, winner_3 = [Signal(intbv(0)[width:]) for _ in range(5)]
+    valid_1, valid_2, valid_3, emit_1, emit_2, last_1, last_2 = [Signal(bool(0)) for _ in range(7)]
+    fresh_1, fresh_2, forward_1, forward_2, forward_3 = [Signal(bool(0)) for _ in range(5)]
+    address_1, address_2, address_3 = [Signal(intbv(0)[bits:]) for _ in range(3)]
+    data_1, data_2 = [Signal(intbv(0)[len(s.data) :]) for _ in range(2)]
+    count_1, count_2 = [Signal(intbv(0)[len(s.count) :]) for _ in range(2)]
+    stored, stored_late, older, winner, winner_3, winner_4 = [Signal(intbv(0)[width:]) for _ in range(6)]
     larger = [Signal(intbv(0)[8:]) for _ in range(config.req_lanes)]
     joined = ConcatSignal(*reversed(larger)) if len(larger) > 1 else larger[0]
+    whole, pass_rest = winner_3, ()
+    if len(s.data) > width:  # a raw accumulator has more bytes than a group of channels
+        rest = Signal(intbv(0)[len(s.data) - width :])
+        whole = ConcatSignal(rest, winner_3)
+
+        @always(clk.posedge)
+        def pass_rest():
+            if layer.pool_enable:
+                rest.next = 0
+            else:
+                rest.next = data_2[:width]
 
     maxima = ram(
-        clk, valid_2, address_2, winner_2, None, address, stored, depth=config.pool_depth, style=config.pool_style
+        clk, valid_3, address_3, winner_3, None, address, stored, depth=config.pool_depth, style=config.pool_style
     )
     byte_maxima = [
-        _larger_byte(data_1(8 * i + 8, 8 * i), older(8 * i + 8, 8 * i), fresh_1, larger[i])
+        _larger_byte(data_2(8 * i + 8, 8 * i), older(8 * i + 8, 8 * i), fresh_2, larger[i])
         for i in range(config.req_lanes)
     ]
 
@@ -119,18 +131,18 @@ def pool(clk, rst, start, s: Groups, layer: PoolFields, m: Groups, *, config):
 
     @always(clk.posedge)
     def foresee():
-        # The memory gives a value two cycles after it was computed; the last two are still on their way.
-        forward_2.next = valid_1 and (address_1 == address)
-        forward_3.next = valid_2 and (address_2 == address)
+        # A value is compared in the second cycle behind its address and written in the third: the last three winners
+        # are still on their way. Two of them meet the memory's output at the register behind it, the newest one later.
+        forward_1.next = valid_2 and (address_2 == address_1)
+        forward_2.next = valid_2 and (address_2 == address)
+        forward_3.next = valid_3 and (address_3 == address)
 
     @always_comb
     def forward():
-        if forward_2:
-            older.next = winner_2
-        elif forward_3:
+        if forward_1:
             older.next = winner_3
         else:
-            older.next = stored
+            older.next = stored_late
         winner.next = joined
 
     @always_seq(clk.posedge, reset=rst)
@@ -141,26 +153,39 @@ def pool(clk, rst, start, s: Groups, layer: PoolFields, m: Groups, *, config):
             complete and last_window and s.pixel_last and layer.pool_enable
         )
         valid_2.next = valid_1
-        m.valid.next = emit_1
-        m.last.next = last_1
+        valid_3.next = valid_2
+        emit_2.next = emit_1
+        last_2.next = last_1
+        m.valid.next = emit_2
+        m.last.next = last_2
 
     @always(clk.posedge)
     def carry():
         data_1.next = s.data
         count_1.next = s.count
-        fresh_1.next = fresh
+        fresh_1.next = fresh or not layer.pool_enable  # what is not pooled wins
         address_1.next = address
-        address_2.next = address_1
-        winner_2.next = winner
-        winner_3.next = winner_2
-        m.count.next = count_1
-        if layer.pool_enable:
-            m.data.next = winner
+        if forward_2:
+            stored_late.next = winner_3
+        elif forward_3:
+            stored_late.next = winner_4
         else:
-            m.data.next = data_1
+            stored_late.next = stored
+        data_2.next = data_1
+        count_2.next = count_1
+        fresh_2.next = fresh_1
+        address_2.next = address_1
+        winner_3.next = winner
+        winner_4.next = winner_3
+        address_3.next = address_2
+        m.count.next = count_2
+
+    @always_comb
+    def present():
+        m.data.next = whole
 
     if m.pixel_last is None:
-        return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry
+        return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry, pass_rest, present
 
     wait_pixel = delay(clk, s.pixel_last, m.pixel_last, cycles=POOL_LATENCY)
-    return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry, wait_pixel
+    return maxima, byte_maxima, locate, conclude, walk, foresee, forward, follow, carry, pass_rest, present, wait_pixel
