@@ -42,7 +42,7 @@ BUGS = {  # block case: (file, line, what is made of it, stalls)
         "(differ & high)",
         "none",
     ),
-    "approximate_pair": ("approximate_pair", "(x[1] and w[1])", "(x[1] and w[2])", "none"),
+    "approximate_pair": ("approximate_pair", "term_4 - term_5", "term_4 + term_5", "none"),
     "shift_add_pair": ("shift_add_pair", "if code[3] and code[7]:", "if code[3]:", "none"),
     "mode_flags_8_4_2_1": ("mode_flags", "enable and not four", "not four", "none"),
     "mode_operands_8_4_2_1": ("mode_operands", "b.next = 254", "b.next = 255", "none"),

@@ -13,12 +13,13 @@ MAX_ERROR, MEAN_ERROR, BIAS = 9, 1.9375, 0.375  # approximate minus exact, over 
 
 
 @block
-def approximate_multiplier(a, b, product):
-    """product = fixedpoint.approximate_product(a, b), combinational. a, b: signed, 6 bits; product: signed, 12 bits."""
-    terms = [Signal(intbv(0, min=-128, max=128)) for _ in range(6)]
+def partial_products(a, b, terms, correction):
+    """The products of `a` with each bit of `b`, and the bit that replaces those left out, all in eighths.
+
+    a: signed, any width. b: 6 bits. terms: bit i of b times a * 2^i, for i below 3 without the bits below an eighth;
+    the last one is to be subtracted. correction: 0 or 1. Combinational.
+    """
     term_0, term_1, term_2, term_3, term_4, term_5 = terms
-    correction = Signal(intbv(0, min=-2, max=2))
-    total = Signal(intbv(0, min=-256, max=256))
 
     @always_comb
     def select():
@@ -47,6 +48,18 @@ def approximate_multiplier(a, b, product):
         if (a[0] and b[2]) or (a[1] and b[1]) or (a[2] and b[0]):
             correction.next = 1
 
+    return select, replace
+
+
+@block
+def approximate_multiplier(a, b, product):
+    """product = fixedpoint.approximate_product(a, b), combinational. a, b: signed, 6 bits; product: signed, 12 bits."""
+    terms = [Signal(intbv(0, min=-128, max=128)) for _ in range(OPERAND_BITS)]
+    term_0, term_1, term_2, term_3, term_4, term_5 = terms
+    correction = Signal(intbv(0, min=-2, max=2))
+    total = Signal(intbv(0, min=-256, max=256))
+    parts = partial_products(a, b, terms, correction)
+
     @always_comb
     def add():
         total.next = term_0 + term_1 + term_2 + term_3 + term_4 - term_5 + correction
@@ -55,4 +68,4 @@ def approximate_multiplier(a, b, product):
     def present():
         product.next = total << 3
 
-    return select, replace, add, present
+    return parts, add, present

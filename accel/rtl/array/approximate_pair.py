@@ -2,50 +2,21 @@
 
 from myhdl import Signal, always, always_comb, block, intbv
 
+from accel.rtl.array.approximate_multiplier import OPERAND_BITS, partial_products
 from accel.rtl.array.mac_pair import FIELD_BITS, PAIR_OFFSET
 from accel.rtl.parts.module import module, unused
 
 APPROXIMATE_LATENCY = 4
-WEIGHT_BITS = 6
 
 
 @block
 def _product(clk, enable, x, w, eighth):
-    """An eighth of fixedpoint.approximate_product(x, w), two enabled cycles later.
-
-    Bit i of w adds x * 2^i: for i below 3 without the bits that fall below the eighth; bit 5 is the sign.
-    """
-    terms = [Signal(intbv(0, min=-512, max=512)) for _ in range(WEIGHT_BITS)]
+    """An eighth of fixedpoint.approximate_product(x, w), two enabled cycles later."""
+    terms = [Signal(intbv(0, min=-512, max=512)) for _ in range(OPERAND_BITS)]
     term_0, term_1, term_2, term_3, term_4, term_5 = terms
     low, middle, high = [Signal(intbv(0, min=-1024, max=1024)) for _ in range(3)]
     correction = Signal(intbv(0, min=-2, max=2))
-
-    @always_comb
-    def select():
-        term_0.next = 0
-        term_1.next = 0
-        term_2.next = 0
-        term_3.next = 0
-        term_4.next = 0
-        term_5.next = 0
-        if w[0]:
-            term_0.next = x >> 3
-        if w[1]:
-            term_1.next = x >> 2
-        if w[2]:
-            term_2.next = x >> 1
-        if w[3]:
-            term_3.next = x
-        if w[4]:
-            term_4.next = x << 1
-        if w[5]:
-            term_5.next = x << 2
-
-    @always_comb
-    def replace():
-        correction.next = 0
-        if (x[0] and w[2]) or (x[1] and w[1]) or (x[2] and w[0]):
-            correction.next = 1
+    parts = partial_products(x, w, terms, correction)
 
     @always(clk.posedge)
     def add():
@@ -55,20 +26,20 @@ def _product(clk, enable, x, w, eighth):
             high.next = term_4 - term_5
             eighth.next = low + middle + high
 
-    return select, replace, add
+    return parts, add
 
 
 @block
 def _row(clk, enable, x_0, x_1, w, total):
-    w_0, w_1 = [Signal(intbv(0)[WEIGHT_BITS:]) for _ in range(2)]
+    w_0, w_1 = [Signal(intbv(0)[OPERAND_BITS:]) for _ in range(2)]
     eighth_0, eighth_1 = [Signal(intbv(0, min=-1024, max=1024)) for _ in range(2)]
     products = [_product(clk, enable, x_0, w_0, eighth_0), _product(clk, enable, x_1, w_1, eighth_1)]
 
     @always(clk.posedge)
     def load():
         if enable:
-            w_0.next = w[WEIGHT_BITS:]
-            w_1.next = w[8 + WEIGHT_BITS : 8]
+            w_0.next = w[OPERAND_BITS:]
+            w_1.next = w[8 + OPERAND_BITS : 8]
 
     @always(clk.posedge)
     def add():
@@ -93,8 +64,8 @@ def approximate_pair(clk, enable, x, w_low, w_high, sums):
     low_row = _row(clk, enable, x_0, x_1, w_low, low_total)
     high_row = _row(clk, enable, x_0, x_1, w_high, high_total)
     for weights in (w_low, w_high):
-        unused(weights, 8, WEIGHT_BITS)
-        unused(weights, 16, 8 + WEIGHT_BITS)
+        unused(weights, 8, OPERAND_BITS)
+        unused(weights, 16, 8 + OPERAND_BITS)
     unused(low_total, 14, FIELD_BITS - 3)
     unused(high_total, 14, FIELD_BITS - 3)
 
